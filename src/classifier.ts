@@ -1,0 +1,274 @@
+/**
+ * The first story: pixels → labels. A classifier owns one wasm instance: its memory goes when it is disposed.
+ */
+import { decodeImage } from "./decode.ts";
+import { fold } from "./fold.ts";
+import { type Graph, inputShape, outputNode } from "./graph.ts";
+import { type Pixels, planImage } from "./image.ts";
+import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
+import { type Model, type ModelOptions, openModel } from "./model.ts";
+import { type Plan, plan, planWeights, type WeightPlan } from "./plan.ts";
+import type { Runtime } from "./runtime.ts";
+import { run, runStep, step } from "./tape.ts";
+import { complaint } from "./tensor.ts";
+import { ensureMemory, packWeights } from "./weights.ts";
+
+export interface LoadOptions extends ModelOptions {
+  /** Which kernels; `auto` takes relaxed SIMD where the engine has it and gets it right. */
+  readonly build?: Build | "auto";
+}
+
+/** An image as a caller may have it: a path where the runtime has files, an encoded file, or RGBA pixels. */
+export type ImageInput = string | Uint8Array | ArrayBuffer | Blob | Pixels;
+
+/** A batch of preprocessed images: `shape` `[n, h, w, 3]`, `data` in that order. */
+export interface ImageTensor {
+  readonly data: Float32Array;
+  readonly shape: readonly [n: number, h: number, w: number, c: number];
+}
+
+/** Rows of numbers: `shape` `[n, classes]` or `[n, channels]`. */
+export interface Matrix {
+  readonly data: Float32Array;
+  readonly shape: readonly [rows: number, columns: number];
+}
+
+export interface Prediction {
+  readonly index: number;
+  /** The class's name, or its index as text where the model has none. */
+  readonly label: string;
+  /** Softmax of the logits, 0…1. */
+  readonly probability: number;
+}
+
+/** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
+const BATCH = 8;
+/** Plans kept, one for each batch and input size seen lately. */
+const PLANS = 4;
+
+/**
+ * Loads a model.
+ *
+ * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
+ * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
+ */
+export async function loadWith(
+  runtime: Runtime,
+  source: string | Uint8Array,
+  options: LoadOptions = {},
+): Promise<Classifier> {
+  const model = await openModel(source, options, runtime);
+  try {
+    const graph = fold(model.graph);
+    const weights = planWeights(graph);
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    const kernels = await loadKernels(runtime, pickBuild(options.build), memory);
+    await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);
+    return new Classifier(runtime, model, graph, weights, kernels);
+  } finally {
+    await model.checkpoint.close();
+  }
+}
+
+/** A loaded model. Calls made at once are queued; each has the memory to itself. */
+export class Classifier {
+  readonly model: Model;
+  readonly #runtime: Runtime;
+  readonly #graph: Graph;
+  readonly #weights: WeightPlan;
+  readonly #plans = new Map<string, Plan>();
+  #kernels: Kernels | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  /** For `loadWith`: everything is checked and packed already. */
+  constructor(runtime: Runtime, model: Model, graph: Graph, weights: WeightPlan, kernels: Kernels) {
+    this.model = model;
+    this.#runtime = runtime;
+    this.#graph = graph;
+    this.#weights = weights;
+    this.#kernels = kernels;
+  }
+
+  /** The kernels in use. */
+  get build(): Build {
+    return this.#live().build;
+  }
+
+  /** Bytes of wasm memory held now. */
+  get memoryBytes(): number {
+    return this.#live().memory.buffer.byteLength;
+  }
+
+  /**
+   * The most probable classes of one image, best first.
+   *
+   * @throws TypeError for something that is no image; RangeError for a `topK` below 1; Error naming an image that
+   * cannot be decoded
+   */
+  async classify(image: ImageInput, { topK = 5 }: { readonly topK?: number } = {}): Promise<readonly Prediction[]> {
+    if (!Number.isInteger(topK) || topK < 1) throw new RangeError(complaint("topK", "a whole number from 1", `${topK}`));
+    const pixels = await this.#pixels(image);
+    return this.#alone(() => {
+      const logits = this.#runPixels(pixels, outputNode(this.#graph).name);
+      return this.#best(logits, topK);
+    });
+  }
+
+  /**
+   * Logits of preprocessed images.
+   *
+   * @param images `[n, h, w, 3]` f32, any height and width the network leaves pixels of
+   * @returns `[n, classes]`
+   * @throws RangeError when shape and data disagree
+   */
+  async logits(images: ImageTensor): Promise<Matrix> {
+    const [n, h, w, c] = images.shape;
+    const size = n * h * w * c;
+    if (c !== 3 || ![n, h, w].every((side) => Number.isInteger(side) && side > 0) || size !== images.data.length) {
+      throw new RangeError(
+        complaint("logits", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
+      );
+    }
+    return this.#alone(() => {
+      const name = outputNode(this.#graph).name;
+      const columns = outputNode(this.#graph).shape[2];
+      const data = new Float32Array(n * columns);
+      const each = h * w * c;
+      for (let first = 0; first < n; first += BATCH) {
+        const count = Math.min(BATCH, n - first);
+        const fitted = this.#plan(count, h, w);
+        this.#view(fitted.addresses.get("input")!, count * each).set(
+          images.data.subarray(first * each, (first + count) * each),
+        );
+        run(this.#live().exports, fitted.tape);
+        data.set(this.#view(fitted.addresses.get(name)!, count * columns), first * columns);
+      }
+      return { data, shape: [n, columns] };
+    });
+  }
+
+  /**
+   * The pooled features of one image: what the last layer classifies.
+   *
+   * @returns `[1, channels]`
+   */
+  async features(image: ImageInput): Promise<Matrix> {
+    const pixels = await this.#pixels(image);
+    return this.#alone(() => {
+      const data = this.#runPixels(pixels, this.#pooled());
+      return { data, shape: [1, data.length] };
+    });
+  }
+
+  /** The preprocessed image, as `logits` takes it. */
+  async preprocess(image: ImageInput): Promise<ImageTensor> {
+    const pixels = await this.#pixels(image);
+    return this.#alone(() => {
+      const fitted = this.#prepare(pixels);
+      const [h, w, c] = fitted.input;
+      const data = this.#view(fitted.addresses.get("input")!, h * w * c).slice();
+      return { data, shape: [1, h, w, c] };
+    });
+  }
+
+  /** Lets the instance and all its memory go. Calls after this one fail; those before it finish. */
+  async dispose(): Promise<void> {
+    await this.#queue;
+    this.#kernels = undefined;
+    this.#plans.clear();
+  }
+
+  #live(): Kernels {
+    if (this.#kernels === undefined) {
+      throw new Error(complaint(this.model.source, "a loaded model", "one that was disposed", "load it again"));
+    }
+    return this.#kernels;
+  }
+
+  /** Runs `work` when everything asked for before it is done. */
+  #alone<T>(work: () => T): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  async #pixels(image: ImageInput): Promise<Pixels> {
+    this.#live();
+    if (typeof image === "string") {
+      const file = await this.#runtime.openFile(image);
+      try {
+        return await decodeImage(await file.read(0, file.size), this.#runtime, image);
+      } finally {
+        await file.close();
+      }
+    }
+    if (image instanceof Uint8Array) return decodeImage(image, this.#runtime, "image");
+    if (image instanceof ArrayBuffer) return decodeImage(new Uint8Array(image), this.#runtime, "image");
+    if (image instanceof Blob) return decodeImage(new Uint8Array(await image.arrayBuffer()), this.#runtime, "image");
+    return image;
+  }
+
+  #pooled(): string {
+    return outputNode(this.#graph).inputs[0]!;
+  }
+
+  /** The plan for a batch and input size, with memory for it. */
+  #plan(batch: number, h: number, w: number): Plan {
+    const { build, memory } = this.#live();
+    const key = `${batch}×${h}×${w}`;
+    let fitted = this.#plans.get(key);
+    if (fitted === undefined) {
+      fitted = plan(this.#graph, this.#weights, build, batch, [h, w, 3], [this.#pooled()]);
+      ensureMemory(memory, fitted.end);
+      if (this.#plans.size === PLANS) this.#plans.delete(this.#plans.keys().next().value!);
+      this.#plans.set(key, fitted);
+    }
+    return fitted;
+  }
+
+  #view(address: number, length: number): Float32Array {
+    return new Float32Array(this.#live().memory.buffer, address, length);
+  }
+
+  /** Resizes, crops and normalises one image into the input of the returned plan. */
+  #prepare(pixels: Pixels): Plan {
+    const { memory, exports } = this.#live();
+    const [h, w] = inputShape(this.#graph);
+    const fitted = this.#plan(1, h, w);
+    const recipe = planImage(pixels, this.model.preprocess);
+    // Activations are dead now, all but the input: the staging area may lie over them.
+    const input = fitted.addresses.get("input")!;
+    const staging = input + h * w * 3 * 4;
+    ensureMemory(memory, staging + recipe.bytes);
+    const { tables, steps } = recipe.place(staging, input);
+    for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
+    run(exports, steps);
+    return fitted;
+  }
+
+  #runPixels(pixels: Pixels, name: string): Float32Array {
+    const fitted = this.#prepare(pixels);
+    run(this.#live().exports, fitted.tape);
+    const node = this.#graph.nodes.find((each) => each.name === name)!;
+    return this.#view(fitted.addresses.get(name)!, node.shape[2]).slice();
+  }
+
+  #best(logits: Float32Array, topK: number): readonly Prediction[] {
+    const { exports } = this.#live();
+    const n = logits.length;
+    // The output of the last run is free to be overwritten.
+    const fitted = [...this.#plans.values()].at(-1)!;
+    const address = fitted.addresses.get(outputNode(this.#graph).name)!;
+    this.#view(address, n).set(logits);
+    runStep(exports, step("softmax", "softmax_f32", 1, n, address, address));
+    const probabilities = this.#view(address, n).slice();
+    return [...probabilities.keys()]
+      .sort((a, b) => probabilities[b]! - probabilities[a]! || a - b)
+      .slice(0, topK)
+      .map((index) => ({
+        index,
+        label: this.model.labels[index] ?? `${index}`,
+        probability: probabilities[index]!,
+      }));
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * One name for each tensor, torchvision's (`layer1.0.conv1.weight`), whatever the framework that wrote the file.
+ */
+
+const KERAS_WEIGHTS: Readonly<Record<string, string>> = {
+  kernel: "weight",
+  bias: "bias",
+  gamma: "weight",
+  beta: "bias",
+  moving_mean: "running_mean",
+  moving_variance: "running_var",
+};
+
+/**
+ * The torchvision module of a Keras layer, or `undefined` for a layer of no ResNet. Reads the names of Keras 2.2
+ * (`res4b22_branch2a`, `bn4b22_branch2a`), where branch 1 is the shortcut, and of keras-applications
+ * (`conv4_block23_1_conv`, `conv4_block23_1_bn`), where 0 is.
+ */
+export function fromKerasLayer(layer: string): string | undefined {
+  if (layer === "conv1" || layer === "conv1_conv") return "conv1";
+  if (layer === "bn_conv1" || layer === "conv1_bn") return "bn1";
+  if (/^(?:fc\d*|predictions|probs|logits|dense)$/.test(layer)) return "fc";
+  const old = /^(res|bn)([2-5])([a-z])(\d*)_branch(1|2[a-c])$/.exec(layer);
+  if (old !== null) {
+    const [, kind, stage, letter, digits, branch] = old as unknown as [string, string, string, string, string, string];
+    // Blocks are a, b, c … or, in the deep networks, a, b1, b2, b3 …
+    const block = digits === "" ? letter.charCodeAt(0) - 97 : Number(digits);
+    return inBlock(Number(stage) - 1, block, kind === "bn", branch === "1" ? 0 : branch.charCodeAt(1) - 96);
+  }
+  const recent = /^conv([2-5])_block(\d+)_([0-3])_(conv|bn)$/.exec(layer);
+  if (recent !== null) {
+    const [, stage, block, index, kind] = recent;
+    return inBlock(Number(stage) - 1, Number(block) - 1, kind === "bn", Number(index));
+  }
+  return undefined;
+}
+
+/** The torchvision name of a Keras weight (`res2a_branch2a/kernel`, also `model/res2a_branch2a/kernel:0`). */
+export function fromKeras(weight: string): string | undefined {
+  const [layer, kind] = weight.replace(/:\d+$/, "").split("/").slice(-2);
+  const module = fromKerasLayer(layer ?? "");
+  const leaf = Object.hasOwn(KERAS_WEIGHTS, kind ?? "") ? KERAS_WEIGHTS[kind!] : undefined;
+  return module === undefined || leaf === undefined ? undefined : `${module}.${leaf}`;
+}
+
+function inBlock(stage: number, block: number, isNorm: boolean, index: number): string {
+  const leaf = index === 0 ? `downsample.${isNorm ? 1 : 0}` : `${isNorm ? "bn" : "conv"}${index}`;
+  return `layer${stage}.${block}.${leaf}`;
+}
+
+const HF_BLOCK =
+  /^(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|normalization)\./;
+
+/**
+ * The torchvision name of a tensor in a PyTorch checkpoint: torchvision's and timm's own, Hugging Face's, and those
+ * of the CIFAR networks (`module.linear.weight`, `layer2.0.shortcut.0.weight`). A name that it does not know stays as
+ * it is; `undefined` for one to leave out (`num_batches_tracked` only counts training steps).
+ */
+export function canonical(name: string): string | undefined {
+  const plain = name.replace(/^module\./, "");
+  if (plain.endsWith("num_batches_tracked")) return undefined;
+  const block = HF_BLOCK.exec(plain);
+  if (block !== null) {
+    const [prefix, stage, layer, index, kind] = block;
+    const position = index === undefined ? 0 : Number(index) + 1;
+    const module = inBlock(Number(stage) + 1, Number(layer), kind === "normalization", position);
+    return `${module}.${plain.slice(prefix.length)}`;
+  }
+  return plain
+    .replace(/^(?:resnet\.)?embedder\.embedder\.convolution\./, "conv1.")
+    .replace(/^(?:resnet\.)?embedder\.embedder\.normalization\./, "bn1.")
+    .replace(/^(?:classifier\.1|linear)\./, "fc.")
+    .replace(/^(layer\d+\.\d+)\.shortcut\.([01])\./, "$1.downsample.$2.");
+}

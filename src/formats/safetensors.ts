@@ -1,0 +1,208 @@
+/**
+ * safetensors: eight bytes of header length, a JSON header, the tensors' bytes.
+ * Everything is checked once, when the file is opened, by the rules of the reference implementation
+ * (github.com/huggingface/safetensors): after that, reading a tensor is one read at a known place.
+ */
+import type { ByteSource } from "../bytes.ts";
+import { type Checkpoint, complaint, DTYPE_BYTES, type Dtype, ModelError, type TensorInfo } from "../tensor.ts";
+
+/** Longest header accepted, in bytes: the reference implementation's limit. */
+const MAX_HEADER_BYTES = 100_000_000;
+const CUT_SHORT = "the file may be cut short; fetch it again";
+
+interface Entry extends TensorInfo {
+  /** Bytes `[begin, end)` of the part after the header. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Opens a safetensors file and checks all of its header; no tensor is read.
+ * Throws `ModelError`, naming the tensor at fault, when any of it is not so.
+ */
+export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
+  const where = source.name;
+  const { header, base } = await readHeader(source);
+  const entries = new Map<string, Entry>();
+  let metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") metadata = checkMetadata(where, value);
+    else entries.set(name, checkEntry(`${where}: ${JSON.stringify(name)}`, value));
+  }
+  checkLayout(where, entries, source.size - base);
+  return {
+    tensors: new Map([...entries].map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
+    metadata,
+    async read(name) {
+      const entry = entries.get(name);
+      if (entry === undefined) {
+        throw new ModelError(complaint(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+      }
+      return source.read(base + entry.begin, entry.end - entry.begin);
+    },
+    close: () => source.close(),
+  };
+}
+
+async function readHeader(source: ByteSource): Promise<{ header: Record<string, unknown>; base: number }> {
+  const where = source.name;
+  if (source.size < 8) {
+    throw new ModelError(complaint(where, "8 bytes of header length", `${source.size} bytes`, CUT_SHORT));
+  }
+  const lead = await source.read(0, 8);
+  const claimed = new DataView(lead.buffer, lead.byteOffset, 8).getBigUint64(0, true);
+  if (claimed > BigInt(MAX_HEADER_BYTES)) {
+    const hint = "this may not be a safetensors file";
+    throw new ModelError(complaint(where, `a header of at most ${MAX_HEADER_BYTES} bytes`, `${claimed}`, hint));
+  }
+  const length = Number(claimed);
+  if (8 + length > source.size) {
+    throw new ModelError(complaint(where, `a header of ${length} bytes`, `${source.size - 8}`, CUT_SHORT));
+  }
+  let text: string;
+  let header: unknown;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await source.read(8, length));
+    header = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    throw new ModelError(complaint(where, "a JSON header", `${(error as Error).message}`));
+  }
+  if (!isObject(header)) throw new ModelError(complaint(where, "a JSON object as header", describe(header)));
+  const twice = duplicateKey(text);
+  if (twice !== undefined) {
+    throw new ModelError(complaint(where, `${JSON.stringify(twice)} once in the header`, "it twice"));
+  }
+  return { header, base: 8 + length };
+}
+
+/** The first key that one object of this (valid) JSON text holds twice; `JSON.parse` would keep the last silently. */
+function duplicateKey(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  for (const [token, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}]/g)) {
+    if (token === "{") open.push(new Set());
+    else if (token === "}") open.pop();
+    else if (colon !== undefined) {
+      const key: string = JSON.parse(token.slice(0, -colon.length));
+      const keys = open.at(-1)!;
+      if (keys.has(key)) return key;
+      keys.add(key);
+    }
+  }
+  return undefined;
+}
+
+function checkMetadata(where: string, value: unknown): Record<string, string> {
+  if (!isObject(value)) throw new ModelError(complaint(where, "__metadata__ to be an object", describe(value)));
+  for (const [key, item] of Object.entries(value)) {
+    if (typeof item === "string") continue;
+    throw new ModelError(complaint(where, `a string as __metadata__ ${JSON.stringify(key)}`, describe(item)));
+  }
+  return value as Record<string, string>;
+}
+
+function checkEntry(where: string, value: unknown): Entry {
+  if (!isObject(value)) throw new ModelError(complaint(where, "{ dtype, shape, data_offsets }", describe(value)));
+  const { dtype, shape, data_offsets: offsets, ...rest } = value;
+  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    throw new ModelError(complaint(where, `a dtype of ${Object.keys(DTYPE_BYTES).join(", ")}`, describe(dtype)));
+  }
+  if (!isSizes(shape)) throw new ModelError(complaint(where, "a shape of whole numbers", describe(shape)));
+  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
+    throw new ModelError(complaint(where, "data_offsets [begin, end] with begin ≤ end", describe(offsets)));
+  }
+  const [extra] = Object.keys(rest);
+  if (extra !== undefined) throw new ModelError(complaint(where, "dtype, shape and data_offsets only", `"${extra}"`));
+  const [begin, end] = offsets as [number, number];
+  const bytes = byteLength(dtype as Dtype, shape);
+  if (bytes !== end - begin) {
+    throw new ModelError(complaint(where, `${bytes} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin}`));
+  }
+  return { dtype: dtype as Dtype, shape, begin, end };
+}
+
+/** The tensors, in order, must cover the rest of the file: no hole, no overlap, nothing missing, nothing after. */
+function checkLayout(where: string, entries: ReadonlyMap<string, Entry>, bytes: number): void {
+  const sorted = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  let at = 0;
+  for (const [name, { begin, end }] of sorted) {
+    const culprit = `${where}: ${JSON.stringify(name)}`;
+    if (begin !== at) {
+      const what = begin < at ? "an overlap with the tensor before it" : "a hole before it";
+      throw new ModelError(complaint(culprit, `to begin at byte ${at}`, `${begin}, ${what}`));
+    }
+    if (end > bytes) throw new ModelError(complaint(culprit, `${end} bytes of tensors`, `${bytes}`, CUT_SHORT));
+    at = end;
+  }
+  if (at !== bytes) {
+    throw new ModelError(complaint(where, `${at} bytes of tensors`, `${bytes}, with bytes that belong to none`));
+  }
+}
+
+/** A tensor to be written. `bytes` are little-endian, in C order. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A whole safetensors file. Wider dtypes go first, so that every tensor is aligned to its element; the header is
+ * padded with spaces to 8 bytes. Throws `RangeError` for a name used twice or bytes that do not fit the shape.
+ */
+export function writeSafetensors(
+  tensors: Iterable<NamedTensor>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
+  const sorted = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
+  const header: [string, unknown][] = metadata === undefined ? [] : [["__metadata__", metadata]];
+  const names = new Set(["__metadata__"]);
+  let at = 0;
+  for (const { name, dtype, shape, bytes } of sorted) {
+    const where = `safetensors: ${JSON.stringify(name)}`;
+    if (names.has(name)) throw new RangeError(complaint(where, "a name of its own", "one already taken"));
+    if (byteLength(dtype, shape) !== bytes.byteLength) {
+      const expected = `${byteLength(dtype, shape)} bytes for ${dtype} [${shape.join(", ")}]`;
+      throw new RangeError(complaint(where, expected, `${bytes.byteLength}`));
+    }
+    names.add(name);
+    header.push([name, { dtype, shape, data_offsets: [at, at + bytes.byteLength] }]);
+    at += bytes.byteLength;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
+  const base = 8 + Math.ceil(json.byteLength / 8) * 8;
+  const file = new Uint8Array(base + at).fill(0x20, 8, base);
+  new DataView(file.buffer).setBigUint64(0, BigInt(base - 8), true);
+  file.set(json, 8);
+  let to = base;
+  for (const { bytes } of sorted) {
+    file.set(bytes, to);
+    to += bytes.byteLength;
+  }
+  return file;
+}
+
+/** Bytes of a tensor; not a safe integer (so equal to no length) when the shape is absurd. */
+function byteLength(dtype: Dtype, shape: readonly number[]): number {
+  let bytes = DTYPE_BYTES[dtype];
+  for (const size of shape) {
+    bytes *= size;
+    if (!Number.isSafeInteger(bytes)) return Number.POSITIVE_INFINITY;
+  }
+  return bytes;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/** A value as an error shows it, never longer than a line. */
+function describe(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,103 @@
+/**
+ * The compiled kernels: which of the two builds this engine can run, and which variant a layer gets.
+ */
+import { instantiate } from "@assemblyscript/loader";
+import type { ConvNode } from "./graph.ts";
+import type { Runtime } from "./runtime.ts";
+import type { KernelExports } from "./tape.ts";
+
+/** `baseline` is SIMD128; `relaxed` adds relaxed SIMD, whose one opcode makes a module invalid where it is unknown. */
+export type Build = "baseline" | "relaxed";
+export const BUILDS: readonly Build[] = ["baseline", "relaxed"];
+
+/** An instance of one build over a memory of ours. */
+export interface Kernels {
+  readonly build: Build;
+  readonly memory: WebAssembly.Memory;
+  readonly exports: KernelExports;
+}
+
+/**
+ * `(x: i32) => lane 0 of i32x4.relaxed_dot_i8x16_i7x16_add_s(splat(x), splat(100), splat(7))`, so 400 · x + 7.
+ * Assembled by hand: type, function, export "p", code.
+ */
+const PROBE = Uint8Array.of(
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x06, 0x01, 0x60, 0x01, 0x7f, 0x01, 0x7f],
+  ...[0x03, 0x02, 0x01, 0x00],
+  ...[0x07, 0x05, 0x01, 0x01, 0x70, 0x00, 0x00],
+  ...[0x0a, 0x17, 0x01, 0x15, 0x00],
+  ...[0x20, 0x00, 0xfd, 0x0f, 0x41, 0xe4, 0x00, 0xfd, 0x0f, 0x41, 0x07, 0xfd, 0x11],
+  ...[0xfd, 0x93, 0x02, 0xfd, 0x1b, 0x00, 0x0b],
+);
+
+/**
+ * Whether this engine runs relaxed SIMD and gets its sums right: V8 11.3 (Node 20 with the flag) accepts it and
+ * answers wrongly in its first compiler tier.
+ */
+export function supportsRelaxed(): boolean {
+  if (!WebAssembly.validate(PROBE)) return false;
+  const { p } = new WebAssembly.Instance(new WebAssembly.Module(PROBE)).exports as { p(x: number): number };
+  return p(3) === 1207 && p(-128) === -51193;
+}
+
+/** The build to use: what was asked for, or the best this engine can run. */
+export function pickBuild(build: Build | "auto" = "auto"): Build {
+  if (build !== "auto") return build;
+  return supportsRelaxed() ? "relaxed" : "baseline";
+}
+
+/** Instantiates a build over `memory`. Throws `WebAssembly.CompileError` when the engine cannot run it. */
+export async function loadKernels(runtime: Runtime, build: Build, memory: WebAssembly.Memory): Promise<Kernels> {
+  const module = await runtime.module(build);
+  const { exports } = await instantiate<KernelExports & Record<string, unknown>>(module, { env: { memory } });
+  return { build, memory, exports };
+}
+
+/** How a convolution is computed. */
+export type Algorithm = "gemm" | "im2col" | "direct";
+
+/** One way to compute a convolution, and where it may be used. */
+export interface Variant {
+  readonly algorithm: Algorithm;
+  readonly kernel: "gemm_f32" | "im2col_f32" | "conv_f32";
+  /** Rows of the register tile, by build: 6 spill where multiply-add is not fused (57 against 35 GFLOP/s at 4). */
+  readonly rows: Readonly<Record<Build, number>>;
+  fits(node: ConvNode): boolean;
+}
+
+const ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed: 6 };
+/** Bytes at which addresses share an L1 set. */
+const ALIAS = 4096;
+
+function isPointwise(node: ConvNode): boolean {
+  return node.kernel[0] * node.kernel[1] === 1 && node.pads.every((pad) => pad === 0);
+}
+
+/** Whether neighbouring output pixels read rows that fall into one L1 set. */
+function aliases(node: ConvNode): boolean {
+  return (node.stride[1] * node.channels * 4) % ALIAS === 0;
+}
+
+/** Every variant, best first: `choose` takes the first that fits. */
+export const VARIANTS: readonly Variant[] = [
+  {
+    algorithm: "gemm",
+    kernel: "gemm_f32",
+    rows: ROWS,
+    fits: (node) => isPointwise(node) && node.stride[0] * node.stride[1] === 1 && (!aliases(node) || node.groups > 1),
+  },
+  {
+    algorithm: "im2col",
+    kernel: "im2col_f32",
+    rows: ROWS,
+    fits: (node) =>
+      node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && (node.channels < 16 || aliases(node)),
+  },
+  { algorithm: "direct", kernel: "conv_f32", rows: ROWS, fits: () => true },
+];
+
+/** The variant a convolution gets. */
+export function choose(node: ConvNode): Variant {
+  return VARIANTS.find((variant) => variant.fits(node))!;
+}

@@ -1,0 +1,14 @@
+/** The mean over all pixels, between the last stage and the classifier. */
+import type { GlobalPoolNode } from "../graph.ts";
+import { step } from "../tape.ts";
+import { type Op, WEIGHTLESS } from "./op.ts";
+
+export const globalpool: Op<GlobalPoolNode> = {
+  ...WEIGHTLESS,
+  forward(node, place) {
+    const [h, w, c] = place.node(node.inputs[0]!).shape;
+    const units = place.batch * Math.ceil(c / 16);
+    const input = place.address(node.inputs[0]!);
+    return [step(node.name, "globalpool_f32", units, h * w, c, input, place.address(node.name))];
+  },
+};

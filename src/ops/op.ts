@@ -1,0 +1,82 @@
+/**
+ * What an operation is to the planner: its parameters, its cost, how its weights are packed, and the steps it becomes.
+ */
+import type { Node } from "../graph.ts";
+import type { Build } from "../kernels.ts";
+import type { Step } from "../tape.ts";
+import type { TensorInfo } from "../tensor.ts";
+
+/** A tensor that a node wants from the checkpoint, in PyTorch's name and shape. */
+export interface Param {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Where things are while an operation writes its steps. All addresses in bytes. */
+export interface Place {
+  readonly build: Build;
+  /** Images at once. */
+  readonly batch: number;
+  /** The node that `name` is the output of. */
+  node(name: string): Node;
+  /** Activations of a node, `[batch, h, w, c]` f32. */
+  address(name: string): number;
+  /** A node's packed weights. */
+  weights(name: string): number;
+  /** Zeros, as many as the widest activation has channels. */
+  readonly zeros: number;
+  /** This thread's private bytes, at least `bytes` of them. */
+  scratch(bytes: number): number;
+}
+
+/** What an operation needs to bring its weights into kernel order. Addresses are good until `pack` returns. */
+export interface Packer {
+  /** The tensor in wasm memory, as f32, elements in the file's order. */
+  tensor(name: string): Promise<{ readonly address: number; readonly info: TensorInfo }>;
+  /** A small tensor's values on the host. */
+  values(name: string): Promise<Float32Array>;
+  /** Writes values to `address`. */
+  write(address: number, values: Float32Array): void;
+  /** Puts values somewhere in wasm memory. */
+  put(values: Float32Array): number;
+  run(step: Step): void;
+}
+
+export interface Op<N extends Node = Node> {
+  params(node: N): readonly Param[];
+  /** Multiply-adds of one image, as the literature counts them: convolutions and linear layers. */
+  macs(node: N): number;
+  /** Bytes of packed weights; 0 without any. */
+  weightBytes(node: N): number;
+  /** Packs the node's weights to `address`. */
+  pack(node: N, address: number, packer: Packer): Promise<void>;
+  forward(node: N, place: Place): readonly Step[];
+}
+
+/** What operations without weights share. */
+export const WEIGHTLESS = {
+  params: () => [],
+  macs: () => 0,
+  weightBytes: () => 0,
+  pack: async () => {},
+} as const;
+
+/** Shapes of a batch norm's four tensors. */
+export function normParams(name: string, channels: number): readonly Param[] {
+  return ["weight", "bias", "running_mean", "running_var"].map((part) => ({ name: `${name}.${part}`, shape: [channels] }));
+}
+
+/** A batch norm with fixed statistics as `x · scale + shift` (Ioffe & Szegedy 2015, section 3.1), in f64. */
+export async function normAffine(
+  name: string,
+  epsilon: number,
+  packer: Packer,
+): Promise<{ scale: Float64Array; shift: Float64Array }> {
+  const gamma = await packer.values(`${name}.weight`);
+  const beta = await packer.values(`${name}.bias`);
+  const mean = await packer.values(`${name}.running_mean`);
+  const variance = await packer.values(`${name}.running_var`);
+  const scale = Float64Array.from(gamma, (g, i) => g / Math.sqrt(variance[i]! + epsilon));
+  const shift = Float64Array.from(beta, (b, i) => b - mean[i]! * scale[i]!);
+  return { scale, shift };
+}

@@ -1,0 +1,17 @@
+/** The parameter-free shortcut, option A. */
+import type { PadShortcutNode } from "../graph.ts";
+import { step } from "../tape.ts";
+import { type Op, WEIGHTLESS } from "./op.ts";
+
+export const shortcut: Op<PadShortcutNode> = {
+  ...WEIGHTLESS,
+  forward(node, place) {
+    const [oh, ow, n] = node.shape;
+    const [h, w, c] = place.node(node.inputs[0]!).shape;
+    const input = place.address(node.inputs[0]!);
+    const out = place.address(node.name);
+    return [
+      step(node.name, "shortcut_f32", place.batch * oh, h, w, c, oh, ow, n, node.stride, node.before, input, out),
+    ];
+  },
+};

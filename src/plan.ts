@@ -1,0 +1,179 @@
+/**
+ * Planning: a graph becomes addresses and a tape. Weights are placed once per model; activations are placed by lifetime,
+ * once per batch and input size.
+ *
+ *     | static | packed weights | zeros | activations | scratch of each thread |
+ */
+import { type Graph, type Node, type Shape, windowed } from "./graph.ts";
+import type { Build } from "./kernels.ts";
+import type { Place } from "./ops/op.ts";
+import { opOf } from "./ops/ops.ts";
+import type { Step, Tape } from "./tape.ts";
+import { complaint } from "./tensor.ts";
+
+/** Where every node's packed weights are. */
+export interface WeightPlan {
+  /** Byte address by node name. */
+  readonly addresses: ReadonlyMap<string, number>;
+  /** First byte after them. */
+  readonly end: number;
+}
+
+/** One network over one batch of one input size, ready to run. */
+export interface Plan {
+  readonly batch: number;
+  readonly input: Shape;
+  readonly tape: Tape;
+  /** Byte address of a node's output; by the end of a run only those of `kept` still hold it. */
+  readonly addresses: ReadonlyMap<string, number>;
+  /** First byte after everything: what the memory must hold. */
+  readonly end: number;
+}
+
+/** Everything is placed on cache lines. */
+const LINE = 64;
+/** Bytes at the start of memory that belong to the module itself (tables of `exp`). */
+export const STATIC_BYTES = 4096;
+
+/** `bytes` rounded up to a whole cache line. */
+export function align(bytes: number): number {
+  return Math.ceil(bytes / LINE) * LINE;
+}
+
+/** Places the packed weights of every node, in the order it runs. */
+export function planWeights(graph: Graph): WeightPlan {
+  const addresses = new Map<string, number>();
+  let end = STATIC_BYTES;
+  for (const node of graph.nodes) {
+    const bytes = opOf(node).weightBytes(node);
+    if (bytes === 0) continue;
+    addresses.set(node.name, end);
+    end = align(end + bytes);
+  }
+  return { addresses, end };
+}
+
+/** The same network over another input size. Throws `RangeError` when the size leaves a node without pixels. */
+export function resize(graph: Graph, input: Shape): Graph {
+  const shapes = new Map<string, Shape>();
+  const nodes = graph.nodes.map((node): Node => {
+    const from = shapes.get(node.inputs[0] ?? "") ?? input;
+    const c = node.shape[2];
+    let shape: Shape = [from[0], from[1], c];
+    if (node.op === "input") shape = input;
+    else if (node.op === "conv" || node.op === "maxpool" || node.op === "avgpool") {
+      const [top, left, bottom, right] = node.pads;
+      const [dh, dw] = node.op === "conv" ? node.dilation : [1, 1];
+      shape = [
+        windowed(from[0], node.kernel[0], node.stride[0], dh, top + bottom),
+        windowed(from[1], node.kernel[1], node.stride[1], dw, left + right),
+        c,
+      ];
+    } else if (node.op === "shortcut") {
+      shape = [Math.ceil(from[0] / node.stride), Math.ceil(from[1] / node.stride), c];
+    } else if (node.op === "globalpool" || node.op === "linear") shape = [1, 1, c];
+    if (shape[0] < 1 || shape[1] < 1) {
+      throw new RangeError(complaint(node.name, "at least one pixel", `an input of ${input[0]}×${input[1]}`));
+    }
+    shapes.set(node.name, shape);
+    return { ...node, shape };
+  });
+  return { name: graph.name, nodes };
+}
+
+/** A stretch of the tape during which a buffer holds something. */
+interface Buffer {
+  readonly names: string[];
+  readonly bytes: number;
+  readonly first: number;
+  last: number;
+}
+
+/**
+ * Buffers by lifetime. A node whose kernel may write over an operand that nobody reads later takes that operand's buffer.
+ *
+ * @param kept nodes whose output must outlive the run
+ */
+export function lifetimes(graph: Graph, batch: number, kept: readonly string[]): readonly Buffer[] {
+  const lastRead = new Map<string, number>();
+  graph.nodes.forEach((node, i) => {
+    for (const input of node.inputs) lastRead.set(input, i);
+  });
+  for (const name of kept) lastRead.set(name, graph.nodes.length);
+  const holder = new Map<string, Buffer>();
+  const buffers: Buffer[] = [];
+  graph.nodes.forEach((node, i) => {
+    const bytes = align(batch * node.shape[0] * node.shape[1] * node.shape[2] * 4);
+    const last = lastRead.get(node.name) ?? i;
+    const over = overwritable(node).find((name) => lastRead.get(name) === i && holder.get(name)!.bytes === bytes);
+    const buffer = over === undefined ? { names: [], bytes, first: i, last } : holder.get(over)!;
+    if (over === undefined) buffers.push(buffer);
+    buffer.names.push(node.name);
+    buffer.last = Math.max(buffer.last, last);
+    holder.set(node.name, buffer);
+  });
+  return buffers;
+}
+
+/** Operands that a node's kernel may overwrite with its output. */
+function overwritable(node: Node): readonly string[] {
+  if (node.op === "conv") return node.residual ? [node.inputs[1]!] : [];
+  return node.op === "add" || node.op === "clamp" || node.op === "norm" ? node.inputs : [];
+}
+
+/** Greedy placement by size (Pisarchyk & Lee 2020, arXiv 2001.03288): the largest first, each at the lowest free offset. */
+function place(buffers: readonly Buffer[], base: number): { addresses: Map<string, number>; end: number } {
+  const placed: { buffer: Buffer; at: number }[] = [];
+  const addresses = new Map<string, number>();
+  let end = base;
+  for (const buffer of [...buffers].sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    const rivals = placed
+      .filter(({ buffer: other }) => other.first <= buffer.last && buffer.first <= other.last)
+      .sort((a, b) => a.at - b.at);
+    let at = base;
+    for (const rival of rivals) {
+      if (at + buffer.bytes <= rival.at) break;
+      at = Math.max(at, rival.at + rival.buffer.bytes);
+    }
+    placed.push({ buffer, at });
+    for (const name of buffer.names) addresses.set(name, at);
+    end = Math.max(end, at + buffer.bytes);
+  }
+  return { addresses, end };
+}
+
+/**
+ * Plans one batch of one input size.
+ *
+ * @param kept nodes whose output is read after the run; the last node always is
+ * @param build decides tile sizes
+ */
+export function plan(
+  network: Graph,
+  weights: WeightPlan,
+  build: Build,
+  batch: number,
+  input: Shape,
+  kept: readonly string[],
+): Plan {
+  const graph = resize(network, input);
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+  const widest = Math.max(...graph.nodes.map((node) => node.shape[2]));
+  const zeros = weights.end;
+  const { addresses, end } = place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), align(zeros + 4 * widest));
+  let scratchBytes = 0;
+  const where: Place = {
+    build,
+    batch,
+    zeros,
+    node: (name) => nodes.get(name)!,
+    address: (name) => addresses.get(name)!,
+    weights: (name) => weights.addresses.get(name)!,
+    scratch(bytes) {
+      scratchBytes = Math.max(scratchBytes, align(bytes));
+      return end;
+    },
+  };
+  const tape: Step[] = graph.nodes.flatMap((node) => opOf(node).forward(node, where));
+  return { batch, input, tape, addresses, end: end + scratchBytes };
+}

@@ -1,0 +1,40 @@
+/**
+ * What an environment gives the core. One object per file of `runtimes/`; nothing else in the core knows where it runs.
+ */
+import type { ByteSource, Folder } from "./bytes.ts";
+
+/** The compiled modules a runtime can hand out: the two kernel builds and the image codecs. */
+export type ModuleName = "baseline" | "relaxed" | "jpeg" | "png";
+
+export interface Runtime {
+  /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
+  readonly name: string;
+  /** A compiled module that ships with the package. */
+  module(name: ModuleName): Promise<WebAssembly.Module>;
+  /** Opens a local file. Throws when there is none, or when the runtime has no files. */
+  openFile(path: string): Promise<ByteSource>;
+  /** A local folder; opening is lazy. */
+  folder(path: string): Folder;
+  /** Where downloads are kept. `directory` overrides the user's cache folder. */
+  store(directory?: string): Store;
+  /** The npm registry's address, as the user configured it, ending in a slash. */
+  registry(): Promise<string>;
+}
+
+/** A cache of downloaded files that a broken download never poisons. */
+export interface Store {
+  /** For messages. */
+  readonly name: string;
+  /** The entry, when it is there and complete. */
+  get(key: string): Promise<Folder | undefined>;
+  /**
+   * Fills an entry. `fill` writes files one after the other; only when it returns does the entry exist, whole.
+   * When it throws, or the process dies, nothing remains that `get` would return.
+   */
+  put(key: string, fill: (writer: StoreWriter) => Promise<void>): Promise<Folder>;
+}
+
+export interface StoreWriter {
+  /** Writes one file at `path`, relative to the entry. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+}

@@ -1,0 +1,49 @@
+/**
+ * The tape: a network as an array of kernel calls that are plain data. Every thread of every runtime runs the same loop
+ * over it; training is the same loop over a longer tape.
+ */
+import type { instantiate } from "../wasm/baseline.js";
+
+/** What the compiled module exports: typed by the declarations that `asc` writes, so a wrong call does not compile. */
+export type KernelExports = Omit<Awaited<ReturnType<typeof instantiate>>, "memory">;
+export type KernelName = keyof KernelExports;
+
+type AfterRange<A extends unknown[]> = A extends [unknown, unknown, ...infer Rest] ? Rest : never;
+/** A kernel's arguments after `from` and `to`. */
+export type KernelArgs<K extends KernelName> = AfterRange<Parameters<KernelExports[K]>>;
+
+/** One kernel call over a range of `units` independent units. */
+export interface Step {
+  /** The node it belongs to, and what of it. */
+  readonly label: string;
+  readonly kernel: KernelName;
+  readonly units: number;
+  /** Everything after `from` and `to`: counts in elements, addresses in bytes. */
+  readonly args: readonly number[];
+}
+
+export type Tape = readonly Step[];
+
+/** Makes a step; the kernel's name decides which arguments compile. */
+export function step<K extends KernelName>(label: string, kernel: K, units: number, ...args: KernelArgs<K>): Step {
+  return { label, kernel, units, args: args as readonly number[] };
+}
+
+type Call = (from: number, to: number, ...args: readonly number[]) => void;
+
+/** Runs one step over its whole range. */
+export function runStep(exports: KernelExports, { kernel, units, args }: Step): void {
+  (exports[kernel] as Call)(0, units, ...args);
+}
+
+/** Runs a tape from first step to last. */
+export function run(exports: KernelExports, tape: Tape): void {
+  for (const each of tape) runStep(exports, each);
+}
+
+/** A tape as text, a step a line: what it computes, the kernel, how many units, the arguments. */
+export function printTape(tape: Tape): string {
+  return tape
+    .map(({ label, kernel, units, args }) => `${label.padEnd(28)} ${kernel.padEnd(16)} ×${units}  ${args.join(" ")}`)
+    .join("\n");
+}

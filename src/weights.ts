@@ -1,0 +1,130 @@
+/**
+ * From a checkpoint to packed weights: each tensor is checked, read, brought to f32 and packed, one node at a time, so
+ * that loading holds no second copy of the model.
+ */
+import type { Graph } from "./graph.ts";
+import type { Kernels } from "./kernels.ts";
+import type { Packer } from "./ops/op.ts";
+import { opOf, paramsOf } from "./ops/ops.ts";
+import { align, type WeightPlan } from "./plan.ts";
+import { runStep, step } from "./tape.ts";
+import { type Checkpoint, complaint, ModelError, type TensorInfo } from "./tensor.ts";
+
+const PAGE = 65536;
+
+/** Makes the memory at least `bytes` long. Throws `RangeError` when the engine has no more. */
+export function ensureMemory(memory: WebAssembly.Memory, bytes: number): void {
+  const missing = Math.ceil((bytes - memory.buffer.byteLength) / PAGE);
+  if (missing <= 0) return;
+  try {
+    memory.grow(missing);
+  } catch {
+    const mb = (value: number): string => `${(value / 1e6).toFixed(0)} MB`;
+    throw new RangeError(
+      complaint("memory", mb(bytes), `no more than ${mb(memory.buffer.byteLength)}`, "use a smaller batch, image or model"),
+    );
+  }
+}
+
+/**
+ * Checks that every tensor the graph wants is there in the right shape.
+ *
+ * @param where the file's name
+ * @throws ModelError naming the first tensor that is not
+ */
+export function checkWeights(where: string, graph: Graph, checkpoint: Checkpoint): void {
+  const wanted = paramsOf(graph);
+  for (const { name, shape } of wanted) {
+    const info = checkpoint.tensors.get(name);
+    const expected = `"${name}" [${shape.join(", ")}]`;
+    const hint = `the graph is ${graph.name}; choose another with --arch`;
+    if (info === undefined) throw new ModelError(complaint(where, expected, "no such tensor", hint));
+    if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
+      throw new ModelError(complaint(where, expected, `[${info.shape.join(", ")}]`, hint));
+    }
+    if (!["F32", "F16", "BF16", "F64"].includes(info.dtype)) {
+      throw new ModelError(complaint(where, `"${name}" as F32, F16, BF16 or F64`, info.dtype));
+    }
+  }
+}
+
+function elements(info: TensorInfo): number {
+  return info.shape.reduce((a, b) => a * b, 1);
+}
+
+function checkFinite(where: string, name: string, values: Float32Array): void {
+  let sum = 0;
+  // x · 0 is 0 for every finite x, and NaN for the rest.
+  for (let i = 0; i < values.length; ++i) sum += values[i]! * 0;
+  if (sum === 0) return;
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  throw new ModelError(complaint(where, `finite numbers in "${name}"`, `${values[at]} at element ${at}`));
+}
+
+/**
+ * Packs every node's weights at its planned address. What lies after the weights is used as a staging area.
+ *
+ * @param where the file's name, for errors
+ * @throws ModelError when a tensor is short or not finite; the memory's contents are then worthless
+ */
+export async function packWeights(
+  where: string,
+  graph: Graph,
+  weights: WeightPlan,
+  checkpoint: Checkpoint,
+  kernels: Kernels,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { memory, exports } = kernels;
+  let free = weights.end;
+  const reserve = (bytes: number): number => {
+    const address = free;
+    free = align(free + bytes);
+    ensureMemory(memory, free);
+    return address;
+  };
+  /** The tensor's elements as f32 at the returned address. */
+  const load = async (name: string): Promise<{ address: number; info: TensorInfo }> => {
+    const info = checkpoint.tensors.get(name)!;
+    const count = elements(info);
+    const bytes = await checkpoint.read(name);
+    const address = reserve(count * 4);
+    if (info.dtype === "F32") {
+      new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
+    } else if (info.dtype === "F64") {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      new Float32Array(memory.buffer, address, count).forEach((_, i, out) => {
+        out[i] = view.getFloat64(8 * i, true);
+      });
+    } else {
+      const half = reserve(bytes.byteLength);
+      new Uint8Array(memory.buffer, half, bytes.byteLength).set(bytes);
+      runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, half, address));
+    }
+    checkFinite(where, name, new Float32Array(memory.buffer, address, count));
+    return { address, info };
+  };
+  const packer: Packer = {
+    tensor: load,
+    async values(name) {
+      const { address, info } = await load(name);
+      return new Float32Array(memory.buffer, address, elements(info)).slice();
+    },
+    write(address, values) {
+      new Float32Array(memory.buffer, address, values.length).set(values);
+    },
+    put(values) {
+      const address = reserve(values.byteLength);
+      packer.write(address, values);
+      return address;
+    },
+    run: (each) => runStep(exports, each),
+  };
+  ensureMemory(memory, weights.end);
+  for (const node of graph.nodes) {
+    signal?.throwIfAborted();
+    free = weights.end;
+    const address = weights.addresses.get(node.name);
+    if (address !== undefined) await opOf(node).pack(node, address, packer);
+  }
+}
