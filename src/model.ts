@@ -92,7 +92,7 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     }
     const epsilon = options.epsilon ?? Number(checkpoint.metadata.norm_epsilon ?? 1e-5);
     const shape: Shape = [size, size, 3];
-    const graph = resnet(arch, spec, shape, epsilon);
+    const graph = withBiases(resnet(arch, spec, shape, epsilon), checkpoint);
     checkWeights(name, graph, checkpoint);
     const preset = options.preprocess ?? known?.preprocess;
     const guesses = [...seen.guesses];
@@ -111,6 +111,14 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     await checkpoint.close();
     throw error;
   }
+}
+
+/** Keras's convolutions have a bias before their batch norm; PyTorch's have none. */
+function withBiases(graph: Graph, { tensors }: Checkpoint): Graph {
+  const nodes = graph.nodes.map((node) =>
+    node.op === "conv" && tensors.has(`${node.name}.bias`) ? { ...node, bias: true } : node,
+  );
+  return { ...graph, nodes };
 }
 
 function presetOf(preset: PresetName | Preprocess): Preprocess {

@@ -2,7 +2,9 @@
  * Planning: a graph becomes addresses and a tape. Weights are placed once per model; activations are placed by lifetime,
  * once per batch and input size.
  *
- *     | static | packed weights | zeros | activations | scratch of each thread |
+ *     | static | zeros | packed weights | activations | scratch |
+ *
+ * Behind the weights lies, while they are being packed, the staging area of `weights.ts`.
  */
 import { type Graph, type Node, type Shape, windowed } from "./graph.ts";
 import type { Build } from "./kernels.ts";
@@ -13,6 +15,8 @@ import { complaint } from "./tensor.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
+  /** As many f32 zeros as the widest activation has channels: what lies outside an image. */
+  readonly zeros: number;
   /** Byte address by node name. */
   readonly addresses: ReadonlyMap<string, number>;
   /** First byte after them. */
@@ -43,14 +47,15 @@ export function align(bytes: number): number {
 /** Places the packed weights of every node, in the order it runs. */
 export function planWeights(graph: Graph): WeightPlan {
   const addresses = new Map<string, number>();
-  let end = STATIC_BYTES;
+  const zeros = STATIC_BYTES;
+  let end = align(zeros + 4 * Math.max(...graph.nodes.map((node) => node.shape[2])));
   for (const node of graph.nodes) {
     const bytes = opOf(node).weightBytes(node);
     if (bytes === 0) continue;
     addresses.set(node.name, end);
     end = align(end + bytes);
   }
-  return { addresses, end };
+  return { zeros, addresses, end };
 }
 
 /** The same network over another input size. Throws `RangeError` when the size leaves a node without pixels. */
@@ -158,14 +163,12 @@ export function plan(
 ): Plan {
   const graph = resize(network, input);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
-  const widest = Math.max(...graph.nodes.map((node) => node.shape[2]));
-  const zeros = weights.end;
-  const { addresses, end } = place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), align(zeros + 4 * widest));
+  const { addresses, end } = place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), weights.end);
   let scratchBytes = 0;
   const where: Place = {
     build,
     batch,
-    zeros,
+    zeros: weights.zeros,
     node: (name) => nodes.get(name)!,
     address: (name) => addresses.get(name)!,
     weights: (name) => weights.addresses.get(name)!,

@@ -267,12 +267,12 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & { readonly [K in key
   ).map(([n, c, kh, kw, groups, order]) => [
     `${groups} groups of ${c} → ${n}, ${kh}×${kw}, ${order}`,
     (l) => {
-      const strides = order === "oihw" ? ([c * kh * kw, kh * kw, kw, 1] as const) : ([1, n, kw * c * n, c * n] as const);
+      const [so, si, sv, su] = order === "oihw" ? [c * kh * kw, kh * kw, kw, 1] : [1, n, kw * c * n, c * n];
       const units = groups * Math.ceil(n / 8);
       l.bound = boundOf(1);
       const all = groups * n;
       return step(
-        ...(["", "pack_f32", units, n, c, kh, kw, ...strides] as const),
+        ...(["", "pack_f32", units, n, c, kh, kw, so!, si!, sv!, su!] as const),
         ...([l.random(all * c * kh * kw), l.random(all), l.random(all)] as const),
         l.out((units * panelBytes(kh * kw * c)) / 4),
       );

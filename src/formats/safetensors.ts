@@ -79,17 +79,30 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
 /** The first key that one object of this (valid) JSON text holds twice; `JSON.parse` would keep the last silently. */
 function duplicateKey(text: string): string | undefined {
   const open: Set<string>[] = [];
-  for (const [token, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}]/g)) {
-    if (token === "{") open.push(new Set());
-    else if (token === "}") open.pop();
-    else if (colon !== undefined) {
-      const key: string = JSON.parse(token.slice(0, -colon.length));
-      const keys = open.at(-1)!;
-      if (keys.has(key)) return key;
-      keys.add(key);
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === "{") open.push(new Set());
+    else if (text[at] === "}") open.pop();
+    else if (text[at] === '"') {
+      const end = closingQuote(text, at) + 1;
+      let after = end;
+      while (" \n\r\t".includes(text[after] ?? ":")) after++;
+      // In valid JSON a colon follows keys and nothing else.
+      if (text[after] === ":") {
+        const key: string = JSON.parse(text.slice(at, end));
+        const keys = open.at(-1)!;
+        if (keys.has(key)) return key;
+        keys.add(key);
+      }
+      at = end - 1;
     }
   }
   return undefined;
+}
+
+function closingQuote(text: string, from: number): number {
+  let at = from + 1;
+  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  return at;
 }
 
 function checkMetadata(where: string, value: unknown): Record<string, string> {
@@ -115,6 +128,9 @@ function checkEntry(where: string, value: unknown): Entry {
   if (extra !== undefined) throw new ModelError(complaint(where, "dtype, shape and data_offsets only", `"${extra}"`));
   const [begin, end] = offsets as [number, number];
   const bytes = byteLength(dtype as Dtype, shape);
+  if (bytes === Number.POSITIVE_INFINITY) {
+    throw new ModelError(complaint(where, "a shape of less than 2^53 bytes", describe(shape)));
+  }
   if (bytes !== end - begin) {
     throw new ModelError(complaint(where, `${bytes} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin}`));
   }
@@ -183,7 +199,7 @@ export function writeSafetensors(
   return file;
 }
 
-/** Bytes of a tensor; not a safe integer (so equal to no length) when the shape is absurd. */
+/** Bytes of a tensor; Infinity when they cannot be counted. */
 function byteLength(dtype: Dtype, shape: readonly number[]): number {
   let bytes = DTYPE_BYTES[dtype];
   for (const size of shape) {

@@ -19,8 +19,21 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
+import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
 import type { ModuleName, Runtime, Store } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
+
+export * from "../index.ts";
+
+/**
+ * Loads a model in Node, Deno or Bun: `loadWith` bound to this runtime.
+ *
+ * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
+ * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
+ */
+export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
+  return loadWith(nodeRuntime(), source, options);
+}
 
 const TEMPORARY = ".tmp-";
 const DAY_MS = 24 * 60 * 60 * 1000;

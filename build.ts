@@ -1,0 +1,56 @@
+/**
+ * The build: `assembly/` → `wasm/` (asc, then wasm-opt), `src/` → `dist/` (tsc), and one browser bundle (esbuild).
+ * What is newer than its sources is left alone, so that every script may start with it.
+ *
+ *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build as bundle } from "esbuild";
+
+const root = import.meta.dirname;
+
+/** Newest modification among files and everything below folders, in ms. */
+function newest(...paths: readonly string[]): number {
+  return Math.max(
+    0,
+    ...paths.map((path) => {
+      const full = join(root, path);
+      if (!existsSync(full)) return 0;
+      if (!statSync(full).isDirectory()) return statSync(full).mtimeMs;
+      return newest(...readdirSync(full).map((name) => join(path, name)));
+    }),
+  );
+}
+
+/** Runs a tool of `node_modules`; what it prints goes to stderr, and so does its failure. */
+function tool(script: string, ...args: readonly string[]): void {
+  execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio: ["ignore", 2, 2] });
+}
+
+/** Does `make` unless `mark` is newer than `sources`. */
+async function stage(mark: string, sources: readonly string[], make: () => void | Promise<void>): Promise<void> {
+  if (newest(mark) > newest(...sources, "package-lock.json", "build.ts")) return;
+  await make();
+  writeFileSync(join(root, mark), "");
+}
+
+mkdirSync(join(root, "wasm"), { recursive: true });
+await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
+  for (const target of ["baseline", "relaxed"]) {
+    const file = `wasm/${target}.wasm`;
+    tool("assemblyscript/bin/asc.js", "--config", "asconfig.json", "--target", target);
+    const features = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals"];
+    if (target === "relaxed") features.push("relaxed-simd");
+    const enable = features.map((feature) => `--enable-${feature}`);
+    tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
+  }
+});
+if (!process.argv.includes("--wasm")) {
+  mkdirSync(join(root, "dist"), { recursive: true });
+  await stage("dist/.built", ["src", "wasm", "tsconfig.json"], async () => {
+    const emit = ["--noEmit", "false", "--rootDir", "src", "--outDir", "dist", "--declaration"];
+    tool("typescript/bin/tsc", "-p", "tsconfig.build.json", ...emit);
+  });
+}

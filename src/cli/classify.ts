@@ -1,0 +1,51 @@
+/** `resnet-wasm classify IMAGE…`: the most probable classes of each image. */
+import type { Prediction } from "../classifier.ts";
+import { load } from "../runtimes/node.ts";
+import { type CommonOptions, loadOptions } from "./options.ts";
+import { barOf, interruptible, messageOf, remark } from "./terminal.ts";
+
+/** One line of the JSON result; `error` stands where an image could not be read. */
+interface Result {
+  readonly image: string;
+  readonly predictions: readonly Prediction[];
+  /** From the file's bytes to probabilities. */
+  readonly ms: number;
+  readonly error?: string;
+}
+
+const BAR = 24;
+
+function show({ image, predictions, ms }: Result): string {
+  const lines = predictions.map(({ label, probability }) => {
+    return `  ${(100 * probability).toFixed(1).padStart(5)} %  ${barOf(probability, BAR).padEnd(BAR)}  ${label}`;
+  });
+  return [`${image}  (${ms.toFixed(0)} ms)`, ...lines, ""].join("\n");
+}
+
+/** Classifies every image; those that cannot be read are reported, the others still get their answers. */
+export async function classify(
+  images: readonly string[],
+  options: CommonOptions & { readonly topK: number },
+): Promise<number> {
+  const started = performance.now();
+  const model = await load(options.model, loadOptions(options, interruptible()));
+  const { arch, guesses } = model.model;
+  for (const guess of guesses) remark(options.quiet, `assumed: ${guess}`);
+  remark(options.quiet, `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  const results: Result[] = [];
+  for (const image of images) {
+    const start = performance.now();
+    try {
+      const predictions = await model.classify(image, { topK: options.topK });
+      results.push({ image, predictions, ms: Number((performance.now() - start).toFixed(1)) });
+    } catch (error) {
+      results.push({ image, predictions: [], ms: 0, error: messageOf(error) });
+      process.stderr.write(`${messageOf(error)}\n`);
+    }
+    const last = results.at(-1)!;
+    if (!options.json && last.error === undefined) process.stdout.write(`${show(last)}\n`);
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
+  await model.dispose();
+  return results.some(({ error }) => error !== undefined) ? 1 : 0;
+}

