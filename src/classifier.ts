@@ -7,7 +7,7 @@ import { type Graph, inputShape, outputNode } from "./graph.ts";
 import { type Pixels, planImage } from "./image.ts";
 import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import { type Model, type ModelOptions, openModel } from "./model.ts";
-import { type Plan, plan, planWeights, type WeightPlan } from "./plan.ts";
+import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step } from "./tape.ts";
 import { complaint } from "./tensor.ts";
@@ -16,6 +16,11 @@ import { ensureMemory, packWeights } from "./weights.ts";
 export interface LoadOptions extends ModelOptions {
   /** Which kernels; `auto` takes relaxed SIMD where the engine has it and gets it right. */
   readonly build?: Build | "auto";
+  /**
+   * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
+   * weights when absent, and at least 128 MB. Batches and decoded photos come on top.
+   */
+  readonly memory?: number;
 }
 
 /** An image as a caller may have it: a path where the runtime has files, an encoded file, or RGBA pixels. */
@@ -60,9 +65,9 @@ export async function loadWith(
   const model = await openModel(source, options, runtime);
   try {
     const graph = fold(model.graph);
-    const weights = planWeights(graph);
-    const memory = new WebAssembly.Memory({ initial: 1 });
-    const kernels = await loadKernels(runtime, pickBuild(options.build), memory);
+    const build = pickBuild(options.build);
+    const weights = fitWeights(graph, build, options.memory ?? usualMemory(graph), outputNode(graph).inputs);
+    const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 1 }));
     await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);
     return new Classifier(runtime, model, graph, weights, kernels);
   } finally {

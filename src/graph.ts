@@ -121,6 +121,21 @@ export function nodeOf(graph: Graph, name: string): Node {
   return node;
 }
 
+/** To the kernels, a linear layer is a 1×1 convolution of a one-pixel image. */
+export function asConv(node: LinearNode): ConvNode {
+  return {
+    ...node,
+    op: "conv",
+    kernel: [1, 1],
+    stride: [1, 1],
+    dilation: [1, 1],
+    pads: [0, 0, 0, 0],
+    groups: 1,
+    clamp: NO_CLAMP,
+    residual: false,
+  };
+}
+
 /** Shape of the network's input `[h, w, c]`. */
 export function inputShape(graph: Graph): Shape {
   return graph.nodes[0]!.shape;

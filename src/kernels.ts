@@ -1,8 +1,7 @@
 /**
- * The compiled kernels: which of the two builds this engine can run, and which variant a layer gets.
+ * The compiled kernels: which of the two builds this engine can run, and an instance of it.
  */
 import { instantiate } from "@assemblyscript/loader";
-import type { ConvNode } from "./graph.ts";
 import type { Runtime } from "./runtime.ts";
 import type { KernelExports } from "./tape.ts";
 
@@ -52,52 +51,4 @@ export async function loadKernels(runtime: Runtime, build: Build, memory: WebAss
   const module = await runtime.module(build);
   const { exports } = await instantiate<KernelExports & Record<string, unknown>>(module, { env: { memory } });
   return { build, memory, exports };
-}
-
-/** How a convolution is computed. */
-export type Algorithm = "gemm" | "im2col" | "direct";
-
-/** One way to compute a convolution, and where it may be used. */
-export interface Variant {
-  readonly algorithm: Algorithm;
-  readonly kernel: "gemm_f32" | "im2col_f32" | "conv_f32";
-  /** Rows of the register tile, by build: 6 spill where multiply-add is not fused (57 against 35 GFLOP/s at 4). */
-  readonly rows: Readonly<Record<Build, number>>;
-  fits(node: ConvNode): boolean;
-}
-
-const ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed: 6 };
-/** Bytes at which addresses share an L1 set. */
-const ALIAS = 4096;
-
-function isPointwise(node: ConvNode): boolean {
-  return node.kernel[0] * node.kernel[1] === 1 && node.pads.every((pad) => pad === 0);
-}
-
-/** Whether neighbouring output pixels read rows that fall into one L1 set. */
-function aliases(node: ConvNode): boolean {
-  return (node.stride[1] * node.channels * 4) % ALIAS === 0;
-}
-
-/** Every variant, best first: `choose` takes the first that fits. */
-export const VARIANTS: readonly Variant[] = [
-  {
-    algorithm: "gemm",
-    kernel: "gemm_f32",
-    rows: ROWS,
-    fits: (node) => isPointwise(node) && node.stride[0] * node.stride[1] === 1 && (!aliases(node) || node.groups > 1),
-  },
-  {
-    algorithm: "im2col",
-    kernel: "im2col_f32",
-    rows: ROWS,
-    fits: (node) =>
-      node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && (node.channels < 16 || aliases(node)),
-  },
-  { algorithm: "direct", kernel: "conv_f32", rows: ROWS, fits: () => true },
-];
-
-/** The variant a convolution gets. */
-export function choose(node: ConvNode): Variant {
-  return VARIANTS.find((variant) => variant.fits(node))!;
 }

@@ -5,7 +5,7 @@ import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
 import { openCheckpoint } from "./formats/open.ts";
 import type { Graph, Shape } from "./graph.ts";
 import { type Located, locate, type Progress } from "./hub.ts";
-import { PRESETS, type Preprocess, type PresetName, sized } from "./image.ts";
+import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
 import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 import { recognise } from "./models/recognise.ts";
 import { type ResNetSpec, resnet, resnetSpec, usualSize } from "./models/resnet.ts";
@@ -25,6 +25,9 @@ export interface ModelOptions {
   readonly size?: number;
   /** How pixels become the input. */
   readonly preprocess?: PresetName | Preprocess;
+  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B. */
+  readonly mean?: Triple;
+  readonly std?: Triple;
   /** Class names, by index. */
   readonly labels?: readonly string[];
   /** Folder for downloads instead of the user's cache folder. */
@@ -94,16 +97,17 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const shape: Shape = [size, size, 3];
     const graph = withBiases(resnet(arch, spec, shape, epsilon), checkpoint);
     checkWeights(name, graph, checkpoint);
-    const preset = options.preprocess ?? known?.preprocess;
+    const way = options.preprocess ?? known?.preprocess;
+    const preset = presetOf(way ?? (spec.stem === "cifar" ? "cifar" : "torchvision-v1"));
     const guesses = [...seen.guesses];
-    if (preset === undefined) guesses.push(`preprocessing of the ${spec.stem === "cifar" ? "cifar" : "torchvision-v1"} preset`);
+    if (way === undefined) guesses.push(`preprocessing of the ${spec.stem === "cifar" ? "cifar" : "torchvision-v1"} preset`);
     return {
       source: name,
       arch,
       spec,
       graph,
       checkpoint,
-      preprocess: sized(presetOf(preset ?? (spec.stem === "cifar" ? "cifar" : "torchvision-v1")), size),
+      preprocess: sized({ ...preset, mean: options.mean ?? preset.mean, std: options.std ?? preset.std }, size),
       labels: options.labels ?? (known === undefined ? [] : await readLabels(located.folder, known.labels)),
       guesses: told === undefined ? guesses : guesses.filter((guess) => !guess.startsWith("shortcuts")),
     };

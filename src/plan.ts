@@ -2,21 +2,24 @@
  * Planning: a graph becomes addresses and a tape. Weights are placed once per model; activations are placed by lifetime,
  * once per batch and input size.
  *
- *     | static | zeros | packed weights | activations | scratch |
+ *     | static | zeros | packed weights | activations | workspace | scratch |
  *
  * Behind the weights lies, while they are being packed, the staging area of `weights.ts`.
  */
 import { type Graph, type Node, type Shape, windowed } from "./graph.ts";
 import type { Build } from "./kernels.ts";
 import type { Place } from "./ops/op.ts";
-import { opOf } from "./ops/ops.ts";
+import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Step, Tape } from "./tape.ts";
 import { complaint } from "./tensor.ts";
+import { choose, type Variant } from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
   /** As many f32 zeros as the widest activation has channels: what lies outside an image. */
   readonly zeros: number;
+  /** How each convolution and linear layer is computed, by node name. */
+  readonly variants: ReadonlyMap<string, Variant>;
   /** Byte address by node name. */
   readonly addresses: ReadonlyMap<string, number>;
   /** First byte after them. */
@@ -45,17 +48,17 @@ export function align(bytes: number): number {
 }
 
 /** Places the packed weights of every node, in the order it runs. */
-export function planWeights(graph: Graph): WeightPlan {
+export function planWeights(graph: Graph, variants: ReadonlyMap<string, Variant>): WeightPlan {
   const addresses = new Map<string, number>();
   const zeros = STATIC_BYTES;
   let end = align(zeros + 4 * Math.max(...graph.nodes.map((node) => node.shape[2])));
   for (const node of graph.nodes) {
-    const bytes = opOf(node).weightBytes(node);
+    const bytes = opOf(node).weightBytes(node, variants.get(node.name));
     if (bytes === 0) continue;
     addresses.set(node.name, end);
     end = align(end + bytes);
   }
-  return { zeros, addresses, end };
+  return { zeros, variants, addresses, end };
 }
 
 /** The same network over another input size. Throws `RangeError` when the size leaves a node without pixels. */
@@ -164,19 +167,57 @@ export function plan(
   const graph = resize(network, input);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
   const { addresses, end } = place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), weights.end);
-  let scratchBytes = 0;
+  let [workspaceBytes, scratchBytes] = [0, 0];
   const where: Place = {
     build,
     batch,
     zeros: weights.zeros,
     node: (name) => nodes.get(name)!,
+    variant: (name) => weights.variants.get(name)!,
     address: (name) => addresses.get(name)!,
     weights: (name) => weights.addresses.get(name)!,
-    scratch(bytes) {
-      scratchBytes = Math.max(scratchBytes, align(bytes));
+    workspace(bytes) {
+      workspaceBytes = Math.max(workspaceBytes, align(bytes));
       return end;
     },
+    scratch(bytes) {
+      scratchBytes = Math.max(scratchBytes, align(bytes));
+      return end + workspaceBytes;
+    },
   };
-  const tape: Step[] = graph.nodes.flatMap((node) => opOf(node).forward(node, where));
-  return { batch, input, tape, addresses, end: end + scratchBytes };
+  const write = (): Step[] => graph.nodes.flatMap((node) => opOf(node).forward(node, where));
+  // Once to learn how large the workspace is, and again with scratch behind it.
+  write();
+  const tape = write();
+  return { batch, input, tape, addresses, end: end + workspaceBytes + scratchBytes };
+}
+
+/**
+ * Bytes of wasm memory a model may use unless told otherwise: twice its f32 weights, or 128 MB where that is more.
+ * Winograd's larger weights are what it is spent on.
+ */
+export function usualMemory(graph: Graph): number {
+  return Math.max(2 * 4 * parameterCount(graph), 128e6);
+}
+
+/**
+ * The fastest weight plan with which one image of the network's own input size fits into `memory` bytes, everything
+ * counted.
+ *
+ * @throws RangeError when even the smallest does not
+ */
+export function fitWeights(graph: Graph, build: Build, memory: number, kept: readonly string[]): WeightPlan {
+  const input = graph.nodes[0]!.shape;
+  const need = (weights: WeightPlan): number => plan(graph, weights, build, 1, input, kept).end;
+  let allowed = memory;
+  for (;;) {
+    const weights = planWeights(graph, choose(graph, allowed));
+    const excess = need(weights) - memory;
+    if (excess <= 0) return weights;
+    if (allowed <= 0) {
+      const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+      throw new RangeError(complaint("memory", `at least ${mb(memory + excess)} for ${graph.name}`, mb(memory)));
+    }
+    allowed = Math.max(0, Math.min(allowed, weights.end) - excess);
+  }
 }

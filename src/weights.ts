@@ -62,7 +62,8 @@ function checkFinite(where: string, name: string, values: Float32Array): void {
 }
 
 /**
- * Packs every node's weights at its planned address. What lies after the weights is used as a staging area.
+ * Packs every node's weights at its planned address. What lies behind them serves as the staging area, so that the peak
+ * stays near the final size.
  *
  * @param where the file's name, for errors
  * @throws ModelError when a tensor is short or not finite; the memory's contents are then worthless
@@ -76,7 +77,7 @@ export async function packWeights(
   signal?: AbortSignal,
 ): Promise<void> {
   const { memory, exports } = kernels;
-  let free = weights.end;
+  let free = 0;
   const reserve = (bytes: number): number => {
     const address = free;
     free = align(free + bytes);
@@ -105,6 +106,7 @@ export async function packWeights(
     return { address, info };
   };
   const packer: Packer = {
+    variant: (name) => weights.variants.get(name)!,
     tensor: load,
     async values(name) {
       const { address, info } = await load(name);
@@ -123,8 +125,11 @@ export async function packWeights(
   ensureMemory(memory, weights.end);
   for (const node of graph.nodes) {
     signal?.throwIfAborted();
-    free = weights.end;
     const address = weights.addresses.get(node.name);
-    if (address !== undefined) await opOf(node).pack(node, address, packer);
+    if (address === undefined) continue;
+    const op = opOf(node);
+    // What lies behind this node's weights is still free: those of later nodes will go there.
+    free = align(address + op.weightBytes(node, packer.variant(node.name)));
+    await op.pack(node, address, packer);
   }
 }

@@ -1,12 +1,12 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
 import { fold } from "../fold.ts";
-import { type Graph, inputShape } from "../graph.ts";
+import { type Graph, inputShape, outputNode } from "../graph.ts";
 import { type Build, pickBuild } from "../kernels.ts";
 import { openModel } from "../model.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS, resnet } from "../models/resnet.ts";
 import { macCount, opOf, parameterCount } from "../ops/ops.ts";
-import { plan, planWeights } from "../plan.ts";
+import { fitWeights, plan, usualMemory } from "../plan.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
@@ -36,16 +36,17 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   const { arch, graph, dtypes } = await graphOf(source, options);
   const build: Build = pickBuild(options.build);
   const folded = fold(graph);
-  const weights = planWeights(folded);
+  const weights = fitWeights(folded, build, options.memory ?? usualMemory(folded), outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, build, 1, input, []);
   const layers = folded.nodes.map((node) => ({
     name: node.name,
     op: node.op,
     output: node.shape,
-    kernels: tape.filter(({ label }) => label === node.name).map(({ kernel }) => kernel),
+    algorithm: weights.variants.get(node.name)?.algorithm,
+    kernels: [...new Set(tape.filter(({ label }) => label === node.name).map(({ kernel }) => kernel))],
     gmacs: opOf(node).macs(node) / 1e9,
-    weightBytes: opOf(node).weightBytes(node),
+    weightBytes: opOf(node).weightBytes(node, weights.variants.get(node.name)),
   }));
   const summary = {
     model: source,
@@ -73,10 +74,10 @@ export async function inspect(source: string, options: CommonOptions & { readonl
       `input ${input.join("×")}  memory ${mb(end)}, of which packed weights ${mb(weights.end)}  ${build} kernels`,
       "",
       table([
-        ["layer", "kernel", "output", "MMAC"],
-        ...layers.map(({ name, kernels, output, gmacs }) => [
+        ["layer", "how", "output", "MMAC"],
+        ...layers.map(({ name, op, algorithm, output, gmacs }) => [
           name,
-          kernels.join(" + ") || "–",
+          algorithm ?? op,
           output.join("×"),
           Number((1e3 * gmacs).toFixed(1)),
         ]),

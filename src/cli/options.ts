@@ -1,7 +1,7 @@
 /** The options that every command has, and what they become. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoadOptions } from "../classifier.ts";
-import { FILTERS, PRESETS, type PresetName } from "../image.ts";
+import { PRESETS, type PresetName, type Triple } from "../image.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
@@ -13,8 +13,9 @@ export interface CommonOptions {
   threads: number;
   build: "baseline" | "relaxed" | "auto";
   preprocess?: PresetName;
-  mean?: readonly number[];
-  std?: readonly number[];
+  mean?: Triple;
+  std?: Triple;
+  memory?: number;
   arch?: string;
   stride?: "3x3" | "1x1";
   size?: number;
@@ -33,12 +34,26 @@ export function whole(least: number): (text: string) => number {
   };
 }
 
-function triple(text: string): readonly number[] {
-  const values = text.split(",").map(Number);
-  if (values.length !== 3 || values.some((value) => !Number.isFinite(value))) {
-    throw new InvalidArgumentError("expected three numbers R,G,B");
-  }
+function triple(text: string): Triple {
+  const [r, g, b, ...rest] = text.split(",").map(Number);
+  if (![r, g, b].every(Number.isFinite) || rest.length > 0) throw new InvalidArgumentError("expected three numbers R,G,B");
+  return [r!, g!, b!];
+}
+
+function deviation(text: string): Triple {
+  const values = triple(text);
+  if (values.some((value) => value <= 0)) throw new InvalidArgumentError("expected three numbers above 0");
   return values;
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 };
+
+/** `200MB`, `1.5GiB` or plain bytes. */
+function byteCount(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? [];
+  const scale = UNITS[(unit ?? "").toLowerCase()];
+  if (number === undefined || scale === undefined) throw new InvalidArgumentError("expected bytes, as in 200MB");
+  return Math.floor(Number(number) * scale);
 }
 
 /** Adds the common options to a command. */
@@ -48,7 +63,8 @@ export function withCommon(command: Command): Command {
     .addOption(new Option("--build <build>", "kernels to use").choices([...BUILDS, "auto"]).default("auto"))
     .addOption(new Option("--preprocess <preset>", "how pixels become the input").choices(Object.keys(PRESETS)))
     .option("--mean <R,G,B>", "mean of pixels scaled to 0…1", triple)
-    .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1", triple)
+    .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1", deviation)
+    .option("--memory <bytes>", "budget for weights and activations, as in 200MB", byteCount)
     .addOption(new Option("--arch <name>", "the network, when the file does not tell").choices(Object.keys(RESNETS)))
     .addOption(new Option("--stride <where>", "a bottleneck's stride, when the file does not tell").choices(["3x3", "1x1"]))
     .option("--size <pixels>", "side of the square input", whole(1))
@@ -68,17 +84,8 @@ export function withModel(command: Command): Command {
 
 /** What `load` is called with. */
 export function loadOptions(options: CommonOptions, signal: AbortSignal): LoadOptions {
-  const { build, arch, stride, size, cache, offline, mean, std, quiet } = options;
-  const bar = downloadBar(quiet === true);
-  return {
-    build,
-    signal,
-    onProgress: bar,
-    ...(arch === undefined ? {} : { arch }),
-    ...(stride === undefined ? {} : { stride }),
-    ...(size === undefined ? {} : { size }),
-    ...(cache === undefined ? {} : { cache }),
-    ...(offline === undefined ? {} : { offline }),
-    ...(options.preprocess === undefined ? {} : { preprocess: options.preprocess }),
-  };
+  const { build, arch, stride, size, cache, offline, preprocess, mean, std, memory } = options;
+  const given = { arch, stride, size, cache, offline, preprocess, mean, std, memory };
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { build, signal, onProgress: downloadBar(options.quiet === true), ...present };
 }

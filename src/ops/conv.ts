@@ -1,19 +1,10 @@
 /** Convolution, with whatever batch norm, addition and clamp were folded into it. */
 import type { ConvNode } from "../graph.ts";
-import { choose } from "../kernels.ts";
 import { type Step, step } from "../tape.ts";
+import { TILE_ROWS } from "../variants.ts";
+import { chunkRows, TAIL_BYTES } from "./gemm.ts";
 import { normAffine, normParams, type Op, type Packer, type Param, type Place } from "./op.ts";
-
-/** Bytes at the start of a thread's scratch for tiles narrower than eight columns (`TAIL_BYTES` in `tile_f32.ts`). */
-export const TAIL_BYTES = 6 * 32;
-/** Elements of input that a chunk of rows should read: a quarter of a megabyte, so that it stays in L2. */
-const CHUNK = 65536;
-
-/** Rows of a chunk: as many as keep `perRow` elements each within the L2 share, in whole tiles, no more than there are. */
-export function chunkRows(rows: number, perRow: number, tile: number): number {
-  const wanted = Math.max(1, Math.floor(CHUNK / perRow / tile)) * tile;
-  return Math.min(wanted, Math.ceil(rows / tile) * tile);
-}
+import { winogradSteps } from "./winograd.ts";
 
 /** Elements from one im2col patch of `k` to the next: never a multiple of 4096 bytes, where rows would share an L1 set. */
 function patchPitch(k: number): number {
@@ -36,25 +27,17 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const weight = await packer.tensor(`${node.name}.weight`);
   const c = node.channels / node.groups;
   const [so, si, sv = 0, su = 0] = weight.info.strides ?? [c * kh * kw, kh * kw, kw, 1];
-  packer.run(
-    step(
-      `${node.name} pack`,
-      "pack_f32",
-      node.groups * Math.ceil(outputs / node.groups / 8),
-      outputs / node.groups,
-      c,
-      kh,
-      kw,
-      so!,
-      si!,
-      sv,
-      su,
-      weight.address,
-      packer.put(Float32Array.from(scale)),
-      packer.put(Float32Array.from(bias)),
-      address,
-    ),
-  );
+  const strides = [so!, si!, sv, su] as const;
+  const sources = [weight.address, packer.put(Float32Array.from(scale)), packer.put(Float32Array.from(bias))] as const;
+  const { algorithm } = packer.variant(node.name);
+  if (algorithm === "winograd2" || algorithm === "winograd4") {
+    const kernel = algorithm === "winograd4" ? "winograd4_weights_f32" : "winograd2_weights_f32";
+    packer.run(step(node.name, kernel, Math.ceil(outputs / 8), outputs, c, ...strides, ...sources, address));
+    return;
+  }
+  const width = outputs / node.groups;
+  const panels = node.groups * Math.ceil(width / 8);
+  packer.run(step(node.name, "pack_f32", panels, width, c, kh, kw, ...strides, ...sources, address));
 }
 
 function forward(node: ConvNode, place: Place): readonly Step[] {
@@ -65,8 +48,10 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
   const [sh, sw] = node.stride;
   const [top, left] = node.pads;
   const [lo, hi] = node.clamp;
-  const variant = choose(node);
-  const mr = variant.rows[place.build];
+  const variant = place.variant(node.name);
+  if (variant.algorithm === "winograd2") return winogradSteps(node, 2, variant.weightBytes(node), place);
+  if (variant.algorithm === "winograd4") return winogradSteps(node, 4, variant.weightBytes(node), place);
+  const mr = TILE_ROWS[place.build];
   const m = batch * oh * ow;
   const panels = node.groups * Math.ceil(n / node.groups / 8);
   const input = place.address(node.inputs[0]!);
@@ -120,10 +105,7 @@ export const conv: Op<ConvNode> = {
     const [oh, ow, n] = node.shape;
     return (oh * ow * n * node.channels * node.kernel[0] * node.kernel[1]) / node.groups;
   },
-  weightBytes(node) {
-    const cells = (node.channels / node.groups) * node.kernel[0] * node.kernel[1] + 1;
-    return node.groups * Math.ceil(node.shape[2] / node.groups / 8) * cells * 32;
-  },
+  weightBytes: (node, variant) => variant!.weightBytes(node),
   pack,
   forward,
 };

@@ -5,6 +5,7 @@ import type { Node } from "../graph.ts";
 import type { Build } from "../kernels.ts";
 import type { Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
+import type { Variant } from "../variants.ts";
 
 /** A tensor that a node wants from the checkpoint, in PyTorch's name and shape. */
 export interface Param {
@@ -25,12 +26,18 @@ export interface Place {
   weights(name: string): number;
   /** Zeros, as many as the widest activation has channels. */
   readonly zeros: number;
-  /** This thread's private bytes, at least `bytes` of them. */
+  /** How a convolution or linear node is computed. */
+  variant(name: string): Variant;
+  /** At least `bytes` that the steps of one node share; worthless after its last. */
+  workspace(bytes: number): number;
+  /** At least `bytes` of the running thread's own; worthless after each step. */
   scratch(bytes: number): number;
 }
 
 /** What an operation needs to bring its weights into kernel order. Addresses are good until `pack` returns. */
 export interface Packer {
+  /** How a convolution or linear node is computed. */
+  variant(name: string): Variant;
   /** The tensor in wasm memory, as f32, elements in the file's order. */
   tensor(name: string): Promise<{ readonly address: number; readonly info: TensorInfo }>;
   /** A small tensor's values on the host. */
@@ -46,8 +53,8 @@ export interface Op<N extends Node = Node> {
   params(node: N): readonly Param[];
   /** Multiply-adds of one image, as the literature counts them: convolutions and linear layers. */
   macs(node: N): number;
-  /** Bytes of packed weights; 0 without any. */
-  weightBytes(node: N): number;
+  /** Bytes of packed weights; 0 without any. `variant` is that of a convolution or linear node. */
+  weightBytes(node: N, variant: Variant | undefined): number;
   /** Packs the node's weights to `address`. */
   pack(node: N, address: number, packer: Packer): Promise<void>;
   forward(node: N, place: Place): readonly Step[];

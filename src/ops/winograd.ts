@@ -1,0 +1,67 @@
+/**
+ * Winograd convolution as steps: transform the input, multiply, transform the output, a band of patches at a time.
+ */
+import type { ConvNode } from "../graph.ts";
+import { type Step, step } from "../tape.ts";
+import { patchCount, TILE_ROWS } from "../variants.ts";
+import { chunkRows, TAIL_BYTES } from "./gemm.ts";
+import type { Place } from "./op.ts";
+
+/**
+ * Elements from one patch to the next. Kept off multiples of 4096 bytes, where the rows of a tile would share an L1 set.
+ */
+function patchPitch(elements: number): number {
+  return elements % 1024 === 0 ? elements + 16 : elements;
+}
+
+/**
+ * Patches of a band: transforms and products of a band should stay near the core, but every band reads all the weights
+ * again, so it is given as many bytes as they have, and at least a megabyte.
+ */
+function bandPatches(patches: number, patchBytes: number, weightBytes: number): number {
+  const fitting = Math.floor(Math.max(1 << 20, weightBytes) / patchBytes);
+  const bands = Math.ceil(patches / Math.max(1, fitting));
+  return Math.ceil(patches / bands);
+}
+
+/** The steps of F(o×o, 3×3) over a node. */
+export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, place: Place): readonly Step[] {
+  const positions = (o + 2) ** 2;
+  const { batch } = place;
+  const [oh, ow, n] = node.shape;
+  const [h, w, c] = place.node(node.inputs[0]!).shape;
+  const [top, left] = node.pads;
+  const [lo, hi] = node.clamp;
+  const [ty, tx] = [Math.ceil(oh / o), Math.ceil(ow / o)];
+  const patches = patchCount(node, o, batch);
+  const [inPitch, outPitch] = [patchPitch(positions * c), patchPitch(positions * n)];
+  const band = bandPatches(patches, 4 * (inPitch + outPitch), weightBytes);
+  const mr = TILE_ROWS[place.build];
+  const mc = chunkRows(band, c, mr);
+  const transformed = place.workspace(4 * band * (inPitch + outPitch));
+  const products = transformed + 4 * band * inPitch;
+  const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, positions * 20));
+  const input = place.address(node.inputs[0]!);
+  const residual = node.residual ? place.address(node.inputs[1]!) : 0;
+  const out = place.address(node.name);
+  const weights = place.weights(node.name);
+  const [from, to] =
+    o === 4
+      ? (["winograd4_input_f32", "winograd4_output_f32"] as const)
+      : (["winograd2_input_f32", "winograd2_output_f32"] as const);
+  const steps: Step[] = [];
+  for (let first = 0; first < patches; first += band) {
+    const count = Math.min(band, patches - first);
+    const units = Math.ceil(count / mc) * positions * Math.ceil(n / 8);
+    const sizes = [batch, h, w, c, ty, tx, top, left, first, inPitch] as const;
+    steps.push(
+      step(node.name, from, count, ...sizes, input, place.zeros, transformed, scratch),
+      step(
+        ...([node.name, "gemm_f32", units, mr, mc, count, n, c, positions, inPitch, outPitch] as const),
+        ...([transformed, weights, 0, products, scratch, -Infinity, Infinity] as const),
+      ),
+      step(node.name, to, count, oh, ow, n, ty, tx, first, outPitch, products, residual, out, scratch, lo, hi),
+    );
+  }
+  return steps;
+}

@@ -1,0 +1,148 @@
+/**
+ * The table of ways to compute a convolution, what each costs in time and memory, and the choice among them under a
+ * memory budget.
+ */
+import { asConv, type ConvNode, type Graph } from "./graph.ts";
+import type { Build } from "./kernels.ts";
+import type { KernelName } from "./tape.ts";
+
+/** `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3). */
+export type Algorithm = "gemm" | "im2col" | "direct" | "winograd2" | "winograd4";
+
+/** One way to compute a convolution. */
+export interface Variant {
+  readonly algorithm: Algorithm;
+  readonly kernels: readonly KernelName[];
+  /** Whether the kernels compute this node right, and nothing of the same memory does it faster. */
+  fits(node: ConvNode): boolean;
+  /** Bytes of packed weights. */
+  weightBytes(node: ConvNode): number;
+  /** Milliseconds to expect for a batch: for comparing variants, not for telling anyone. */
+  cost(node: ConvNode, batch: number): number;
+}
+
+/** Rows of the register tile, by build: six spill where multiply-add is not fused (57 against 35 GFLOP/s at four). */
+export const TILE_ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed: 6 };
+
+/** Bytes at which addresses share an L1 set. */
+const ALIAS = 4096;
+/** Multiply-adds a millisecond through the register tile: 60 GFLOP/s, Zen 5, relaxed. */
+const MACS_PER_MS = 30e6;
+/** Bytes a millisecond from beyond L2: what streaming weights and the passes of Winograd are bound by. */
+const BYTES_PER_MS = 18e6;
+/** Weights up to this many bytes stay in L2 from one chunk to the next. */
+const L2 = 1 << 19;
+
+function isPointwise(node: ConvNode): boolean {
+  return node.kernel[0] * node.kernel[1] === 1 && node.pads.every((pad) => pad === 0);
+}
+
+/** Whether neighbouring output pixels read rows that fall into one L1 set. */
+function aliases(node: ConvNode): boolean {
+  return (node.stride[1] * node.channels * 4) % ALIAS === 0;
+}
+
+/** `cells` weights deep panels for every group, each with its bias. */
+function panelBytes(node: ConvNode, cells: number): number {
+  return node.groups * Math.ceil(node.shape[2] / node.groups / 8) * (cells + 1) * 32;
+}
+
+function directBytes(node: ConvNode): number {
+  return panelBytes(node, (node.channels / node.groups) * node.kernel[0] * node.kernel[1]);
+}
+
+function directCost(node: ConvNode, batch: number): number {
+  const [oh, ow, n] = node.shape;
+  const macs = (batch * oh * ow * n * node.channels * node.kernel[0] * node.kernel[1]) / node.groups;
+  return Math.max(macs / MACS_PER_MS, directBytes(node) / BYTES_PER_MS);
+}
+
+function direct(
+  algorithm: Algorithm,
+  kernel: KernelName,
+  fits: (node: ConvNode) => boolean,
+): Variant {
+  return { algorithm, kernels: [kernel], fits, weightBytes: directBytes, cost: directCost };
+}
+
+/** Patches of `o`×`o` outputs that cover a batch. */
+export function patchCount(node: ConvNode, o: number, batch: number): number {
+  return batch * Math.ceil(node.shape[0] / o) * Math.ceil(node.shape[1] / o);
+}
+
+function winograd(o: 2 | 4): Variant {
+  const positions = (o + 2) ** 2;
+  const weightBytes = (node: ConvNode): number => positions * panelBytes(node, node.channels);
+  return {
+    algorithm: `winograd${o}`,
+    kernels: [`winograd${o}_input_f32`, "gemm_f32", `winograd${o}_output_f32`],
+    fits: (node) =>
+      [...node.kernel, ...node.stride, ...node.dilation].join() === "3,3,1,1,1,1" &&
+      node.groups === 1 &&
+      node.channels % 4 === 0 &&
+      node.shape[2] % 4 === 0,
+    weightBytes,
+    cost(node, batch) {
+      const [c, n] = [node.channels, node.shape[2]];
+      const patches = patchCount(node, o, batch);
+      // Fewer than four rows cost as much as four: the additions' latency shows.
+      const products = (Math.max(4, patches) * positions * c * n) / MACS_PER_MS;
+      const stream = weightBytes(node) > L2 ? weightBytes(node) / BYTES_PER_MS : 0;
+      return Math.max(products, stream) + (patches * positions * (c + n) * 4) / BYTES_PER_MS;
+    },
+  };
+}
+
+/** Every variant; of those that fit and cost the same, the first is taken. */
+export const VARIANTS: readonly Variant[] = [
+  winograd(4),
+  winograd(2),
+  direct("gemm", "gemm_f32", (node) => {
+    return isPointwise(node) && node.stride[0] * node.stride[1] === 1 && (!aliases(node) || node.groups > 1);
+  }),
+  direct("im2col", "im2col_f32", (node) => {
+    return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && (node.channels < 16 || aliases(node));
+  }),
+  direct("direct", "conv_f32", () => true),
+];
+
+/** The variants a node may get: the fastest first, and of the direct ones only the first that fits. */
+function candidates(node: ConvNode, batch: number): readonly Variant[] {
+  const fitting = VARIANTS.filter((variant) => variant.fits(node));
+  const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes)!;
+  return fitting
+    .filter((variant) => variant === plain || variant.weightBytes !== directBytes)
+    .sort((a, b) => a.cost(node, batch) - b.cost(node, batch));
+}
+
+/**
+ * A variant for every convolution and linear layer: the fastest, and where their weights do not fit `bytes` together, smaller ones, first
+ * where a byte saved costs the least time.
+ *
+ * @param bytes that packed convolution weights may take; never refuses: at worst every layer is direct
+ * @param batch images at once that time is estimated for
+ */
+export function choose(graph: Graph, bytes: number, batch = 1): ReadonlyMap<string, Variant> {
+  const choice = new Map<ConvNode, readonly Variant[]>();
+  for (const node of graph.nodes) {
+    const conv = node.op === "linear" ? asConv(node) : node;
+    if (conv.op === "conv") choice.set(conv, candidates(conv, batch));
+  }
+  let total = 0;
+  for (const [node, [variant]] of choice) total += variant!.weightBytes(node);
+  while (total > bytes) {
+    let best: { node: ConvNode; at: number; saved: number; price: number } | undefined;
+    for (const [node, variants] of choice) {
+      const now = variants[0]!;
+      variants.forEach((variant, at) => {
+        const saved = now.weightBytes(node) - variant.weightBytes(node);
+        const price = (variant.cost(node, batch) - now.cost(node, batch)) / saved;
+        if (saved > 0 && (best === undefined || price < best.price)) best = { node, at, saved, price };
+      });
+    }
+    if (best === undefined) break;
+    choice.set(best.node, choice.get(best.node)!.slice(best.at));
+    total -= best.saved;
+  }
+  return new Map([...choice].map(([node, variants]) => [node.name, variants[0]!]));
+}
