@@ -1,5 +1,5 @@
 /**
- * The build: `assembly/` → `wasm/` (asc, then wasm-opt), `src/` → `dist/` (tsc), and one browser bundle (esbuild).
+ * The build: `assembly/` → `wasm/` (asc, then wasm-opt), `src/` → `dist/` (esbuild for the code, tsc for its types).
  * What is newer than its sources is left alone, so that every script may start with it.
  *
  *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
@@ -50,7 +50,28 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
 if (!process.argv.includes("--wasm")) {
   mkdirSync(join(root, "dist"), { recursive: true });
   await stage("dist/.built", ["src", "wasm", "tsconfig.json"], async () => {
-    const emit = ["--noEmit", "false", "--rootDir", "src", "--outDir", "dist", "--declaration"];
-    tool("typescript/bin/tsc", "-p", "tsconfig.build.json", ...emit);
+    const entries = ["runtimes/node", "cli/main"].map((name) => ({ in: join(root, `src/${name}.ts`), out: name }));
+    await bundle({
+      entryPoints: entries,
+      outdir: join(root, "dist"),
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      target: "node20",
+      packages: "external",
+      // `import.meta.url` keeps its distance to wasm/ only if no code moves to another folder.
+      splitting: false,
+    });
+    const types = [
+      "--noEmit",
+      "false",
+      "--declaration",
+      "--emitDeclarationOnly",
+      "--rootDir",
+      "src",
+      "--outDir",
+      "dist",
+    ];
+    tool("typescript/bin/tsc", "-p", "tsconfig.build.json", ...types);
   });
 }

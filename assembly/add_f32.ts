@@ -18,8 +18,8 @@ import { clamp, clamp1 } from "./simd";
 export function add_f32(from: i32, to: i32, c: i32, a: usize, b: usize, out: usize, lo: f32, hi: f32): void {
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
-  let at = ((<usize>from) * c) << 2;
-  const end = ((<usize>to) * c) << 2;
+  let at = (<usize>from * c) << 2;
+  const end = (<usize>to * c) << 2;
   for (; at + 16 <= end; at += 16) {
     v128.store(out + at, clamp(f32x4.add(v128.load(a + at), v128.load(b + at)), low, high));
   }

@@ -18,8 +18,8 @@ import { clamp, clamp1 } from "./simd";
 export function clamp_f32(from: i32, to: i32, c: i32, input: usize, out: usize, lo: f32, hi: f32): void {
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
-  let at = ((<usize>from) * c) << 2;
-  const end = ((<usize>to) * c) << 2;
+  let at = (<usize>from * c) << 2;
+  const end = (<usize>to * c) << 2;
   for (; at + 16 <= end; at += 16) v128.store(out + at, clamp(v128.load(input + at), low, high));
   for (; at < end; at += 4) store<f32>(out + at, clamp1(load<f32>(input + at), lo, hi));
 }

@@ -88,8 +88,7 @@ export function conv_f32(
           const line = (image * h + iy) * w;
           for (let u = 0; u < kw; ++u) {
             const ix = x * sw + u * dw - left;
-            const pointer =
-              rowInside && <u32>ix < <u32>w ? base + (((<usize>(line + ix)) * c) << 2) : zeros;
+            const pointer = rowInside && <u32>ix < <u32>w ? base + ((<usize>(line + ix) * c) << 2) : zeros;
             store<u32>(slot, <u32>pointer);
             slot += tapStride;
           }
@@ -103,7 +102,7 @@ export function conv_f32(
         }
       }
     }
-    const at = ((<usize>row) * n + group * width + j) << 2;
+    const at = (<usize>row * n + group * width + j) << 2;
     tiles_f32(
       mr,
       rows,
@@ -113,7 +112,7 @@ export function conv_f32(
       stride,
       table,
       tapStride,
-      panels + (<usize>column) * panelBytes,
+      panels + <usize>column * panelBytes,
       residual ? residual + at : 0,
       out + at,
       scratch,

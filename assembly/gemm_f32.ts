@@ -57,13 +57,13 @@ export function gemm_f32(
     const key = chunk * groups + group;
     if (key != tabled) {
       tabled = key;
-      let pointer = a + (((<usize>row) * lda + group * k) << 2);
+      let pointer = a + ((<usize>row * lda + group * k) << 2);
       for (let r = 0; r < rows; ++r) {
         store<u32>(table + ((<usize>r) << 2), <u32>pointer);
         pointer += (<usize>lda) << 2;
       }
     }
-    const at = ((<usize>row) * ldo + group * n + j) << 2;
+    const at = (<usize>row * ldo + group * n + j) << 2;
     tiles_f32(
       mr,
       rows,
@@ -73,7 +73,7 @@ export function gemm_f32(
       stride,
       table,
       0,
-      panels + (<usize>column) * panelBytes,
+      panels + <usize>column * panelBytes,
       residual ? residual + at : 0,
       out + at,
       scratch,

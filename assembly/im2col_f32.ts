@@ -80,7 +80,7 @@ export function im2col_f32(
         for (let v = 0; v < kh; ++v) {
           const iy = y * sh + v - top;
           const end = <u32>iy < <u32>h ? inside : 0;
-          const source = input + (((<usize>((image * h + iy) * w + left0)) * c) << 2);
+          const source = input + ((<usize>((image * h + iy) * w + left0) * c) << 2);
           copyRun(kw * c, before, end, source, patch);
           patch += (<usize>(kw * c)) << 2;
         }
@@ -94,7 +94,7 @@ export function im2col_f32(
         }
       }
     }
-    const at = ((<usize>row) * n + j) << 2;
+    const at = (<usize>row * n + j) << 2;
     tiles_f32(
       mr,
       rows,
@@ -104,7 +104,7 @@ export function im2col_f32(
       stride,
       table,
       0,
-      panels + (<usize>column) * panelBytes,
+      panels + <usize>column * panelBytes,
       residual ? residual + at : 0,
       out + at,
       scratch,

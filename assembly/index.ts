@@ -8,7 +8,11 @@ export { globalpool_f32 } from "./globalpool_f32";
 export { im2col_f32 } from "./im2col_f32";
 export { maxpool_f32 } from "./maxpool_f32";
 export { norm_f32 } from "./norm_f32";
+// images
+export { normalize_f32 } from "./normalize_f32";
 export { pack_f32 } from "./pack_f32";
+export { resize_u8_horizontal } from "./resize_u8_horizontal";
+export { resize_u8_vertical } from "./resize_u8_vertical";
 export { shortcut_f32 } from "./shortcut_f32";
 export { softmax_f32 } from "./softmax_f32";
 export { widen_f32 } from "./widen_f32";
@@ -18,8 +22,3 @@ export { winograd2_weights_f32 } from "./winograd2_weights_f32";
 export { winograd4_input_f32 } from "./winograd4_input_f32";
 export { winograd4_output_f32 } from "./winograd4_output_f32";
 export { winograd4_weights_f32 } from "./winograd4_weights_f32";
-
-// images
-export { normalize_f32 } from "./normalize_f32";
-export { resize_u8_horizontal } from "./resize_u8_horizontal";
-export { resize_u8_vertical } from "./resize_u8_vertical";

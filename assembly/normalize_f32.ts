@@ -24,7 +24,7 @@ export function normalize_f32(from: i32, to: i32, w: i32, bgr: i32, input: usize
   const b2 = load<f32>(affine, 20);
   const c0: usize = bgr ? 2 : 0;
   let source = input + ((<usize>from * w) << 2);
-  let target = out + (<usize>from * w) * 12;
+  let target = out + <usize>from * w * 12;
   for (let left = (to - from) * w; left > 0; --left) {
     store<f32>(target, <f32>load<u8>(source + c0) * s0 + b0);
     store<f32>(target, <f32>load<u8>(source, 1) * s1 + b1, 4);

@@ -56,7 +56,7 @@ export function winograd2_input_f32(
         store<u32>(scratch + ((<usize>(u * 4 + v)) << 2), <u32>pointer);
       }
     }
-    const target = out + (((<usize>unit) * pitch) << 2);
+    const target = out + ((<usize>unit * pitch) << 2);
     for (let i: usize = 0; i < bytes; i += 16) {
       // Columns of the patch: Bᵀ d.
       for (let u: usize = 0; u < 4; ++u) {

@@ -52,7 +52,7 @@ export function winograd2_output_f32(
     const x = (patch % tx) * 2;
     const rows = min(2, oh - y);
     const columns = min(2, ow - x);
-    const source = products + (((<usize>unit) * pitch) << 2);
+    const source = products + ((<usize>unit * pitch) << 2);
     const corner = <usize>((image * oh + y) * ow + x) * bytes;
     for (let i: usize = 0; i < bytes; i += 16) {
       // Columns: Aᵀ M.

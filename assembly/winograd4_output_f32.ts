@@ -57,7 +57,7 @@ export function winograd4_output_f32(
     const x = (patch % tx) * 4;
     const rows = min(4, oh - y);
     const columns = min(4, ow - x);
-    const source = products + (((<usize>unit) * pitch) << 2);
+    const source = products + ((<usize>unit * pitch) << 2);
     const corner = <usize>((image * oh + y) * ow + x) * bytes;
     for (let i: usize = 0; i < bytes; i += 16) {
       // Columns: Aᵀ M.

@@ -111,7 +111,8 @@ export class Classifier {
    * cannot be decoded
    */
   async classify(image: ImageInput, { topK = 5 }: { readonly topK?: number } = {}): Promise<readonly Prediction[]> {
-    if (!Number.isInteger(topK) || topK < 1) throw new RangeError(complaint("topK", "a whole number from 1", `${topK}`));
+    if (!Number.isInteger(topK) || topK < 1)
+      throw new RangeError(complaint("topK", "a whole number from 1", `${topK}`));
     const pixels = await this.#pixels(image);
     return this.#alone(() => {
       const logits = this.#runPixels(pixels, outputNode(this.#graph).name);

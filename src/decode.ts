@@ -21,7 +21,8 @@ function kindOf(bytes: Uint8Array): string {
   if (ascii(0, 8) === "\x89PNG\r\n\x1a\n") return "PNG";
   if (/^GIF8[79]a/.test(ascii(0, 6))) return "a GIF";
   if (ascii(0, 4) === "RIFF" && ascii(8, 4) === "WEBP") return "a WebP image";
-  if (ascii(4, 4) === "ftyp") return /^(heic|heix|mif1|hevc)/.test(ascii(8, 4)) ? "a HEIC image" : "an AVIF image or a video";
+  if (ascii(4, 4) === "ftyp")
+    return /^(heic|heix|mif1|hevc)/.test(ascii(8, 4)) ? "a HEIC image" : "an AVIF image or a video";
   if (ascii(0, 2) === "BM") return "a BMP image";
   if (/^(II\*\0|MM\0\*)/.test(ascii(0, 4))) return "a TIFF image";
   if (/^\s*<(!doctype|html|\?xml|svg)/i.test(ascii(0, 64))) return "a page or SVG text";

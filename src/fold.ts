@@ -37,7 +37,9 @@ export function fold(graph: Graph): Graph {
       }
     } else if (node.op === "add") {
       // The operand that runs last takes the addition in: by then the other one is there.
-      const open = before.filter((operand): operand is ConvNode => operand?.op === "conv" && isOpen(operand) && !operand.residual);
+      const open = before.filter(
+        (operand): operand is ConvNode => operand?.op === "conv" && isOpen(operand) && !operand.residual,
+      );
       const last = open.sort((a, b) => nodes.indexOf(b) - nodes.indexOf(a))[0];
       if (last !== undefined) {
         const other = node.inputs[0] === last.name ? node.inputs[1]! : node.inputs[0]!;

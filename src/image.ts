@@ -142,7 +142,9 @@ function checkPixels(pixels: Pixels): void {
   }
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
   if (!whole || data.length !== width * height * 4) {
-    throw new RangeError(complaint("image", "width · height · 4 bytes of RGBA", `${width}×${height} and ${data.length} bytes`));
+    throw new RangeError(
+      complaint("image", "width · height · 4 bytes of RGBA", `${width}×${height} and ${data.length} bytes`),
+    );
   }
 }
 

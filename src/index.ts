@@ -14,7 +14,7 @@ export { openCheckpoint } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Progress } from "./hub.ts";
-export { PRESETS, type Pixels, type Preprocess, type PresetName } from "./image.ts";
+export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
 export { type Model, type ModelOptions, openModel } from "./model.ts";
 export { PRETRAINED } from "./models/pretrained.ts";

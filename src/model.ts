@@ -100,7 +100,8 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const way = options.preprocess ?? known?.preprocess;
     const preset = presetOf(way ?? (spec.stem === "cifar" ? "cifar" : "torchvision-v1"));
     const guesses = [...seen.guesses];
-    if (way === undefined) guesses.push(`preprocessing of the ${spec.stem === "cifar" ? "cifar" : "torchvision-v1"} preset`);
+    if (way === undefined)
+      guesses.push(`preprocessing of the ${spec.stem === "cifar" ? "cifar" : "torchvision-v1"} preset`);
     return {
       source: name,
       arch,

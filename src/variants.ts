@@ -57,11 +57,7 @@ function directCost(node: ConvNode, batch: number): number {
   return Math.max(macs / MACS_PER_MS, directBytes(node) / BYTES_PER_MS);
 }
 
-function direct(
-  algorithm: Algorithm,
-  kernel: KernelName,
-  fits: (node: ConvNode) => boolean,
-): Variant {
+function direct(algorithm: Algorithm, kernel: KernelName, fits: (node: ConvNode) => boolean): Variant {
   return { algorithm, kernels: [kernel], fits, weightBytes: directBytes, cost: directCost };
 }
 

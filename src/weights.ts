@@ -21,7 +21,12 @@ export function ensureMemory(memory: WebAssembly.Memory, bytes: number): void {
   } catch {
     const mb = (value: number): string => `${(value / 1e6).toFixed(0)} MB`;
     throw new RangeError(
-      complaint("memory", mb(bytes), `no more than ${mb(memory.buffer.byteLength)}`, "use a smaller batch, image or model"),
+      complaint(
+        "memory",
+        mb(bytes),
+        `no more than ${mb(memory.buffer.byteLength)}`,
+        "use a smaller batch, image or model",
+      ),
     );
   }
 }

@@ -62,7 +62,7 @@ class Layout {
     this.writable.push({ address, bytes });
     return address;
   }
-  /** Canaries everywhere, then the inputs. */
+  /** Canaries everywhere (what no kernel writes then compares equal), then the inputs. */
   fill(memory: WebAssembly.Memory): void {
     const bytes = new Uint8Array(memory.buffer);
     for (let i = STATIC_BYTES; i < bytes.length; ++i) bytes[i] = (i * 37 + 11) & 255;
@@ -103,7 +103,26 @@ const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
           l.bound = boundOf(k + 2);
           const out = l.out(m * ldo);
           const units = Math.ceil(m / mc) * groups * perGroup;
-          return step("", "gemm_f32", units, mr, mc, m, n, k, groups, lda, ldo, a, panels, other, out, scratch, -0.5, 1e9);
+          return step(
+            "",
+            "gemm_f32",
+            units,
+            mr,
+            mc,
+            m,
+            n,
+            k,
+            groups,
+            lda,
+            ldo,
+            a,
+            panels,
+            other,
+            out,
+            scratch,
+            -0.5,
+            1e9,
+          );
         },
       ],
     ),
@@ -207,7 +226,77 @@ const pools = (kernel: "maxpool_f32" | "avgpool_f32"): Case[] =>
     ),
   );
 
-const CASES: Partial<Record<KernelName, readonly Case[]>> & { readonly [K in keyof typeof reference]: readonly Case[] } = {
+/** Sizes of the images that Winograd's patches are cut from: whole patches, and not. */
+const PATCHED = [
+  // batch h w channels padding first count
+  [1, 8, 8, 4, 1, 0, undefined],
+  [2, 7, 5, 8, 1, 1, 3],
+  [1, 3, 10, 4, 0, 0, undefined],
+  [1, 1, 1, 12, 1, 0, undefined],
+] as const;
+
+const winogradInputs = (o: 2 | 4): Case[] =>
+  PATCHED.map(([batch, h, w, c, pad, first, some]) => [
+    `${batch}×${h}×${w}×${c}, padding ${pad}, from patch ${first}`,
+    (l) => {
+      const positions = (o + 2) ** 2;
+      const [ty, tx] = [Math.ceil((h + 2 * pad - 2) / o), Math.ceil((w + 2 * pad - 2) / o)];
+      const count = some ?? batch * ty * tx;
+      const pitch = positions * c + 4;
+      const sizes = [batch, h, w, c, ty, tx, pad, pad, first, pitch] as const;
+      const [input, zeros, scratch] = [l.random(batch * h * w * c), l.zeros(c), l.scratch(positions * 20)];
+      // Sums of |Bᵀ| rows: 10 for F(4), 2 for F(2), twice.
+      l.bound = boundOf(o === 4 ? 14 : 5) * 2;
+      const out = l.out(count * pitch);
+      return step("", `winograd${o}_input_f32`, count, ...sizes, input, zeros, out, scratch);
+    },
+  ]);
+
+const winogradOutputs = (o: 2 | 4): Case[] =>
+  PATCHED.flatMap(([batch, h, w, n, pad, first, some]) =>
+    [false, true].map(
+      (residual): Case => [
+        `${batch}×${h}×${w}×${n}, padding ${pad}, from patch ${first}${residual ? ", residual" : ""}`,
+        (l) => {
+          const positions = (o + 2) ** 2;
+          const [oh, ow] = [h + 2 * pad - 2, w + 2 * pad - 2];
+          const [ty, tx] = [Math.ceil(oh / o), Math.ceil(ow / o)];
+          const count = some ?? batch * ty * tx;
+          const pitch = positions * n + 4;
+          const products = l.random(count * pitch);
+          const other = residual ? l.random(batch * oh * ow * n) : 0;
+          const scratch = l.scratch(positions * 20);
+          // Sums of |Aᵀ| rows: 19 for F(4), 3 for F(2); twice.
+          l.bound = HALF_ULP * (o === 4 ? 19 ** 2 * 16 : 9 * 8);
+          const out = l.out(batch * oh * ow * n);
+          const sizes = [oh, ow, n, ty, tx, first, pitch] as const;
+          return step("", `winograd${o}_output_f32`, count, ...sizes, products, other, out, scratch, -1, 1e9);
+        },
+      ],
+    ),
+  );
+
+const winogradWeights = (o: 2 | 4): Case[] =>
+  (
+    [
+      [8, 3, "oihw"],
+      [5, 4, "hwio"],
+      [17, 2, "oihw"],
+    ] as const
+  ).map(([n, c, order]) => [
+    `${c} → ${n}, ${order}`,
+    (l) => {
+      const [so, si, sv, su] = order === "oihw" ? [c * 9, 9, 3, 1] : [1, n, 3 * c * n, c * n];
+      l.bound = boundOf(2);
+      const sources = [l.random(n * c * 9), l.random(n), l.random(n)] as const;
+      const out = l.out(((o + 2) ** 2 * Math.ceil(n / 8) * panelBytes(c)) / 4);
+      return step("", `winograd${o}_weights_f32`, Math.ceil(n / 8), n, c, so!, si!, sv!, su!, ...sources, out);
+    },
+  ]);
+
+const CASES: Partial<Record<KernelName, readonly Case[]>> & {
+  readonly [K in keyof typeof reference]: readonly Case[];
+} = {
   gemm_f32: gemms,
   conv_f32: convs,
   im2col_f32: im2cols,
@@ -278,6 +367,20 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & { readonly [K in key
       );
     },
   ]),
+  winograd2_input_f32: winogradInputs(2),
+  winograd4_input_f32: winogradInputs(4),
+  winograd2_output_f32: winogradOutputs(2),
+  winograd4_output_f32: winogradOutputs(4),
+  winograd2_weights_f32: winogradWeights(2),
+  winograd4_weights_f32: winogradWeights(4),
+  normalize_f32: [0, 1].map((bgr) => [
+    bgr === 1 ? "BGR" : "RGB",
+    (l) => {
+      l.bound = 256 * boundOf(1);
+      const image = l.bytes(Uint8Array.from({ length: 3 * 7 * 4 }, (_, i) => (i * 89) & 255));
+      return step("", "normalize_f32", 3, 7, bgr, image, l.random(6), l.out(3 * 7 * 3));
+    },
+  ]),
   widen_f32: [10, 7].map((mantissa) => [
     mantissa === 10 ? "binary16" : "bfloat16",
     (l) => {
@@ -288,7 +391,11 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & { readonly [K in key
 };
 
 /** The whole range in one go, on fresh memory; returns the output and how many bytes outside it changed. */
-function execute(kernels: Kernels, make: Case[1], cuts: readonly number[] = []): { out: Float32Array; strayed: number } {
+function execute(
+  kernels: Kernels,
+  make: Case[1],
+  cuts: readonly number[] = [],
+): { out: Float32Array; strayed: number } {
   const layout = new Layout(7);
   const call = make(layout);
   expect(layout.free).toBeLessThan(kernels.memory.buffer.byteLength);
@@ -340,7 +447,11 @@ for (const build of RUNNABLE) {
       expect(strayed, "law 3: bytes changed outside the output").toBe(0);
       const { units } = make(new Layout(7));
       for (const cuts of [[1], [units - 1], [units >> 1], [units >> 2, units - (units >> 2)]]) {
-        const split = execute(kernels, make, cuts.map((cut) => Math.min(units, Math.max(0, cut))));
+        const split = execute(
+          kernels,
+          make,
+          cuts.map((cut) => Math.min(units, Math.max(0, cut))),
+        );
         expect(Buffer.from(split.out.buffer).equals(Buffer.from(out.buffer)), `law 2: cut at ${cuts}`).toBe(true);
       }
       if (build === "relaxed") {

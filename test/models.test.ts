@@ -47,7 +47,9 @@ describe("counts", () => {
     expect(plain!.nodes.some((node) => node.op === "add")).toBe(false);
   });
   it("plain18 and plain34 are ResNets without their projections", () => {
-    expect(parameterCount(resnet("plain18", resnetSpec("plain18")))).toBe(11_689_512 - (128 * 66 + 256 * 130 + 512 * 258));
+    expect(parameterCount(resnet("plain18", resnetSpec("plain18")))).toBe(
+      11_689_512 - (128 * 66 + 256 * 130 + 512 * 258),
+    );
   });
   it("the first 1×1 takes the stride in v1, and saves multiply-adds", () => {
     const v1 = resnet("resnet50", { ...resnetSpec("resnet50"), stride: "1x1" });
@@ -71,7 +73,13 @@ describe("counts", () => {
 describe("names", () => {
   it("are torchvision's", () => {
     const names = paramsOf(resnet("resnet50", resnetSpec("resnet50"))).map(({ name }) => name);
-    for (const name of ["conv1.weight", "bn1.running_var", "layer1.0.downsample.1.bias", "layer4.2.conv3.weight", "fc.bias"]) {
+    for (const name of [
+      "conv1.weight",
+      "bn1.running_var",
+      "layer1.0.downsample.1.bias",
+      "layer4.2.conv3.weight",
+      "fc.bias",
+    ]) {
       expect(names).toContain(name);
     }
     expect(names.length).toBe(new Set(names).size);
@@ -80,18 +88,26 @@ describe("names", () => {
 });
 
 describe("folding", () => {
-  it.each(["resnet50", "resnet18", "resnet20", "plain20", "resnext50_32x4d"])("leaves %s no norm, no add, no ReLU", (name) => {
-    const folded = fold(resnet(name, resnetSpec(name)));
-    expect(folded.nodes.map((node) => node.op).filter((op) => op === "norm" || op === "add" || op === "clamp")).toEqual([]);
-    const known = new Set<string>();
-    for (const node of folded.nodes) {
-      for (const input of node.inputs) expect(known).toContain(input);
-      known.add(node.name);
-    }
-  });
+  it.each(["resnet50", "resnet18", "resnet20", "plain20", "resnext50_32x4d"])(
+    "leaves %s no norm, no add, no ReLU",
+    (name) => {
+      const folded = fold(resnet(name, resnetSpec(name)));
+      expect(
+        folded.nodes.map((node) => node.op).filter((op) => op === "norm" || op === "add" || op === "clamp"),
+      ).toEqual([]);
+      const known = new Set<string>();
+      for (const node of folded.nodes) {
+        for (const input of node.inputs) expect(known).toContain(input);
+        known.add(node.name);
+      }
+    },
+  );
   it("keeps every weight", () => {
     const graph = resnet("resnet50", resnetSpec("resnet50"));
-    const names = (nodes: typeof graph): string[] => paramsOf(nodes).map(({ name }) => name).sort();
+    const names = (nodes: typeof graph): string[] =>
+      paramsOf(nodes)
+        .map(({ name }) => name)
+        .sort();
     expect(names(fold(graph))).toEqual(names(graph));
   });
 });
@@ -100,7 +116,14 @@ describe("planning", () => {
   it.each(Object.keys(RESNETS))("%s: no two live tensors overlap", (name) => {
     const graph = fold(resnet(name, resnetSpec(name)));
     const kept = outputNode(graph).inputs;
-    const { addresses } = plan(graph, planWeights(graph, choose(graph, 1e9)), "relaxed", 2, resize(graph, [64, 48, 3]).nodes[0]!.shape, kept);
+    const { addresses } = plan(
+      graph,
+      planWeights(graph, choose(graph, 1e9)),
+      "relaxed",
+      2,
+      resize(graph, [64, 48, 3]).nodes[0]!.shape,
+      kept,
+    );
     const sized = resize(graph, [64, 48, 3]);
     const buffers = lifetimes(sized, 2, [...kept, outputNode(graph).name]);
     expect(buffers.flatMap(({ names }) => names).length).toBe(graph.nodes.length);

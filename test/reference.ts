@@ -89,6 +89,132 @@ function pooled(
   }
 }
 
+type Rows = readonly (readonly number[])[];
+
+/** Winograd's matrices, as Lavin & Gray print them (arXiv 1509.09308, sections 4.1 and 4.3), by outputs a side. */
+const WINOGRAD: Readonly<Record<2 | 4, { readonly bt: Rows; readonly g: Rows; readonly at: Rows }>> = {
+  2: {
+    bt: [
+      [1, 0, -1, 0],
+      [0, 1, 1, 0],
+      [0, -1, 1, 0],
+      [0, 1, 0, -1],
+    ],
+    g: [
+      [1, 0, 0],
+      [1 / 2, 1 / 2, 1 / 2],
+      [1 / 2, -1 / 2, 1 / 2],
+      [0, 0, 1],
+    ],
+    at: [
+      [1, 1, 1, 0],
+      [0, 1, -1, -1],
+    ],
+  },
+  4: {
+    bt: [
+      [4, 0, -5, 0, 1, 0],
+      [0, -4, -4, 1, 1, 0],
+      [0, 4, -4, -1, 1, 0],
+      [0, -2, -1, 2, 1, 0],
+      [0, 2, -1, -2, 1, 0],
+      [0, 4, 0, -5, 0, 1],
+    ],
+    g: [
+      [1 / 4, 0, 0],
+      [-1 / 6, -1 / 6, -1 / 6],
+      [-1 / 6, 1 / 6, -1 / 6],
+      [1 / 24, 1 / 12, 1 / 6],
+      [1 / 24, -1 / 12, 1 / 6],
+      [0, 0, 1],
+    ],
+    at: [
+      [1, 1, 1, 1, 1, 0],
+      [0, 1, -1, 2, -2, 0],
+      [0, 1, 1, 4, 4, 0],
+      [0, 1, -1, 8, -8, 1],
+    ],
+  },
+};
+
+/** `L x Lᵀ`. */
+function sandwich(l: Rows, x: Rows): Rows {
+  const times = (a: Rows, b: Rows): Rows =>
+    a.map((row) => b[0]!.map((_, j) => row.reduce((s, v, i) => s + v * b[i]![j]!, 0)));
+  const transposed = l[0]!.map((_, j) => l.map((row) => row[j]!));
+  return times(times(l, x), transposed);
+}
+
+const square = (side: number, at: (v: number, u: number) => number): Rows =>
+  Array.from({ length: side }, (_, v) => Array.from({ length: side }, (_, u) => at(v, u)));
+
+function winogradInput(o: 2 | 4): Kernel {
+  const t = o + 2;
+  return (heap, from, to, ...args) => {
+    const [_batch, h, w, c, ty, tx, top, left, first, pitch, input, _zeros, out] = args as Tuple;
+    for (let unit = from; unit < to; ++unit) {
+      const patch = first + unit;
+      const image = Math.floor(patch / (ty * tx));
+      const y = (Math.floor(patch / tx) % ty) * o - top;
+      const x = (patch % tx) * o - left;
+      for (let i = 0; i < c; ++i) {
+        const d = square(t, (v, u) => {
+          const inside = y + v >= 0 && y + v < h && x + u >= 0 && x + u < w;
+          return inside ? get(heap, input, ((image * h + y + v) * w + x + u) * c + i) : 0;
+        });
+        const result = sandwich(WINOGRAD[o].bt, d).flat();
+        for (const [p, value] of result.entries()) set(heap, out, unit * pitch + p * c + i, value);
+      }
+    }
+  };
+}
+
+function winogradOutput(o: 2 | 4): Kernel {
+  const t = o + 2;
+  return (heap, from, to, ...args) => {
+    const [oh, ow, n, ty, tx, first, pitch, products, residual, out, _scratch, lo, hi] = args as Tuple;
+    for (let unit = from; unit < to; ++unit) {
+      const patch = first + unit;
+      const image = Math.floor(patch / (ty * tx));
+      const y = (Math.floor(patch / tx) % ty) * o;
+      const x = (patch % tx) * o;
+      for (let i = 0; i < n; ++i) {
+        const result = sandwich(
+          WINOGRAD[o].at,
+          square(t, (v, u) => get(heap, products, unit * pitch + (v * t + u) * n + i)),
+        );
+        for (let v = 0; v < Math.min(o, oh - y); ++v) {
+          for (let u = 0; u < Math.min(o, ow - x); ++u) {
+            const at = ((image * oh + y + v) * ow + x + u) * n + i;
+            const sum = result[v]![u]! + (residual === 0 ? 0 : get(heap, residual, at));
+            set(heap, out, at, clamped(sum, lo, hi));
+          }
+        }
+      }
+    }
+  };
+}
+
+function winogradWeights(o: 2 | 4): Kernel {
+  const t = o + 2;
+  return (heap, from, to, ...args) => {
+    const [n, c, so, si, sv, su, weights, scale, shift, out] = args as Tuple;
+    for (let unit = from; unit < to; ++unit) {
+      for (let r = 0; r < 8; ++r) {
+        const j = 8 * unit + r;
+        const panel = (p: number): number => out + (p * Math.ceil(n / 8) + unit) * (c + 1) * 32;
+        for (let p = 0; p < t * t; ++p) set(heap, panel(p), r, p === t + 1 && j < n ? get(heap, shift, j) : 0);
+        for (let i = 0; i < c; ++i) {
+          const g = square(3, (v, u) => (j < n ? get(heap, weights, j * so + i * si + v * sv + u * su) : 0));
+          const factor = j < n ? get(heap, scale, j) : 0;
+          const result = sandwich(WINOGRAD[o].g, g).flat();
+          for (const [p, value] of result.entries()) set(heap, panel(p), 8 * (i + 1) + r, factor * value);
+        }
+      }
+    }
+  };
+}
+
 export const reference = {
   gemm_f32(heap, from, to, _mr, mc, m, n, k, groups, lda, ldo, a, panels, residual, out, _scratch, lo, hi) {
     const perGroup = Math.ceil(n! / 8);
@@ -112,13 +238,19 @@ export const reference = {
     const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
     const [input, panels, residual, _zeros, out, _scratch, lo, hi] = args.slice(18) as Tuple;
     const sizes = { batch, h, w, c, oh, ow, n, kh, kw };
-    convolve(heap, [from, to], mc, sizes, { sh, sw, dh, dw, top, left, groups }, { input, panels, residual, out }, [lo, hi]);
+    convolve(heap, [from, to], mc, sizes, { sh, sw, dh, dw, top, left, groups }, { input, panels, residual, out }, [
+      lo,
+      hi,
+    ]);
   },
   im2col_f32(heap, from, to, ...args) {
     const [_mr, mc, _pitch, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
     const [input, panels, residual, out, _scratch, lo, hi] = args.slice(16) as Tuple;
     const slide = { sh, sw, dh: 1, dw: 1, top, left, groups: 1 };
-    convolve(heap, [from, to], mc, { batch, h, w, c, oh, ow, n, kh, kw }, slide, { input, panels, residual, out }, [lo, hi]);
+    convolve(heap, [from, to], mc, { batch, h, w, c, oh, ow, n, kh, kw }, slide, { input, panels, residual, out }, [
+      lo,
+      hi,
+    ]);
   },
   maxpool_f32(heap, from, to, ...args) {
     const [input, out] = args.slice(11) as Tuple;
@@ -175,7 +307,7 @@ export const reference = {
       const row = Array.from({ length: n! }, (_, i) => get(heap, input!, unit * n! + i));
       const top = Math.max(...row);
       const sum = row.reduce((total, value) => total + Math.exp(value - top), 0);
-      row.forEach((value, i) => set(heap, out!, unit * n! + i, Math.exp(value - top) / sum));
+      for (const [i, value] of row.entries()) set(heap, out!, unit * n! + i, Math.exp(value - top) / sum);
     }
   },
   pack_f32(heap, from, to, n, c, kh, kw, so, si, sv, su, weights, scale, shift, out) {
@@ -190,11 +322,27 @@ export const reference = {
         for (let v = 0; v < kh!; ++v) {
           for (let u = 0; u < kw!; ++u) {
             for (let i = 0; i < c!; ++i) {
-              const value = exists ? get(heap, weights!, o * so! + i * si! + v * sv! + u * su!) * get(heap, scale!, o) : 0;
+              const value = exists
+                ? get(heap, weights!, o * so! + i * si! + v * sv! + u * su!) * get(heap, scale!, o)
+                : 0;
               set(heap, panel, 8 * ((v * kw! + u) * c! + i + 1) + r, value);
             }
           }
         }
+      }
+    }
+  },
+  winograd2_input_f32: winogradInput(2),
+  winograd4_input_f32: winogradInput(4),
+  winograd2_output_f32: winogradOutput(2),
+  winograd4_output_f32: winogradOutput(4),
+  winograd2_weights_f32: winogradWeights(2),
+  winograd4_weights_f32: winogradWeights(4),
+  normalize_f32(heap, from, to, w, bgr, input, affine, out) {
+    for (let at = from * w!; at < to * w!; ++at) {
+      for (let i = 0; i < 3; ++i) {
+        const value = heap.getUint8(input! + 4 * at + (bgr === 1 ? 2 - i : i));
+        set(heap, out!, 3 * at + i, value * get(heap, affine!, i) + get(heap, affine!, 3 + i));
       }
     }
   },

@@ -31,7 +31,10 @@ export async function classify(
   const model = await load(options.model, loadOptions(options, interruptible()));
   const { arch, guesses } = model.model;
   for (const guess of guesses) remark(options.quiet, `assumed: ${guess}`);
-  remark(options.quiet, `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  remark(
+    options.quiet,
+    `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
   const results: Result[] = [];
   for (const image of images) {
     const start = performance.now();

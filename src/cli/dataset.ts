@@ -57,7 +57,8 @@ async function fromFolders(directory: string): Promise<readonly Example[]> {
   const examples: Example[] = [];
   for (const [label, name] of classes.sort().entries()) {
     const files = (await readdir(join(directory, name))).filter((file) => IMAGE.test(file)).sort();
-    for (const file of files) examples.push({ name: `${name}/${file}`, label, image: () => join(directory, name, file) });
+    for (const file of files)
+      examples.push({ name: `${name}/${file}`, label, image: () => join(directory, name, file) });
   }
   return examples;
 }
@@ -107,7 +108,9 @@ export async function openDataset(
   const hasCsv = labels !== undefined || (await readdir(dirname(csv))).includes(basename(csv));
   const examples = hasCsv ? await fromCsv(source, csv) : await fromFolders(source);
   if (examples.length === 0) {
-    throw new ModelError(complaint(source, "labels.csv, or a folder of JPEG or PNG images for each class", "no images"));
+    throw new ModelError(
+      complaint(source, "labels.csv, or a folder of JPEG or PNG images for each class", "no images"),
+    );
   }
   return examples;
 }

@@ -60,7 +60,9 @@ export async function inspect(source: string, options: CommonOptions & { readonl
     weightBytes: weights.end,
   };
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ ...summary, layers, ...(options.tape ? { tape } : {}) }, undefined, 2)}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ...summary, layers, ...(options.tape ? { tape } : {}) }, undefined, 2)}\n`,
+    );
     return 0;
   }
   if (options.tape) {

@@ -6,7 +6,7 @@ import { Command, CommanderError } from "commander";
 import { classify } from "./classify.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { withCommon, withModel, whole } from "./options.ts";
+import { whole, withCommon, withModel } from "./options.ts";
 import { messageOf } from "./terminal.ts";
 
 /** The command's grammar; `done` gets each command's exit status. */

@@ -36,7 +36,8 @@ export function whole(least: number): (text: string) => number {
 
 function triple(text: string): Triple {
   const [r, g, b, ...rest] = text.split(",").map(Number);
-  if (![r, g, b].every(Number.isFinite) || rest.length > 0) throw new InvalidArgumentError("expected three numbers R,G,B");
+  if (![r, g, b].every(Number.isFinite) || rest.length > 0)
+    throw new InvalidArgumentError("expected three numbers R,G,B");
   return [r!, g!, b!];
 }
 
@@ -46,7 +47,15 @@ function deviation(text: string): Triple {
   return values;
 }
 
-const UNITS: Readonly<Record<string, number>> = { "": 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 };
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
 
 /** `200MB`, `1.5GiB` or plain bytes. */
 function byteCount(text: string): number {
@@ -66,7 +75,9 @@ export function withCommon(command: Command): Command {
     .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1", deviation)
     .option("--memory <bytes>", "budget for weights and activations, as in 200MB", byteCount)
     .addOption(new Option("--arch <name>", "the network, when the file does not tell").choices(Object.keys(RESNETS)))
-    .addOption(new Option("--stride <where>", "a bottleneck's stride, when the file does not tell").choices(["3x3", "1x1"]))
+    .addOption(
+      new Option("--stride <where>", "a bottleneck's stride, when the file does not tell").choices(["3x3", "1x1"]),
+    )
     .option("--size <pixels>", "side of the square input", whole(1))
     .option("--cache <dir>", "folder for downloads")
     .option("--offline", "never touch the network")
@@ -77,9 +88,7 @@ export function withCommon(command: Command): Command {
 /** Adds `--model`. */
 export function withModel(command: Command): Command {
   const known = Object.keys(PRETRAINED).join(", ");
-  return withCommon(
-    command.option("--model <source>", `${known}, a path, or npm:package@version/path`, DEFAULT_MODEL),
-  );
+  return withCommon(command.option("--model <source>", `${known}, a path, or npm:package@version/path`, DEFAULT_MODEL));
 }
 
 /** What `load` is called with. */

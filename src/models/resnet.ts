@@ -2,16 +2,7 @@
  * The residual networks of He et al., "Deep Residual Learning for Image Recognition" (arXiv 1512.03385), their plain
  * twins, wide ResNets (1605.07146) and ResNeXt (1611.05431): one table, one builder. Node names are torchvision's.
  */
-import {
-  type ConvNode,
-  type Graph,
-  NO_CLAMP,
-  type Node,
-  type Pads,
-  RELU,
-  type Shape,
-  windowed,
-} from "../graph.ts";
+import { type ConvNode, type Graph, NO_CLAMP, type Node, type Pads, RELU, type Shape, windowed } from "../graph.ts";
 import { complaint } from "../tensor.ts";
 
 /**

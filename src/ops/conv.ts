@@ -64,7 +64,26 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
     const units = Math.ceil(m / mc) * panels;
     const [ng, k] = [n / node.groups, c / node.groups];
     return [
-      step(node.name, "gemm_f32", units, mr, mc, m, ng, k, node.groups, c, n, input, weights, residual, out, scratch, lo, hi),
+      step(
+        node.name,
+        "gemm_f32",
+        units,
+        mr,
+        mc,
+        m,
+        ng,
+        k,
+        node.groups,
+        c,
+        n,
+        input,
+        weights,
+        residual,
+        out,
+        scratch,
+        lo,
+        hi,
+      ),
     ];
   }
   if (variant.algorithm === "im2col") {
@@ -74,7 +93,27 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
     const units = Math.ceil(m / mc) * panels;
     return [
       step(
-        ...([node.name, "im2col_f32", units, mr, mc, pitch, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] as const),
+        ...([
+          node.name,
+          "im2col_f32",
+          units,
+          mr,
+          mc,
+          pitch,
+          batch,
+          h,
+          w,
+          c,
+          oh,
+          ow,
+          n,
+          kh,
+          kw,
+          sh,
+          sw,
+          top,
+          left,
+        ] as const),
         ...([input, weights, residual, out, scratch, lo, hi] as const),
       ),
     ];
@@ -85,7 +124,28 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
   const [dh, dw] = node.dilation;
   return [
     step(
-      ...([node.name, "conv_f32", units, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left] as const),
+      ...([
+        node.name,
+        "conv_f32",
+        units,
+        mr,
+        mc,
+        batch,
+        h,
+        w,
+        c,
+        oh,
+        ow,
+        n,
+        kh,
+        kw,
+        sh,
+        sw,
+        dh,
+        dw,
+        top,
+        left,
+      ] as const),
       ...([node.groups, input, weights, residual, place.zeros, out, scratch, lo, hi] as const),
     ),
   ];

@@ -70,7 +70,10 @@ export const WEIGHTLESS = {
 
 /** Shapes of a batch norm's four tensors. */
 export function normParams(name: string, channels: number): readonly Param[] {
-  return ["weight", "bias", "running_mean", "running_var"].map((part) => ({ name: `${name}.${part}`, shape: [channels] }));
+  return ["weight", "bias", "running_mean", "running_var"].map((part) => ({
+    name: `${name}.${part}`,
+    shape: [channels],
+  }));
 }
 
 /** A batch norm with fixed statistics as `x · scale + shift` (Ioffe & Szegedy 2015, section 3.1), in f64. */
