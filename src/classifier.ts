@@ -21,6 +21,8 @@ export interface LoadOptions extends ModelOptions {
    * weights when absent, and at least 128 MB. Batches and decoded photos come on top.
    */
   readonly memory?: number;
+  /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
+  readonly winograd?: boolean;
 }
 
 /** An image as a caller may have it: a path where the runtime has files, an encoded file, or RGBA pixels. */
@@ -66,7 +68,8 @@ export async function loadWith(
   try {
     const graph = fold(model.graph);
     const build = pickBuild(options.build);
-    const weights = fitWeights(graph, build, options.memory ?? usualMemory(graph), outputNode(graph).inputs);
+    const budget = { memory: options.memory ?? usualMemory(graph), winograd: options.winograd ?? true };
+    const weights = fitWeights(graph, build, budget, outputNode(graph).inputs);
     const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 1 }));
     await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);
     return new Classifier(runtime, model, graph, weights, kernels);

@@ -1,9 +1,12 @@
 /**
  * Encoded images → RGBA pixels, by the decoders of @jsquash (mozjpeg and the Rust `png` crate, as WebAssembly, so that
  * every runtime decodes alike). What is not JPEG or PNG is refused by name.
+ *
+ * Each image gets an instance of its own, which goes when the image is decoded: one that met a broken file has leaked and
+ * is not to be trusted with the next, and images decoded at once do not meet. @jsquash's own `decode.js` shares one
+ * instance and leaves a global `ImageData` behind, so its modules are called here without it.
  */
-import decodeJpeg, { init as initJpeg } from "@jsquash/jpeg/decode.js";
-import decodePng, { init as initPng } from "@jsquash/png/decode.js";
+import mozjpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
 import type { Pixels } from "./image.ts";
 import type { Runtime } from "./runtime.ts";
 import { complaint } from "./tensor.ts";
@@ -56,11 +59,17 @@ function jpegHeader(bytes: Uint8Array): { width: number; height: number; whole: 
   return undefined;
 }
 
+/** Width and height from a PNG's first chunk, and whether its last chunk is there. */
 function pngHeader(bytes: Uint8Array): { width: number; height: number; whole: boolean } | undefined {
-  if (bytes.length < 33) return undefined;
+  const typeAt = (at: number): string => String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+  if (bytes.length < 33 || typeAt(8) !== "IHDR") return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const end = String.fromCharCode(...bytes.subarray(-8, -4));
-  return { width: view.getUint32(16), height: view.getUint32(20), whole: end === "IEND" };
+  const size = { width: view.getUint32(16), height: view.getUint32(20) };
+  // A chunk: length, type, contents, checksum. What follows the last one is nobody's.
+  for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) {
+    if (typeAt(at) === "IEND") return { ...size, whole: true };
+  }
+  return { ...size, whole: false };
 }
 
 /**
@@ -88,26 +97,74 @@ export async function decodeImage(bytes: Uint8Array, runtime: Runtime, name: str
 }
 
 async function jpeg(bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
-  // A fresh instance each time: one that met a broken file is not to be trusted with the next.
   const module = await runtime.module("jpeg");
-  await initJpeg({
-    print() {},
-    printErr() {},
-    instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
-      const instance = new WebAssembly.Instance(module, imports);
-      done(instance);
-      return instance.exports;
-    },
-  });
-  return decodeJpeg(copy(bytes));
+  const making = lendImageData(() =>
+    mozjpeg({
+      noInitialRun: true,
+      print() {},
+      printErr() {},
+      instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+        WebAssembly.instantiate(module, imports).then(done);
+        return {};
+      },
+    }),
+  );
+  const decoder = await making;
+  const pixels = lendImageData(() => decoder.decode(bytes as BufferSource, false));
+  if (!pixels) throw new Error("no pixels");
+  return pixels;
+}
+
+/**
+ * Runs `work`, which is synchronous, with a global `ImageData`: mozjpeg's glue makes its result with one, and where there
+ * is none installs one for good. Nobody else sees this one.
+ */
+function lendImageData<T>(work: () => T): T {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "ImageData");
+  const value = function ImageData(data: Uint8ClampedArray, width: number, height: number): Pixels {
+    return { data, width, height };
+  };
+  Object.defineProperty(globalThis, "ImageData", { value, configurable: true, writable: true });
+  try {
+    return work();
+  } finally {
+    if (own === undefined) Reflect.deleteProperty(globalThis, "ImageData");
+    else Object.defineProperty(globalThis, "ImageData", own);
+  }
+}
+
+/** What `squoosh_png` (wasm-bindgen) exports, of which only this is used. */
+interface PngExports {
+  readonly memory: WebAssembly.Memory;
+  __wbindgen_malloc(bytes: number, align: number): number;
+  decode(address: number, bytes: number): number;
 }
 
 async function png(bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
-  await initPng(await runtime.module("png"));
-  return decodePng(copy(bytes));
-}
-
-/** The bytes in a buffer of their own, as the decoders want them. */
-function copy(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer;
+  const module = await runtime.module("png");
+  let exports: PngExports;
+  let pixels: Pixels | undefined;
+  const imported: Readonly<Record<string, (...args: number[]) => number>> = {
+    newwithownedu8clampedarrayandsh(address, length, width, height) {
+      const data = new Uint8ClampedArray(exports.memory.buffer, address! >>> 0, length).slice();
+      pixels = { data, width: width! >>> 0, height: height! >>> 0 };
+      return 0;
+    },
+    throw(address, length) {
+      throw new Error(new TextDecoder().decode(new Uint8Array(exports.memory.buffer, address! >>> 0, length)));
+    },
+  };
+  // wasm-bindgen's names are `__wbg_<what>_<hash>` and `__wbindgen_<what>`; what 16-bit results would need is never called.
+  const wbg = Object.fromEntries(
+    WebAssembly.Module.imports(module).map(({ name }) => [
+      name,
+      imported[name.replace(/^__wbg_|^__wbindgen_/, "").replace(/_[0-9a-f]{16}$/, "")] ?? (() => 0),
+    ]),
+  );
+  exports = (await WebAssembly.instantiate(module, { wbg })).exports as unknown as PngExports;
+  const address = exports.__wbindgen_malloc(bytes.length, 1) >>> 0;
+  new Uint8Array(exports.memory.buffer, address, bytes.length).set(bytes);
+  exports.decode(address, bytes.length);
+  if (pixels === undefined) throw new Error("no pixels");
+  return pixels;
 }

@@ -206,10 +206,15 @@ export function usualMemory(graph: Graph): number {
  *
  * @throws RangeError when even the smallest does not
  */
-export function fitWeights(graph: Graph, build: Build, memory: number, kept: readonly string[]): WeightPlan {
+export function fitWeights(
+  graph: Graph,
+  build: Build,
+  { memory, winograd }: { readonly memory: number; readonly winograd: boolean },
+  kept: readonly string[],
+): WeightPlan {
   const input = graph.nodes[0]!.shape;
   const need = (weights: WeightPlan): number => plan(graph, weights, build, 1, input, kept).end;
-  let allowed = memory;
+  let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed));
     const excess = need(weights) - memory;

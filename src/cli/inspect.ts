@@ -36,7 +36,8 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   const { arch, graph, dtypes } = await graphOf(source, options);
   const build: Build = pickBuild(options.build);
   const folded = fold(graph);
-  const weights = fitWeights(folded, build, options.memory ?? usualMemory(folded), outputNode(folded).inputs);
+  const budget = { memory: options.memory ?? usualMemory(folded), winograd: true };
+  const weights = fitWeights(folded, build, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, build, 1, input, []);
   const layers = folded.nodes.map((node) => ({
