@@ -38,11 +38,12 @@ async function stage(mark: string, sources: readonly string[], make: () => void 
 
 mkdirSync(join(root, "wasm"), { recursive: true });
 await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
-  for (const target of ["baseline", "relaxed"]) {
+  for (const target of ["baseline", "relaxed", "baseline.shared", "relaxed.shared"]) {
     const file = `wasm/${target}.wasm`;
     tool("assemblyscript/bin/asc.js", "--config", "asconfig.json", "--target", target);
     const features = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals"];
-    if (target === "relaxed") features.push("relaxed-simd");
+    if (target.startsWith("relaxed")) features.push("relaxed-simd");
+    if (target.endsWith("shared")) features.push("threads");
     const enable = features.map((feature) => `--enable-${feature}`);
     tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
   }
@@ -50,7 +51,10 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
 if (!process.argv.includes("--wasm")) {
   mkdirSync(join(root, "dist"), { recursive: true });
   await stage("dist/.built", ["src", "wasm", "tsconfig.json"], async () => {
-    const entries = ["runtimes/node", "cli/main"].map((name) => ({ in: join(root, `src/${name}.ts`), out: name }));
+    const entries = ["runtimes/node", "runtimes/node-worker", "cli/main"].map((name) => ({
+      in: join(root, `src/${name}.ts`),
+      out: name,
+    }));
     await bundle({
       entryPoints: entries,
       outdir: join(root, "dist"),

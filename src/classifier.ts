@@ -11,6 +11,7 @@ import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "./pla
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step } from "./tape.ts";
 import { complaint } from "./tensor.ts";
+import { startTeam, type Team } from "./threads.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 
 export interface LoadOptions extends ModelOptions {
@@ -23,6 +24,8 @@ export interface LoadOptions extends ModelOptions {
   readonly memory?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
+  /** Workers that share the computing; 1, the default, needs no workers and no shared memory. */
+  readonly threads?: number;
 }
 
 /** An image as a caller may have it: a path where the runtime has files, an encoded file, or RGBA pixels. */
@@ -67,15 +70,38 @@ export async function loadWith(
   const model = await openModel(source, options, runtime);
   try {
     const graph = fold(model.graph);
-    const build = pickBuild(options.build);
+    const threads = options.threads ?? 1;
+    if (!Number.isInteger(threads) || threads < 1) {
+      throw new RangeError(complaint("threads", "a whole number from 1", `${threads}`));
+    }
+    const target = { build: pickBuild(options.build), threads };
     const budget = { memory: options.memory ?? usualMemory(graph), winograd: options.winograd ?? true };
-    const weights = fitWeights(graph, build, budget, outputNode(graph).inputs);
-    const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 1 }));
+    const weights = fitWeights(graph, target, budget, outputNode(graph).inputs);
+    const kernels = await loadKernels(runtime, target.build, newMemory(weights.end, threads > 1));
     await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);
-    return new Classifier(runtime, model, graph, weights, kernels);
+    const team = threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, threads) : undefined;
+    return new Classifier(runtime, model, graph, weights, kernels, team);
   } finally {
     await model.checkpoint.close();
   }
+}
+
+/** Address space beyond the weights that shared memory, which needs a limit, leaves for activations and photos. */
+const SHARED_ROOM = 512 * 2 ** 20;
+
+/** A memory that can hold at least `bytes`; a shared one cannot grow much further. */
+function newMemory(bytes: number, shared: boolean): WebAssembly.Memory {
+  if (!shared) return new WebAssembly.Memory({ initial: 1 });
+  if (typeof SharedArrayBuffer === "undefined") {
+    const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
+    throw new RangeError(complaint("threads", "1 where there is no shared memory", "more", hint));
+  }
+  return new WebAssembly.Memory({ initial: 1, maximum: Math.ceil((bytes + SHARED_ROOM) / 65536), shared: true });
+}
+
+/** A plan, and its number in the team where there is one. */
+interface Fitted extends Plan {
+  readonly id: number | undefined;
 }
 
 /** A loaded model. Calls made at once are queued; each has the memory to itself. */
@@ -84,17 +110,26 @@ export class Classifier {
   readonly #runtime: Runtime;
   readonly #graph: Graph;
   readonly #weights: WeightPlan;
-  readonly #plans = new Map<string, Plan>();
+  readonly #plans = new Map<string, Fitted>();
+  readonly #team: Team | undefined;
   #kernels: Kernels | undefined;
   #queue: Promise<unknown> = Promise.resolve();
 
   /** For `loadWith`: everything is checked and packed already. */
-  constructor(runtime: Runtime, model: Model, graph: Graph, weights: WeightPlan, kernels: Kernels) {
+  constructor(
+    runtime: Runtime,
+    model: Model,
+    graph: Graph,
+    weights: WeightPlan,
+    kernels: Kernels,
+    team: Team | undefined,
+  ) {
     this.model = model;
     this.#runtime = runtime;
     this.#graph = graph;
     this.#weights = weights;
     this.#kernels = kernels;
+    this.#team = team;
   }
 
   /** The kernels in use. */
@@ -117,8 +152,8 @@ export class Classifier {
     if (!Number.isInteger(topK) || topK < 1)
       throw new RangeError(complaint("topK", "a whole number from 1", `${topK}`));
     const pixels = await this.#pixels(image);
-    return this.#alone(() => {
-      const logits = this.#runPixels(pixels, outputNode(this.#graph).name);
+    return this.#alone(async () => {
+      const logits = await this.#runPixels(pixels, outputNode(this.#graph).name);
       return this.#best(logits, topK);
     });
   }
@@ -138,7 +173,7 @@ export class Classifier {
         complaint("logits", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
       );
     }
-    return this.#alone(() => {
+    return this.#alone(async () => {
       const name = outputNode(this.#graph).name;
       const columns = outputNode(this.#graph).shape[2];
       const data = new Float32Array(n * columns);
@@ -149,7 +184,7 @@ export class Classifier {
         this.#view(fitted.addresses.get("input")!, count * each).set(
           images.data.subarray(first * each, (first + count) * each),
         );
-        run(this.#live().exports, fitted.tape);
+        await this.#run(fitted);
         data.set(this.#view(fitted.addresses.get(name)!, count * columns), first * columns);
       }
       return { data, shape: [n, columns] };
@@ -163,8 +198,8 @@ export class Classifier {
    */
   async features(image: ImageInput): Promise<Matrix> {
     const pixels = await this.#pixels(image);
-    return this.#alone(() => {
-      const data = this.#runPixels(pixels, this.#pooled());
+    return this.#alone(async () => {
+      const data = await this.#runPixels(pixels, this.#pooled());
       return { data, shape: [1, data.length] };
     });
   }
@@ -172,7 +207,7 @@ export class Classifier {
   /** The preprocessed image, as `logits` takes it. */
   async preprocess(image: ImageInput): Promise<ImageTensor> {
     const pixels = await this.#pixels(image);
-    return this.#alone(() => {
+    return this.#alone(async () => {
       const fitted = this.#prepare(pixels);
       const [h, w, c] = fitted.input;
       const data = this.#view(fitted.addresses.get("input")!, h * w * c).slice();
@@ -183,6 +218,7 @@ export class Classifier {
   /** Lets the instance and all its memory go. Calls after this one fail; those before it finish. */
   async dispose(): Promise<void> {
     await this.#queue;
+    this.#team?.dispose();
     this.#kernels = undefined;
     this.#plans.clear();
   }
@@ -195,7 +231,7 @@ export class Classifier {
   }
 
   /** Runs `work` when everything asked for before it is done. */
-  #alone<T>(work: () => T): Promise<T> {
+  #alone<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(work);
     this.#queue = result.catch(() => {});
     return result;
@@ -222,17 +258,30 @@ export class Classifier {
   }
 
   /** The plan for a batch and input size, with memory for it. */
-  #plan(batch: number, h: number, w: number): Plan {
+  #plan(batch: number, h: number, w: number): Fitted {
     const { build, memory } = this.#live();
     const key = `${batch}×${h}×${w}`;
     let fitted = this.#plans.get(key);
     if (fitted === undefined) {
-      fitted = plan(this.#graph, this.#weights, build, batch, [h, w, 3], [this.#pooled()]);
-      ensureMemory(memory, fitted.end);
-      if (this.#plans.size === PLANS) this.#plans.delete(this.#plans.keys().next().value!);
+      const target = { build, threads: this.#team?.size ?? 1 };
+      const made = plan(this.#graph, this.#weights, target, batch, [h, w, 3], [this.#pooled()]);
+      ensureMemory(memory, made.end);
+      if (this.#plans.size === PLANS) this.#forget(this.#plans.keys().next().value!);
+      fitted = { ...made, id: this.#team?.add(made.tape, made.scratchBytes) };
       this.#plans.set(key, fitted);
     }
     return fitted;
+  }
+
+  #forget(key: string): void {
+    const id = this.#plans.get(key)?.id;
+    if (id !== undefined) this.#team?.forget(id);
+    this.#plans.delete(key);
+  }
+
+  async #run(fitted: Fitted): Promise<void> {
+    if (fitted.id === undefined) run(this.#live().exports, fitted.tape);
+    else await this.#team!.run(fitted.id);
   }
 
   #view(address: number, length: number): Float32Array {
@@ -240,7 +289,7 @@ export class Classifier {
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */
-  #prepare(pixels: Pixels): Plan {
+  #prepare(pixels: Pixels): Fitted {
     const { memory, exports } = this.#live();
     const [h, w] = inputShape(this.#graph);
     const fitted = this.#plan(1, h, w);
@@ -255,9 +304,9 @@ export class Classifier {
     return fitted;
   }
 
-  #runPixels(pixels: Pixels, name: string): Float32Array {
+  async #runPixels(pixels: Pixels, name: string): Promise<Float32Array> {
     const fitted = this.#prepare(pixels);
-    run(this.#live().exports, fitted.tape);
+    await this.#run(fitted);
     const node = this.#graph.nodes.find((each) => each.name === name)!;
     return this.#view(fitted.addresses.get(name)!, node.shape[2]).slice();
   }

@@ -32,10 +32,18 @@ function kindOf(bytes: Uint8Array): string {
   return `something that begins ${[...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
 }
 
-/** Width and height from a JPEG's frame header, and whether its end is there. */
-function jpegHeader(bytes: Uint8Array): { width: number; height: number; whole: boolean } | undefined {
+/** What is known before decoding: the size, whether the end is there, whether the colours are four inks. */
+interface Header {
+  readonly width: number;
+  readonly height: number;
+  readonly whole: boolean;
+  readonly inks: boolean;
+}
+
+/** From a JPEG's frame header and its end. */
+function jpegHeader(bytes: Uint8Array): Header | undefined {
   let at = 2;
-  let size: { width: number; height: number } | undefined;
+  let frame: Omit<Header, "whole"> | undefined;
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) return undefined;
     const marker = bytes[at + 1]!;
@@ -45,26 +53,27 @@ function jpegHeader(bytes: Uint8Array): { width: number; height: number; whole: 
     }
     const length = (bytes[at + 2]! << 8) | bytes[at + 3]!;
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame && at + 9 <= bytes.length) {
-      size = { height: (bytes[at + 5]! << 8) | bytes[at + 6]!, width: (bytes[at + 7]! << 8) | bytes[at + 8]! };
+    if (isFrame && at + 10 <= bytes.length) {
+      const height = (bytes[at + 5]! << 8) | bytes[at + 6]!;
+      frame = { width: (bytes[at + 7]! << 8) | bytes[at + 8]!, height, inks: bytes[at + 9] === 4 };
     }
     if (marker === 0xda) {
       // The picture ends with FF D9; a cut file has none behind its first scan.
       let end = bytes.length - 2;
       while (end > at && !(bytes[end] === 0xff && bytes[end + 1] === 0xd9)) end -= 1;
-      return size === undefined ? undefined : { ...size, whole: end > at };
+      return frame === undefined ? undefined : { ...frame, whole: end > at };
     }
     at += 2 + length;
   }
   return undefined;
 }
 
-/** Width and height from a PNG's first chunk, and whether its last chunk is there. */
-function pngHeader(bytes: Uint8Array): { width: number; height: number; whole: boolean } | undefined {
+/** From a PNG's first chunk, and whether its last chunk is there. */
+function pngHeader(bytes: Uint8Array): Header | undefined {
   const typeAt = (at: number): string => String.fromCharCode(...bytes.subarray(at + 4, at + 8));
   if (bytes.length < 33 || typeAt(8) !== "IHDR") return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const size = { width: view.getUint32(16), height: view.getUint32(20) };
+  const size = { width: view.getUint32(16), height: view.getUint32(20), inks: false };
   // A chunk: length, type, contents, checksum. What follows the last one is nobody's.
   for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) {
     if (typeAt(at) === "IEND") return { ...size, whole: true };
@@ -83,11 +92,12 @@ export async function decodeImage(bytes: Uint8Array, runtime: Runtime, name: str
   if (kind !== "JPEG" && kind !== "PNG") throw new Error(complaint(name, READABLE, kind));
   const header = kind === "JPEG" ? jpegHeader(bytes) : pngHeader(bytes);
   if (header === undefined) throw new Error(complaint(name, `a ${kind} with its header`, "a broken one"));
-  const { width, height, whole } = header;
+  const { width, height, whole, inks } = header;
   if (width * height > PIXEL_LIMIT) {
     throw new RangeError(complaint(name, `at most ${PIXEL_LIMIT / 1e6} megapixels`, `${width}×${height}`));
   }
   if (width === 0 || height === 0) throw new Error(complaint(name, "at least one pixel", `${width}×${height}`));
+  if (inks) throw new Error(complaint(name, "a JPEG in colour or grey", "CMYK", "save it as RGB"));
   if (!whole) throw new Error(complaint(name, `a whole ${kind}`, "one that is cut short"));
   try {
     return kind === "JPEG" ? await jpeg(bytes, runtime) : await png(bytes, runtime);
@@ -98,18 +108,19 @@ export async function decodeImage(bytes: Uint8Array, runtime: Runtime, name: str
 
 async function jpeg(bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
   const module = await runtime.module("jpeg");
-  const making = lendImageData(() =>
-    mozjpeg({
-      noInitialRun: true,
-      print() {},
-      printErr() {},
-      instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
-        WebAssembly.instantiate(module, imports).then(done);
-        return {};
-      },
-    }),
-  );
-  const decoder = await making;
+  const decoder = await new Promise<Awaited<ReturnType<typeof mozjpeg>>>((resolve, reject) => {
+    lendImageData(() =>
+      mozjpeg({
+        noInitialRun: true,
+        print() {},
+        printErr() {},
+        instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+          WebAssembly.instantiate(module, imports).then(done).catch(reject);
+          return {};
+        },
+      }),
+    ).then(resolve, reject);
+  });
   const pixels = lendImageData(() => decoder.decode(bytes as BufferSource, false));
   if (!pixels) throw new Error("no pixels");
   return pixels;

@@ -151,12 +151,13 @@ function checkPixels(pixels: Pixels): void {
 /**
  * Plans the preparation of one image. Only the rows and columns that the crop keeps are computed.
  *
- * @throws TypeError or RangeError when `pixels` are not an image
+ * @throws TypeError or RangeError when `pixels` are not an image; RangeError when the crop is larger than the resized image
  */
 export function planImage(pixels: Pixels, preprocess: Preprocess): Recipe {
   checkPixels(pixels);
   const { width, height, data } = pixels;
   const { resize, crop, filter, mean, std, order } = preprocess;
+  if (crop > resize) throw new RangeError(complaint("preprocess", `a crop of at most ${resize}`, `${crop}`));
   // torchvision: the shorter side exactly, the longer one rounded down; the crop's corner rounded half to even.
   const long = Math.floor((resize * Math.max(width, height)) / Math.min(width, height));
   const [w, h] = width <= height ? [resize, long] : [long, resize];

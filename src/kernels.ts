@@ -12,6 +12,7 @@ export const BUILDS: readonly Build[] = ["baseline", "relaxed"];
 /** An instance of one build over a memory of ours. */
 export interface Kernels {
   readonly build: Build;
+  readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   readonly exports: KernelExports;
 }
@@ -46,9 +47,22 @@ export function pickBuild(build: Build | "auto" = "auto"): Build {
   return supportsRelaxed() ? "relaxed" : "baseline";
 }
 
-/** Instantiates a build over `memory`. Throws `WebAssembly.CompileError` when the engine cannot run it. */
-export async function loadKernels(runtime: Runtime, build: Build, memory: WebAssembly.Memory): Promise<Kernels> {
-  const module = await runtime.module(build);
+/** An instance of a compiled build over `memory`. */
+export async function instantiateKernels(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): Promise<KernelExports> {
   const { exports } = await instantiate<KernelExports & Record<string, unknown>>(module, { env: { memory } });
-  return { build, memory, exports };
+  return exports;
+}
+
+/**
+ * Loads a build over `memory`, which decides whether it is the plain or the shared twin.
+ *
+ * @throws WebAssembly.CompileError when the engine cannot run it
+ */
+export async function loadKernels(runtime: Runtime, build: Build, memory: WebAssembly.Memory): Promise<Kernels> {
+  const shared = typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
+  const module = await runtime.module(shared ? `${build}.shared` : build);
+  return { build, module, memory, exports: await instantiateKernels(module, memory) };
 }

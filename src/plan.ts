@@ -26,11 +26,21 @@ export interface WeightPlan {
   readonly end: number;
 }
 
+/** What the steps are written for. */
+export interface Target {
+  /** Decides tile sizes. */
+  readonly build: Build;
+  /** How many have scratch of their own. */
+  readonly threads: number;
+}
+
 /** One network over one batch of one input size, ready to run. */
 export interface Plan {
   readonly batch: number;
   readonly input: Shape;
   readonly tape: Tape;
+  /** Bytes from one thread's scratch to the next. */
+  readonly scratchBytes: number;
   /** Byte address of a node's output; by the end of a run only those of `kept` still hold it. */
   readonly addresses: ReadonlyMap<string, number>;
   /** First byte after everything: what the memory must hold. */
@@ -154,12 +164,11 @@ function place(buffers: readonly Buffer[], base: number): { addresses: Map<strin
  * Plans one batch of one input size.
  *
  * @param kept nodes whose output is read after the run; the last node always is
- * @param build decides tile sizes
  */
 export function plan(
   network: Graph,
   weights: WeightPlan,
-  build: Build,
+  { build, threads }: Target,
   batch: number,
   input: Shape,
   kept: readonly string[],
@@ -189,7 +198,7 @@ export function plan(
   // Once to learn how large the workspace is, and again with scratch behind it.
   write();
   const tape = write();
-  return { batch, input, tape, addresses, end: end + workspaceBytes + scratchBytes };
+  return { batch, input, tape, scratchBytes, addresses, end: end + workspaceBytes + threads * scratchBytes };
 }
 
 /**
@@ -208,12 +217,12 @@ export function usualMemory(graph: Graph): number {
  */
 export function fitWeights(
   graph: Graph,
-  build: Build,
+  target: Target,
   { memory, winograd }: { readonly memory: number; readonly winograd: boolean },
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
-  const need = (weights: WeightPlan): number => plan(graph, weights, build, 1, input, kept).end;
+  const need = (weights: WeightPlan): number => plan(graph, weights, target, 1, input, kept).end;
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed));

@@ -3,8 +3,16 @@
  */
 import type { ByteSource, Folder } from "./bytes.ts";
 
-/** The compiled modules a runtime can hand out: the two kernel builds and the image codecs. */
-export type ModuleName = "baseline" | "relaxed" | "jpeg" | "png";
+/** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
+export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png";
+
+/** A worker that `worker.ts` serves in. */
+export interface WorkerHandle {
+  post(message: unknown): void;
+  /** While `busy`, the worker keeps the process alive. */
+  hold(busy: boolean): void;
+  terminate(): void;
+}
 
 export interface Runtime {
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
@@ -17,6 +25,14 @@ export interface Runtime {
   folder(path: string): Folder;
   /** Where downloads are kept. `directory` overrides the user's cache folder. */
   store(directory?: string): Store;
+  /**
+   * Starts a worker that runs `serve` of `worker.ts`.
+   *
+   * @param hear gets its messages
+   * @param died gets the reason when it ends without having been terminated
+   * @throws Error where the runtime has no workers
+   */
+  startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle;
   /** The npm registry's address, as the user configured it, ending in a slash. */
   registry(): Promise<string>;
 }

@@ -29,11 +29,32 @@ export function step<K extends KernelName>(label: string, kernel: K, units: numb
   return { label, kernel, units, args: args as readonly number[] };
 }
 
+/**
+ * Which argument after the range is the running thread's scratch. A tape is written for the first thread; the others put
+ * their own address there.
+ */
+export const SCRATCH_ARG: Readonly<Partial<Record<KernelName, number>>> = {
+  gemm_f32: 12,
+  conv_f32: 23,
+  im2col_f32: 20,
+  winograd2_input_f32: 13,
+  winograd4_input_f32: 13,
+  winograd2_output_f32: 10,
+  winograd4_output_f32: 10,
+};
+
 type Call = (from: number, to: number, ...args: readonly number[]) => void;
 
 /** Runs one step over its whole range. */
 export function runStep(exports: KernelExports, { kernel, units, args }: Step): void {
   (exports[kernel] as Call)(0, units, ...args);
+}
+
+/** Runs the share of a step that is worker `index`'s in a team of `size`. */
+export function runShare(exports: KernelExports, { kernel, units, args }: Step, index: number, size: number): void {
+  const from = Math.floor((units * index) / size);
+  const to = Math.floor((units * (index + 1)) / size);
+  if (from < to) (exports[kernel] as Call)(from, to, ...args);
 }
 
 /** Runs a tape from first step to last. */

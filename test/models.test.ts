@@ -119,7 +119,7 @@ describe("planning", () => {
     const { addresses } = plan(
       graph,
       planWeights(graph, choose(graph, 1e9)),
-      "relaxed",
+      { build: "relaxed", threads: 1 },
       2,
       resize(graph, [64, 48, 3]).nodes[0]!.shape,
       kept,

