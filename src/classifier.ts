@@ -18,7 +18,7 @@ export interface LoadOptions extends ModelOptions {
   /** Which kernels; `auto` takes relaxed SIMD where the engine has it and gets it right. */
   readonly build?: Build | "auto";
   /**
-   * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
+   * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. 1.9 times the f32
    * weights when absent, and at least 128 MB. Batches and decoded photos come on top.
    */
   readonly memory?: number;

@@ -202,11 +202,11 @@ export function plan(
 }
 
 /**
- * Bytes of wasm memory a model may use unless told otherwise: twice its f32 weights, or 128 MB where that is more.
+ * Bytes of wasm memory a model may use unless told otherwise: 1.9 times its f32 weights, or 128 MB where that is more.
  * Winograd's larger weights are what it is spent on.
  */
 export function usualMemory(graph: Graph): number {
-  return Math.max(2 * 4 * parameterCount(graph), 128e6);
+  return Math.max(1.9 * 4 * parameterCount(graph), 128e6);
 }
 
 /**

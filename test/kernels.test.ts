@@ -7,9 +7,9 @@
  */
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import type { Kernels } from "../src/kernels.ts";
+import { BUILDS, type Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
-import { type KernelName, runStep, type Step, step } from "../src/tape.ts";
+import { type KernelName, runStep, SCRATCH_ARG, type Step, step } from "../src/tape.ts";
 import { VARIANTS } from "../src/variants.ts";
 import { reference } from "./reference.ts";
 import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
@@ -462,11 +462,28 @@ for (const build of RUNNABLE) {
   });
 }
 
+const LEFT_OUT = BUILDS.filter((build) => !RUNNABLE.includes(build));
+if (LEFT_OUT.length > 0) {
+  describe("left out, because this engine cannot run it", () => {
+    it.each(LEFT_OUT)("the %s build", async (build) => {
+      const bytes = await readFile(new URL(`../wasm/${build}.wasm`, import.meta.url));
+      expect(WebAssembly.validate(bytes)).toBe(false);
+    });
+  });
+}
+
 describe("the table", () => {
   it("tests every f32 kernel the module exports", async () => {
     const { exports } = await kernelsOf("baseline", 1);
     const exported = Object.keys(exports).filter((name) => name.endsWith("_f32"));
     expect(exported.filter((name) => !(name in CASES)).sort()).toEqual([]);
+  });
+  it("knows which argument is a thread's scratch", async () => {
+    const declared = await readFile(new URL("../wasm/baseline.d.ts", import.meta.url), "utf8");
+    for (const [, name, parameters] of declared.matchAll(/function (\w+)\(from: number, to: number, ([^)]*)\)/g)) {
+      const at = parameters!.split(", ").findIndex((parameter) => parameter.startsWith("scratch:"));
+      expect(SCRATCH_ARG[name as KernelName] ?? -1, name!).toBe(at);
+    }
   });
   it("names only kernels that exist, all of them under the laws", () => {
     for (const { kernels } of VARIANTS) for (const kernel of kernels) expect(Object.keys(CASES)).toContain(kernel);
