@@ -1,0 +1,46 @@
+/** What onnxruntime's two packages have in common. */
+import { channelsFirst, type Weight } from "../network.ts";
+import type { Session } from "./engine.ts";
+
+interface OrtTensor {
+  readonly data: Float32Array;
+}
+
+interface OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>>;
+  release(): Promise<void>;
+}
+
+export interface Ort {
+  readonly env: { readonly wasm: { numThreads?: number } };
+  readonly InferenceSession: {
+    create(model: string | Uint8Array, options: Readonly<Record<string, unknown>>): Promise<OrtSession>;
+  };
+  readonly Tensor: new (type: "float32", data: Float32Array, shape: readonly number[]) => OrtTensor;
+}
+
+/** Opens a session with every optimisation on, one operator at a time, `threads` inside each. */
+export async function openOrt(
+  ort: Ort,
+  provider: "wasm" | "cpu",
+  model: string | Uint8Array,
+  threads: number,
+  images: Weight,
+): Promise<Session> {
+  const session = await ort.InferenceSession.create(model, {
+    executionProviders: [provider],
+    graphOptimizationLevel: "all",
+    executionMode: "sequential",
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+  });
+  const { data, shape } = channelsFirst(images);
+  const feeds = { [session.inputNames[0]!]: new ort.Tensor("float32", data, shape) };
+  const output = session.outputNames[0]!;
+  return {
+    run: async () => (await session.run(feeds))[output]!.data,
+    close: () => session.release(),
+  };
+}

@@ -1,0 +1,74 @@
+/**
+ * The little that is used of each rival, so that the checkout type-checks without them installed.
+ */
+
+declare module "onnxruntime-web" {
+  const ort: import("./engines/ort.ts").Ort;
+  export default ort;
+}
+
+declare module "onnxruntime-node" {
+  const ort: import("./engines/ort.ts").Ort;
+  export default ort;
+}
+
+declare module "@tensorflow/tfjs-core" {
+  export interface Tensor {
+    dataSync(): Float32Array;
+    dispose(): void;
+  }
+  export interface WeightSpec {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly dtype: "float32";
+  }
+  type Sides = readonly [before: number, after: number];
+  type Sizes = readonly [h: number, w: number];
+  export const io: {
+    decodeWeights(data: ArrayBuffer, specs: readonly WeightSpec[]): Record<string, Tensor>;
+  };
+  export const fused: {
+    conv2d(options: {
+      readonly x: Tensor;
+      readonly filter: Tensor;
+      readonly strides: Sizes;
+      readonly pad: readonly [n: Sides, h: Sides, w: Sides, c: Sides];
+      readonly dilations: Sizes;
+      readonly bias: Tensor;
+      readonly activation: "linear" | "relu";
+    }): Tensor;
+    matMul(options: { readonly a: Tensor; readonly b: Tensor; readonly bias: Tensor }): Tensor;
+  };
+  export function add(a: Tensor, b: Tensor): Tensor;
+  export function relu(x: Tensor): Tensor;
+  export function mean(x: Tensor, axes: readonly number[]): Tensor;
+  export function maxPool(x: Tensor, size: Sizes, strides: Sizes, pad: readonly [Sides, Sides, Sides, Sides]): Tensor;
+  export function tensor4d(values: Float32Array, shape: readonly number[]): Tensor;
+  export function tidy<T extends Tensor>(work: () => T): T;
+  export function dispose(tensors: Record<string, Tensor>): void;
+  export function enableProdMode(): void;
+  export function setBackend(name: "wasm"): Promise<boolean>;
+  export function env(): { getAsync(flag: string): Promise<boolean | number> };
+}
+
+declare module "@tensorflow/tfjs-backend-wasm" {
+  export function setThreadsCount(count: number): void;
+}
+
+declare module "protobufjs" {
+  export interface Type {
+    encode(message: object): { finish(): Uint8Array };
+  }
+  const protobuf: {
+    parse(source: string): { readonly root: { lookupType(name: string): Type } };
+  };
+  export default protobuf;
+}
+
+declare module "echarts" {
+  export function init(
+    element: null,
+    theme: null,
+    options: { readonly renderer: "svg"; readonly ssr: true; readonly width: number; readonly height: number },
+  ): { setOption(option: object): void; renderToSVGString(): string; dispose(): void };
+}

@@ -1,0 +1,95 @@
+/**
+ * All contenders in one process, warm and interleaved: in each round every one computes once, and the next round goes
+ * in the opposite order. Before anything is timed, their logits must agree.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { complaint } from "../../src/tensor.ts";
+import { answer } from "./child.ts";
+import type { Absence, Contender, Job, Warm } from "./contest.ts";
+import { engine, type Session, Unavailable } from "./engines/engine.ts";
+import { network, randomImages } from "./network.ts";
+
+/** As a fraction of the largest logit: Winograd F(4×4, 3×3) in f32 stays within, a wrong network does not. */
+const TOLERANCE = 1e-3;
+
+/** V8 recompiles what runs often; an engine is warm when its best time has stopped falling. */
+const WARM_UP = { least: 5, most: 40, patience: 3, gain: 0.02 };
+
+/** Lets an engine's threads, which look out for more work for a while, go to sleep before another's turn. */
+const SETTLE_MS = 50;
+
+/** What `warm.ts` answers. */
+export interface Warms {
+  readonly warms: readonly Warm[];
+  readonly absent: readonly Absence[];
+}
+
+interface Entry {
+  readonly contender: Contender;
+  readonly session: Session;
+  readonly difference: number;
+  readonly ms: number[];
+}
+
+await answer(async (job: Job): Promise<Warms> => {
+  const { entries, absent } = await enter(job);
+  const turn = async (entry: Entry): Promise<number> => {
+    if (job.setting.threads > 1) await sleep(SETTLE_MS);
+    const start = performance.now();
+    await entry.session.run();
+    return performance.now() - start;
+  };
+  for (const entry of entries) await warmUp(() => turn(entry));
+  for (let round = 0; round < job.rounds; ++round) {
+    for (const entry of round % 2 === 0 ? entries : entries.toReversed()) entry.ms.push(await turn(entry));
+  }
+  return { warms: entries.map(({ contender, difference, ms }) => ({ ...contender, difference, ms })), absent };
+});
+
+/** Opens every engine and compares its logits with the first one's. Throws `Error` where they disagree. */
+async function enter({ setting, files, contenders }: Job): Promise<{ entries: Entry[]; absent: Absence[] }> {
+  const images = randomImages(network(setting.model), setting.batch);
+  const entries: Entry[] = [];
+  const absent: Absence[] = [];
+  let expected: Float32Array | undefined;
+  for (const contender of contenders) {
+    try {
+      const open = await engine(contender.engine);
+      const session = await open(files, setting, images, contender.build);
+      const logits = Float32Array.from(await session.run());
+      expected ??= logits;
+      const difference = farthest(logits, expected);
+      if (!(difference <= TOLERANCE)) {
+        const where = `versus: ${setting.model} by ${contender.engine} ${contender.build}`;
+        const first = entries[0]!.contender;
+        const what = `the logits of ${first.engine} ${first.build} within ${TOLERANCE} of the largest`;
+        throw new Error(complaint(where, what, `${difference}`));
+      }
+      entries.push({ contender, session, difference, ms: [] });
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      absent.push({ ...contender, ...setting, reason: error.message });
+    }
+  }
+  return { entries, absent };
+}
+
+/** Largest difference as a fraction of the largest expected value; NaN where lengths differ or anything is not a number. */
+function farthest(got: Float32Array, expected: Float32Array): number {
+  if (got.length !== expected.length) return Number.NaN;
+  let [difference, largest] = [0, 0];
+  for (let i = 0; i < got.length; ++i) {
+    difference = Math.max(difference, Math.abs(got[i]! - expected[i]!));
+    largest = Math.max(largest, Math.abs(expected[i]!));
+  }
+  return difference / largest;
+}
+
+async function warmUp(turn: () => Promise<number>): Promise<void> {
+  let [best, since] = [Number.POSITIVE_INFINITY, 0];
+  for (let i = 0; i < WARM_UP.most && (i < WARM_UP.least || since < WARM_UP.patience); ++i) {
+    const ms = await turn();
+    since = ms < best * (1 - WARM_UP.gain) ? 0 : since + 1;
+    best = Math.min(best, ms);
+  }
+}
