@@ -18,8 +18,8 @@ export interface LoadOptions extends ModelOptions {
   /** Which kernels; `auto` takes relaxed SIMD where the engine has it and gets it right. */
   readonly build?: Build | "auto";
   /**
-   * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. 1.9 times the f32
-   * weights when absent, and at least 128 MB. Batches and decoded photos come on top.
+   * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
+   * weights when absent, and at least 180 MB. Batches and decoded photos come on top.
    */
   readonly memory?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
@@ -76,7 +76,7 @@ export async function loadWith(
     }
     const target = { build: pickBuild(options.build), threads };
     const budget = { memory: options.memory ?? usualMemory(graph), winograd: options.winograd ?? true };
-    const weights = fitWeights(graph, target, budget, outputNode(graph).inputs);
+    const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
     const kernels = await loadKernels(runtime, target.build, newMemory(weights.end, threads > 1));
     await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);
     const team = threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, threads) : undefined;

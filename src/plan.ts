@@ -8,7 +8,7 @@
  */
 import { type Graph, type Node, type Shape, windowed } from "./graph.ts";
 import type { Build } from "./kernels.ts";
-import type { Place } from "./ops/op.ts";
+import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Step, Tape } from "./tape.ts";
 import { complaint } from "./tensor.ts";
@@ -57,18 +57,30 @@ export function align(bytes: number): number {
   return Math.ceil(bytes / LINE) * LINE;
 }
 
-/** Places the packed weights of every node, in the order it runs. */
+/**
+ * Places the packed weights of every node. The largest come first: while a node's weights are packed, what lies behind
+ * them holds its tensors as the file has them, and behind the last ones little should be needed.
+ */
 export function planWeights(graph: Graph, variants: ReadonlyMap<string, Variant>): WeightPlan {
   const addresses = new Map<string, number>();
   const zeros = STATIC_BYTES;
   let end = align(zeros + 4 * Math.max(...graph.nodes.map((node) => node.shape[2])));
-  for (const node of graph.nodes) {
+  const sizes = graph.nodes.map((node) => ({ node, elements: sum(opOf(node).params(node).map(elementCount)) }));
+  for (const { node } of sizes.sort((a, b) => b.elements - a.elements)) {
     const bytes = opOf(node).weightBytes(node, variants.get(node.name));
     if (bytes === 0) continue;
     addresses.set(node.name, end);
     end = align(end + bytes);
   }
   return { zeros, variants, addresses, end };
+}
+
+function elementCount({ shape }: Param): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
 }
 
 /** The same network over another input size. Throws `RangeError` when the size leaves a node without pixels. */
@@ -202,27 +214,28 @@ export function plan(
 }
 
 /**
- * Bytes of wasm memory a model may use unless told otherwise: 1.9 times its f32 weights, or 128 MB where that is more.
- * Winograd's larger weights are what it is spent on.
+ * Bytes of wasm memory a model may use unless told otherwise: twice its f32 weights, or 180 MB where that is more (all that
+ * ResNet-18 can use). Winograd's larger weights are what it is spent on.
  */
 export function usualMemory(graph: Graph): number {
-  return Math.max(1.9 * 4 * parameterCount(graph), 128e6);
+  return Math.max(2 * 4 * parameterCount(graph), 180e6);
 }
 
 /**
  * The fastest weight plan with which one image of the network's own input size fits into `memory` bytes, everything
- * counted.
+ * counted but the scratch of further threads: the number of threads must not change how anything is computed, or it would
+ * change the result.
  *
  * @throws RangeError when even the smallest does not
  */
 export function fitWeights(
   graph: Graph,
-  target: Target,
+  build: Build,
   { memory, winograd }: { readonly memory: number; readonly winograd: boolean },
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
-  const need = (weights: WeightPlan): number => plan(graph, weights, target, 1, input, kept).end;
+  const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed));

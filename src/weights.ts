@@ -128,12 +128,12 @@ export async function packWeights(
     run: (each) => runStep(exports, each),
   };
   ensureMemory(memory, weights.end);
-  for (const node of graph.nodes) {
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+  for (const [name, address] of weights.addresses) {
     signal?.throwIfAborted();
-    const address = weights.addresses.get(node.name);
-    if (address === undefined) continue;
+    const node = nodes.get(name)!;
     const op = opOf(node);
-    // What lies behind this node's weights is still free: those of later nodes will go there.
+    // In the order they lie: what is behind this node's weights is still free.
     free = align(address + op.weightBytes(node, packer.variant(node.name)));
     await op.pack(node, address, packer);
   }

@@ -51,6 +51,20 @@ describe.each(RUNNABLE)("%s", (build) => {
   });
 });
 
+it("the number of threads does not change how a layer is computed", async () => {
+  const bytes = modelBytes("resnet18", 3);
+  const input = { data: goldenInput([1, 64, 64, 3]), shape: [1, 64, 64, 3] } as const;
+  const runtime = await shipped();
+  const results: Buffer[] = [];
+  for (const threads of [1, 2]) {
+    // So tight that a second thread's scratch would not fit.
+    const model = await loadWith(runtime, bytes, { threads, memory: 60e6 });
+    results.push(Buffer.from((await model.logits(input)).data.buffer));
+    await model.dispose();
+  }
+  expect(results[0]!.equals(results[1]!)).toBe(true);
+});
+
 describe("failures", () => {
   const memory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 

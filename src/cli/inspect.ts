@@ -37,7 +37,7 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   const target = { build: pickBuild(options.build), threads: options.threads };
   const folded = fold(graph);
   const budget = { memory: options.memory ?? usualMemory(folded), winograd: true };
-  const weights = fitWeights(folded, target, budget, outputNode(folded).inputs);
+  const weights = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, target, 1, input, []);
   const layers = folded.nodes.map((node) => ({
