@@ -204,6 +204,30 @@ export class Classifier {
     });
   }
 
+  /**
+   * Runs a blank image until the engine's optimising compiler has caught up: three runs in a row no more than 3 % faster
+   * than the best, or 30 in all. Calls after it run at full speed.
+   *
+   * @returns milliseconds of the first run and of the best
+   */
+  async warmup(): Promise<{ readonly firstMs: number; readonly warmMs: number }> {
+    return this.#alone(async () => {
+      const [h, w] = inputShape(this.#graph);
+      const fitted = this.#plan(1, h, w);
+      this.#view(fitted.addresses.get("input")!, h * w * 3).fill(0);
+      let [firstMs, warmMs] = [0, Number.POSITIVE_INFINITY];
+      for (let i = 0, still = 0; i < 30 && still < 3; ++i) {
+        const start = performance.now();
+        await this.#run(fitted);
+        const ms = performance.now() - start;
+        if (i === 0) firstMs = ms;
+        still = ms < 0.97 * warmMs ? 0 : still + 1;
+        warmMs = Math.min(warmMs, ms);
+      }
+      return { firstMs, warmMs };
+    });
+  }
+
   /** The preprocessed image, as `logits` takes it. */
   async preprocess(image: ImageInput): Promise<ImageTensor> {
     const pixels = await this.#pixels(image);

@@ -1,0 +1,191 @@
+/**
+ * Every way to compute a convolution, at the shapes ResNet-18 and ResNet-50 have: rate, per cent of the peak measured in
+ * the same process, residual against Float64, and a mark on the one `choose()` takes. Variants of a shape run interleaved,
+ * the order reversed each round; the minimum counts.
+ */
+import { parseArgs } from "node:util";
+import { table } from "../src/cli/terminal.ts";
+import { fold } from "../src/fold.ts";
+import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node } from "../src/graph.ts";
+import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "../src/kernels.ts";
+import { resnet, resnetSpec } from "../src/models/resnet.ts";
+import { opOf } from "../src/ops/ops.ts";
+import { measurePeak } from "../src/peak.ts";
+import { plan, planWeights } from "../src/plan.ts";
+import { nodeRuntime } from "../src/runtimes/node.ts";
+import { run as runTape, type Tape } from "../src/tape.ts";
+import type { Checkpoint } from "../src/tensor.ts";
+import { choose, VARIANTS, type Variant } from "../src/variants.ts";
+import { ensureMemory, packWeights } from "../src/weights.ts";
+
+/** One convolution alone, as a network of its own. */
+interface Case {
+  readonly node: ConvNode;
+  readonly graph: Graph;
+  readonly input: Float32Array;
+  readonly weight: Float32Array;
+}
+
+/** Distinct convolutions of the networks, without what was folded into them. */
+function shapes(models: readonly string[]): readonly Case[] {
+  const found = new Map<string, Case>();
+  for (const model of models) {
+    const graph = fold(resnet(model, resnetSpec(model)));
+    const byName = new Map(graph.nodes.map((node) => [node.name, node]));
+    for (const original of graph.nodes) {
+      const conv = original.op === "linear" ? asConv(original) : original;
+      if (conv.op !== "conv") continue;
+      const shape = byName.get(conv.inputs[0]!)!.shape;
+      const { norm: _folded, ...rest } = conv;
+      const node: ConvNode = {
+        ...rest,
+        name: "conv",
+        inputs: ["input"],
+        bias: false,
+        residual: false,
+        clamp: NO_CLAMP,
+      };
+      const key = [shape, node.shape, node.kernel, node.stride].join(" ");
+      if (found.has(key)) continue;
+      const input: Node = { op: "input", name: "input", inputs: [], shape };
+      const elements = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
+      const [kh, kw] = node.kernel;
+      found.set(key, {
+        node,
+        graph: { name: key, nodes: [input, node] },
+        input: Float32Array.from({ length: elements(shape) }, (_, i) => Math.sin(i * i)),
+        weight: Float32Array.from({ length: elements([node.shape[2], node.channels, kh, kw]) }, (_, i) =>
+          Math.cos(i * i),
+        ),
+      });
+    }
+  }
+  return [...found.values()];
+}
+
+/** The value at output pixel (y, x), channel j, in Float64. */
+function exact({ node, input, weight, graph }: Case, y: number, x: number, j: number): number {
+  const [h, w, c] = graph.nodes[0]!.shape;
+  const [kh, kw] = node.kernel;
+  let sum = 0;
+  for (let v = 0; v < kh; ++v) {
+    for (let u = 0; u < kw; ++u) {
+      const [iy, ix] = [y * node.stride[0] + v - node.pads[0], x * node.stride[1] + u - node.pads[1]];
+      if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
+      for (let i = 0; i < c; ++i) sum += input[(iy * w + ix) * c + i]! * weight[((j * c + i) * kh + v) * kw + u]!;
+    }
+  }
+  return sum;
+}
+
+/** A case with one variant, ready to run. */
+interface Entry {
+  readonly variant: Variant;
+  readonly kernels: Kernels;
+  readonly tape: Tape;
+  /** Largest error over a sample of outputs, relative to the largest value. */
+  readonly residual: number;
+}
+
+async function enter(each: Case, variant: Variant, build: Build): Promise<Entry> {
+  const { graph, node } = each;
+  const weights = planWeights(graph, new Map([["conv", variant]]));
+  const kernels = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
+  const shape = [node.shape[2], node.channels / node.groups, ...node.kernel];
+  const checkpoint: Checkpoint = {
+    tensors: new Map([["conv.weight", { dtype: "F32", shape }]]),
+    metadata: {},
+    read: async () => new Uint8Array(each.weight.buffer),
+    close: async () => {},
+  };
+  await packWeights("bench", graph, weights, checkpoint, kernels);
+  const { tape, addresses, end } = plan(graph, weights, { build, threads: 1 }, 1, graph.nodes[0]!.shape, []);
+  ensureMemory(kernels.memory, end);
+  new Float32Array(kernels.memory.buffer, addresses.get("input")!, each.input.length).set(each.input);
+  runTape(kernels.exports, tape);
+  const [oh, ow, n] = node.shape;
+  const out = new Float32Array(kernels.memory.buffer, addresses.get("conv")!, oh * ow * n);
+  let [worst, largest] = [0, 0];
+  for (let i = 0; i < 64; ++i) {
+    const at = (i * 7919) % out.length;
+    const want = exact(each, Math.floor(at / n / ow), Math.floor(at / n) % ow, at % n);
+    worst = Math.max(worst, Math.abs(out[at]! - want));
+    largest = Math.max(largest, Math.abs(want));
+  }
+  return { variant, kernels, tape, residual: worst / largest };
+}
+
+/** `bench kernels [--models resnet18,resnet50] [--builds relaxed,baseline] [--rounds 30] [--json]` */
+export async function run(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      models: { type: "string", default: "resnet18,resnet50" },
+      builds: { type: "string", default: pickBuild() === "relaxed" ? [...BUILDS].reverse().join() : "baseline" },
+      rounds: { type: "string", default: "30" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const report: object[] = [];
+  for (const build of values.builds.split(",") as Build[]) {
+    const first = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
+    const peak = measurePeak(first);
+    const lines: (string | number)[][] = [
+      ["input", "output", "kernel", "how", "", "     ms", "GFLOP/s", "  peak", "residual"],
+    ];
+    const direct: number[] = [];
+    for (const each of shapes(values.models.split(","))) {
+      const chosen = choose(each.graph, Number.MAX_SAFE_INTEGER).get("conv")!;
+      const entries: Entry[] = [];
+      for (const variant of VARIANTS) if (variant.fits(each.node)) entries.push(await enter(each, variant, build));
+      const best = entries.map(() => Number.POSITIVE_INFINITY);
+      for (let round = 0; round < Number(values.rounds); ++round) {
+        const order = [...entries.keys()];
+        for (const i of round % 2 === 0 ? order : order.reverse()) {
+          const start = performance.now();
+          runTape(entries[i]!.kernels.exports, entries[i]!.tape);
+          best[i] = Math.min(best[i]!, performance.now() - start);
+        }
+      }
+      entries.forEach(({ variant, residual }, i) => {
+        const ms = best[i]!;
+        const gflops = (2 * opOf(each.node).macs(each.node)) / ms / 1e6;
+        const input = each.graph.nodes[0]!.shape.join("×");
+        const kernel = `${each.node.kernel.join("×")}/${each.node.stride[0]}`;
+        const picked = variant === chosen;
+        if (!variant.algorithm.startsWith("winograd") && each.node.shape[0] > 1 && picked) direct.push(gflops / peak);
+        report.push({
+          build,
+          input,
+          output: each.node.shape.join("×"),
+          kernel,
+          how: variant.algorithm,
+          picked,
+          ms,
+          gflops,
+          peak,
+          residual,
+        });
+        lines.push([
+          ...[input, each.node.shape.join("×"), kernel, variant.algorithm, picked ? "←" : ""],
+          ...[
+            ms.toFixed(3).padStart(7),
+            gflops.toFixed(1).padStart(7),
+            `${((100 * gflops) / peak).toFixed(0)} %`.padStart(6),
+          ],
+          residual.toExponential(1),
+        ]);
+      });
+    }
+    if (values.json) continue;
+    const sorted = direct.sort((a, b) => a - b);
+    const percent = (fraction: number): string => `${(100 * fraction).toFixed(0)} %`;
+    process.stdout.write(`${build}: peak ${peak.toFixed(1)} GFLOP/s; ← is what choose() takes\n${table(lines)}\n`);
+    process.stdout.write(
+      `of peak, where choose() takes a product without Winograd: best ${percent(sorted.at(-1)!)}, ` +
+        `median ${percent(sorted[sorted.length >> 1]!)}, worst ${percent(sorted[0]!)}\n\n`,
+    );
+  }
+  if (values.json) process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+  return 0;
+}

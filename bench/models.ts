@@ -1,0 +1,121 @@
+/**
+ * Networks through the public API: variant × build × threads × batch. Each cell is a fresh process, so that the first run
+ * is cold and the peak of memory its own.
+ */
+import { execFileSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { table } from "../src/cli/terminal.ts";
+import { BUILDS, type Build, pickBuild } from "../src/kernels.ts";
+import { randomCheckpointBytes } from "../src/models/random.ts";
+import { resnet, resnetSpec, usualSize } from "../src/models/resnet.ts";
+import { load } from "../src/runtimes/node.ts";
+
+/** One cell of the table. */
+interface Row {
+  readonly model: string;
+  readonly dtype: "f32";
+  readonly build: Build;
+  readonly threads: number;
+  readonly batch: number;
+  readonly loadMs: number;
+  readonly firstMs: number;
+  readonly medianMs: number;
+  readonly minMs: number;
+  readonly imagesPerSecond: number;
+  /** wasm memory at the end. */
+  readonly wasmMB: number;
+}
+
+async function cell(model: string, build: Build, threads: number, batch: number, runs: number): Promise<Row> {
+  const spec = resnetSpec(model);
+  const bytes = randomCheckpointBytes(resnet(model, spec), 1);
+  const start = performance.now();
+  const loaded = await load(bytes, { arch: model, build, threads });
+  const loadMs = performance.now() - start;
+  const side = usualSize(spec);
+  const data = Float32Array.from({ length: batch * side * side * 3 }, (_, i) => Math.sin(i * i));
+  const times: number[] = [];
+  for (let i = 0; i <= runs; ++i) {
+    const begin = performance.now();
+    await loaded.logits({ data, shape: [batch, side, side, 3] });
+    times.push(performance.now() - begin);
+  }
+  const [firstMs, ...rest] = times;
+  const warm = rest.slice(rest.length >> 2).sort((a, b) => a - b);
+  const medianMs = warm[warm.length >> 1]!;
+  const wasmMB = loaded.memoryBytes / 1e6;
+  await loaded.dispose();
+  const imagesPerSecond = (1e3 * batch) / medianMs;
+  const figures = { loadMs, firstMs: firstMs!, medianMs, minMs: warm[0]!, imagesPerSecond, wasmMB };
+  return { model, dtype: "f32", build, threads, batch, ...figures };
+}
+
+/** `bench models [--models …] [--builds …] [--threads 1,2] [--batch 1,8] [--runs 20] [--json]` */
+export async function run(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      models: { type: "string", default: "resnet18,resnet34,resnet50,resnet20" },
+      builds: { type: "string", default: pickBuild() === "relaxed" ? [...BUILDS].reverse().join() : "baseline" },
+      threads: { type: "string", default: "1,2" },
+      batch: { type: "string", default: "1,8" },
+      runs: { type: "string", default: "20" },
+      json: { type: "boolean", default: false },
+      cell: { type: "boolean", default: false },
+    },
+  });
+  const lists = [values.models, values.builds, values.threads, values.batch].map((text) => text.split(","));
+  const [models, builds, threads, batches] = lists as [string[], Build[], string[], string[]];
+  if (values.cell) {
+    const row = await cell(models[0]!, builds[0]!, Number(threads[0]), Number(batches[0]), Number(values.runs));
+    process.stdout.write(JSON.stringify(row));
+    return 0;
+  }
+  const rows: Row[] = [];
+  for (const model of models) {
+    for (const build of builds) {
+      for (const count of threads) {
+        for (const batch of batches) {
+          const one = [
+            "--models",
+            model,
+            "--builds",
+            build,
+            "--threads",
+            count,
+            "--batch",
+            batch,
+            "--runs",
+            values.runs,
+          ];
+          const script = new URL("main.ts", import.meta.url).pathname;
+          const printed = execFileSync(process.execPath, [script, "models", ...one, "--cell"], { encoding: "utf8" });
+          rows.push(JSON.parse(printed) as Row);
+        }
+      }
+    }
+  }
+  if (values.json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+  else {
+    const head = [
+      "model",
+      "build",
+      "threads",
+      "batch",
+      "load ms",
+      "first ms",
+      "median ms",
+      "min ms",
+      "images/s",
+      "wasm MB",
+    ];
+    const lines = rows.map((row) => [
+      ...[row.model, row.build, row.threads, row.batch],
+      ...[row.loadMs, row.firstMs, row.medianMs, row.minMs, row.imagesPerSecond, row.wasmMB].map((value) =>
+        Number(value.toFixed(1)),
+      ),
+    ]);
+    process.stdout.write(`${table([head, ...lines])}\n`);
+  }
+  return 0;
+}

@@ -1,0 +1,33 @@
+/** A network with random weights, packed and planned: what the benches below the public API run. */
+import { fold } from "../src/fold.ts";
+import { type Graph, inputShape, outputNode } from "../src/graph.ts";
+import { type Build, type Kernels, loadKernels } from "../src/kernels.ts";
+import { randomCheckpoint } from "../src/models/random.ts";
+import { resnet, resnetSpec } from "../src/models/resnet.ts";
+import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "../src/plan.ts";
+import { nodeRuntime } from "../src/runtimes/node.ts";
+import { ensureMemory, packWeights } from "../src/weights.ts";
+
+export interface Prepared {
+  readonly graph: Graph;
+  readonly kernels: Kernels;
+  readonly weights: WeightPlan;
+  readonly plan: Plan;
+}
+
+/** Prepares one network; its input holds noise of one standard deviation. */
+export async function prepare(name: string, build: Build, batch: number, memory?: number): Promise<Prepared> {
+  const whole = resnet(name, resnetSpec(name));
+  const graph = fold(whole);
+  const budget = { memory: memory ?? usualMemory(graph), winograd: true };
+  const weights = fitWeights(graph, build, budget, outputNode(graph).inputs);
+  const kernels = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
+  await packWeights(name, graph, weights, randomCheckpoint(whole, 1), kernels);
+  const input = inputShape(graph);
+  const ready = plan(graph, weights, { build, threads: 1 }, batch, input, []);
+  ensureMemory(kernels.memory, ready.end);
+  const values = batch * input[0] * input[1] * input[2];
+  const view = new Float32Array(kernels.memory.buffer, ready.addresses.get("input")!, values);
+  for (let i = 0; i < values; ++i) view[i] = Math.sqrt(2) * Math.sin(i * i);
+  return { graph, kernels, weights, plan: ready };
+}

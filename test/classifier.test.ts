@@ -1,0 +1,137 @@
+/** The classifier's promises to its caller: queueing, disposal, refusals, steady memory. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { type Classifier, type LoadOptions, loadWith } from "../src/classifier.ts";
+import { writeSafetensors } from "../src/formats/safetensors.ts";
+import { resnet, resnetSpec } from "../src/models/resnet.ts";
+import { paramsOf } from "../src/ops/ops.ts";
+import { nodeRuntime } from "../src/runtimes/node.ts";
+import { goldenInput, goldenPixels, goldenTensor } from "./golden/weights.ts";
+
+const spec = { ...resnetSpec("resnet20"), shortcut: "B" } as const;
+const bytes = writeSafetensors(
+  paramsOf(resnet("x", spec)).map(({ name, shape }) => ({
+    name,
+    shape,
+    dtype: "F32" as const,
+    bytes: new Uint8Array(goldenTensor(name, shape, "bn2").buffer),
+  })),
+);
+
+function open(options: LoadOptions = {}): Promise<Classifier> {
+  return loadWith(nodeRuntime(), bytes, options);
+}
+
+/** The golden network again, its weights rounded to half size. */
+function halved(dtype: "F16" | "BF16"): Uint8Array {
+  const narrow = (value: number): number => {
+    const [bits] = new Uint32Array(Float32Array.of(value).buffer) as unknown as [number];
+    if (dtype === "BF16") return bits >>> 16;
+    // All golden values are normal in binary16 or so small that flushing them to zero is in the tolerance.
+    const exponent = ((bits >>> 23) & 255) - 112;
+    return exponent <= 0 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
+  };
+  return writeSafetensors(
+    paramsOf(resnet("x", spec)).map(({ name, shape }) => {
+      const values = Uint16Array.from(goldenTensor(name, shape, "bn2"), narrow);
+      return { name, shape, dtype, bytes: new Uint8Array(values.buffer) };
+    }),
+  );
+}
+
+describe("a classifier", () => {
+  it("queues calls made at once", async () => {
+    const model = await open();
+    const images = [1, 2, 3].map((n) => ({ data: goldenInput([n, 32, 32, 3]), shape: [n, 32, 32, 3] as const }));
+    const alone = [];
+    for (const image of images) alone.push(await model.logits(image));
+    const together = await Promise.all([...images, ...images].map((image) => model.logits(image)));
+    for (const [i, { data }] of together.entries()) expect(data).toEqual(alone[i % 3]!.data);
+    await model.dispose();
+  });
+  it("cuts a long batch up, and each image's logits are its own", async () => {
+    const model = await open();
+    const data = goldenInput([11, 32, 32, 3]);
+    const { data: all } = await model.logits({ data, shape: [11, 32, 32, 3] });
+    const { data: last } = await model.logits({ data: data.slice(10 * 3072), shape: [1, 32, 32, 3] });
+    for (let i = 0; i < 10; ++i) expect(all[100 + i]).toBeCloseTo(last[i]!, 4);
+    await model.dispose();
+  });
+  it("takes a path, bytes, a buffer, a blob and pixels", async () => {
+    const model = await open();
+    const path = join(dirname(createRequire(import.meta.url).resolve("baboon-image/package.json")), "baboon.png");
+    const file = await readFile(path);
+    const [first, ...rest] = await Promise.all(
+      [path, file, file.buffer.slice(file.byteOffset, file.byteOffset + file.length), new Blob([file])].map((image) =>
+        model.classify(image as Uint8Array),
+      ),
+    );
+    for (const other of rest) expect(other).toEqual(first);
+    expect((await model.classify({ width: 40, height: 30, data: goldenPixels(40, 30) }, { topK: 2 })).length).toBe(2);
+    await model.dispose();
+  });
+  it("gives features that its last layer turns into the logits", async () => {
+    const model = await open();
+    const pixels = { width: 32, height: 32, data: goldenPixels(32, 32) };
+    const { data: features, shape } = await model.features(pixels);
+    expect(shape).toEqual([1, 64]);
+    const { data: logits } = await model.logits(await model.preprocess(pixels));
+    const weight = goldenTensor("fc.weight", [10, 64]);
+    const bias = goldenTensor("fc.bias", [10]);
+    for (let j = 0; j < 10; ++j) {
+      const sum = features.reduce((total, value, i) => total + value * weight[j * 64 + i]!, bias[j]!);
+      expect(logits[j]).toBeCloseTo(sum, 4);
+    }
+    await model.dispose();
+  });
+  it("reads half-size weights", async () => {
+    const input = { data: goldenInput([1, 32, 32, 3]), shape: [1, 32, 32, 3] as const };
+    const logits = async (source: Uint8Array): Promise<Float32Array> => {
+      const model = await loadWith(nodeRuntime(), source);
+      const { data } = await model.logits(input);
+      await model.dispose();
+      return data;
+    };
+    const exact = await logits(bytes);
+    for (const [dtype, digits] of [
+      ["F16", 0.01],
+      ["BF16", 0.1],
+    ] as const) {
+      const rounded = await logits(halved(dtype));
+      rounded.forEach((value, i) => {
+        expect(Math.abs(value - exact[i]!), dtype).toBeLessThan(digits);
+      });
+      expect(rounded).not.toEqual(exact);
+    }
+  });
+  it("grows no memory once it is warm", async () => {
+    const model = await open();
+    const { firstMs, warmMs } = await model.warmup();
+    expect(warmMs).toBeLessThanOrEqual(firstMs);
+    const pixels = { width: 320, height: 200, data: goldenPixels(320, 200) };
+    await model.classify(pixels);
+    const before = model.memoryBytes;
+    for (let i = 0; i < 50; ++i) await model.classify(pixels);
+    expect(model.memoryBytes).toBe(before);
+    await model.dispose();
+  });
+  it("says when it was disposed", async () => {
+    const model = await open();
+    await model.dispose();
+    const pixels = { width: 32, height: 32, data: goldenPixels(32, 32) };
+    await expect(model.classify(pixels)).rejects.toThrow("bytes: expected a loaded model, got one that was disposed");
+  });
+  it("refuses what is no image, and shapes that do not fit", async () => {
+    const model = await open();
+    await expect(model.classify(7 as unknown as string)).rejects.toThrow(TypeError);
+    await expect(model.classify({ width: 2, height: 2, data: new Uint8Array(15) })).rejects.toThrow(RangeError);
+    await expect(model.classify(new Uint8Array())).rejects.toThrow("an empty file");
+    await expect(model.logits({ data: new Float32Array(10), shape: [1, 2, 2, 3] })).rejects.toThrow("[n, h, w, 3]");
+    await expect(model.classify("x.png", { topK: 0 })).rejects.toThrow("topK");
+    // It still works after all that.
+    expect((await model.classify({ width: 9, height: 5, data: goldenPixels(9, 5) })).length).toBe(5);
+    await model.dispose();
+  });
+});
