@@ -6,57 +6,31 @@
 import { parseArgs } from "node:util";
 import { table } from "../src/cli/terminal.ts";
 import { fold } from "../src/fold.ts";
-import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node } from "../src/graph.ts";
-import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "../src/kernels.ts";
+import { BUILDS, type Build, loadKernels, pickBuild } from "../src/kernels.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { opOf } from "../src/ops/ops.ts";
 import { measurePeak } from "../src/peak.ts";
-import { plan, planWeights } from "../src/plan.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
-import { run as runTape, type Tape } from "../src/tape.ts";
-import type { Checkpoint } from "../src/tensor.ts";
+import { run as runTape } from "../src/tape.ts";
+import { type Alone, convolutionsOf, makeReady, type Ready, weightElements } from "../src/tune.ts";
 import { choose, VARIANTS, type Variant } from "../src/variants.ts";
-import { ensureMemory, packWeights } from "../src/weights.ts";
 
-/** One convolution alone, as a network of its own. */
-interface Case {
-  readonly node: ConvNode;
-  readonly graph: Graph;
+/** One convolution with values to compute. */
+interface Case extends Alone {
   readonly input: Float32Array;
   readonly weight: Float32Array;
 }
 
-/** Distinct convolutions of the networks, without what was folded into them. */
+/** Distinct convolutions of the networks. */
 function shapes(models: readonly string[]): readonly Case[] {
   const found = new Map<string, Case>();
   for (const model of models) {
-    const graph = fold(resnet(model, resnetSpec(model)));
-    const byName = new Map(graph.nodes.map((node) => [node.name, node]));
-    for (const original of graph.nodes) {
-      const conv = original.op === "linear" ? asConv(original) : original;
-      if (conv.op !== "conv") continue;
-      const shape = byName.get(conv.inputs[0]!)!.shape;
-      const { norm: _folded, ...rest } = conv;
-      const node: ConvNode = {
-        ...rest,
-        name: "conv",
-        inputs: ["input"],
-        bias: false,
-        residual: false,
-        clamp: NO_CLAMP,
-      };
-      const key = [shape, node.shape, node.kernel, node.stride].join(" ");
-      if (found.has(key)) continue;
-      const input: Node = { op: "input", name: "input", inputs: [], shape };
-      const elements = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
-      const [kh, kw] = node.kernel;
-      found.set(key, {
-        node,
-        graph: { name: key, nodes: [input, node] },
-        input: Float32Array.from({ length: elements(shape) }, (_, i) => Math.sin(i * i)),
-        weight: Float32Array.from({ length: elements([node.shape[2], node.channels, kh, kw]) }, (_, i) =>
-          Math.cos(i * i),
-        ),
+    for (const alone of convolutionsOf(fold(resnet(model, resnetSpec(model))))) {
+      const pixels = alone.graph.nodes[0]!.shape.reduce((a, b) => a * b, 1);
+      found.set(alone.graph.name, {
+        ...alone,
+        input: Float32Array.from({ length: pixels }, (_, i) => Math.sin(i * i)),
+        weight: Float32Array.from({ length: weightElements(alone) }, (_, i) => Math.cos(i * i)),
       });
     }
   }
@@ -78,33 +52,20 @@ function exact({ node, input, weight, graph }: Case, y: number, x: number, j: nu
   return sum;
 }
 
-/** A case with one variant, ready to run. */
-interface Entry {
-  readonly variant: Variant;
-  readonly kernels: Kernels;
-  readonly tape: Tape;
-  /** Largest error over a sample of outputs, relative to the largest value. */
+/** A case with one variant, and its largest error over a sample of outputs, relative to the largest value. */
+interface Entry extends Ready {
   readonly residual: number;
 }
 
 async function enter(each: Case, variant: Variant, build: Build): Promise<Entry> {
-  const { graph, node } = each;
-  const weights = planWeights(graph, new Map([["conv", variant]]));
-  const kernels = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
-  const shape = [node.shape[2], node.channels / node.groups, ...node.kernel];
-  const checkpoint: Checkpoint = {
-    tensors: new Map([["conv.weight", { dtype: "F32", shape }]]),
-    metadata: {},
-    read: async () => new Uint8Array(each.weight.buffer),
-    close: async () => {},
-  };
-  await packWeights("bench", graph, weights, checkpoint, kernels);
-  const { tape, addresses, end } = plan(graph, weights, { build, threads: 1 }, 1, graph.nodes[0]!.shape, []);
-  ensureMemory(kernels.memory, end);
-  new Float32Array(kernels.memory.buffer, addresses.get("input")!, each.input.length).set(each.input);
+  const ready = await makeReady(nodeRuntime(), each, variant, build, each.weight);
+  const { kernels, addresses, tape } = ready;
+  const view = (name: string, length: number): Float32Array =>
+    new Float32Array(kernels.memory.buffer, addresses.get(name)!, length);
+  view("input", each.input.length).set(each.input);
   runTape(kernels.exports, tape);
-  const [oh, ow, n] = node.shape;
-  const out = new Float32Array(kernels.memory.buffer, addresses.get("conv")!, oh * ow * n);
+  const [oh, ow, n] = each.node.shape;
+  const out = view("conv", oh * ow * n);
   let [worst, largest] = [0, 0];
   for (let i = 0; i < 64; ++i) {
     const at = (i * 7919) % out.length;
@@ -112,7 +73,7 @@ async function enter(each: Case, variant: Variant, build: Build): Promise<Entry>
     worst = Math.max(worst, Math.abs(out[at]! - want));
     largest = Math.max(largest, Math.abs(want));
   }
-  return { variant, kernels, tape, residual: worst / largest };
+  return { ...ready, residual: worst / largest };
 }
 
 /** `bench kernels [--models resnet18,resnet50] [--builds relaxed,baseline] [--rounds 30] [--json]` */

@@ -12,6 +12,7 @@ import type { Runtime } from "./runtime.ts";
 import { run, runStep, step } from "./tape.ts";
 import { complaint } from "./tensor.ts";
 import { startTeam, type Team } from "./threads.ts";
+import type { Tuning } from "./variants.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 
 export interface LoadOptions extends ModelOptions {
@@ -24,6 +25,8 @@ export interface LoadOptions extends ModelOptions {
   readonly memory?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
+  /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
+  readonly tuning?: Tuning;
   /** Workers that share the computing; 1, the default, needs no workers and no shared memory. */
   readonly threads?: number;
 }
@@ -75,7 +78,13 @@ export async function loadWith(
       throw new RangeError(complaint("threads", "a whole number from 1", `${threads}`));
     }
     const target = { build: pickBuild(options.build), threads };
-    const budget = { memory: options.memory ?? usualMemory(graph), winograd: options.winograd ?? true };
+    const { tuning, winograd = true, memory = usualMemory(graph) } = options;
+    if (tuning !== undefined && tuning.build !== target.build) {
+      throw new RangeError(
+        complaint("tuning", `one for the ${target.build} build`, `one for ${tuning.build}`, "tune again"),
+      );
+    }
+    const budget = { memory, winograd, tuning };
     const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
     const kernels = await loadKernels(runtime, target.build, newMemory(weights.end, threads > 1));
     await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);

@@ -22,3 +22,5 @@ export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts
 export { macCount, parameterCount } from "./ops/ops.ts";
 export type { Runtime, Store } from "./runtime.ts";
 export { type Checkpoint, type Dtype, ModelError, type TensorInfo } from "./tensor.ts";
+export { tune } from "./tune.ts";
+export type { Tuning } from "./variants.ts";

@@ -12,7 +12,7 @@ import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Step, Tape } from "./tape.ts";
 import { complaint } from "./tensor.ts";
-import { choose, type Variant } from "./variants.ts";
+import { choose, type Tuning, type Variant } from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -221,6 +221,16 @@ export function usualMemory(graph: Graph): number {
   return Math.max(2 * 4 * parameterCount(graph), 180e6);
 }
 
+/** What bounds the choice of algorithms. */
+export interface Budget {
+  /** Bytes of wasm memory. */
+  readonly memory: number;
+  /** `false` keeps to direct sums. */
+  readonly winograd: boolean;
+  /** Measured times instead of estimates. */
+  readonly tuning?: Tuning | undefined;
+}
+
 /**
  * The fastest weight plan with which one image of the network's own input size fits into `memory` bytes, everything
  * counted but the scratch of further threads: the number of threads must not change how anything is computed, or it would
@@ -231,14 +241,14 @@ export function usualMemory(graph: Graph): number {
 export function fitWeights(
   graph: Graph,
   build: Build,
-  { memory, winograd }: { readonly memory: number; readonly winograd: boolean },
+  { memory, winograd, tuning }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
   const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
   let allowed = winograd ? memory : 0;
   for (;;) {
-    const weights = planWeights(graph, choose(graph, allowed));
+    const weights = planWeights(graph, choose(graph, allowed, 1, tuning));
     const excess = need(weights) - memory;
     if (excess <= 0) return weights;
     if (allowed <= 0) {

@@ -28,8 +28,10 @@ export const TILE_ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed
 const ALIAS = 4096;
 /** Multiply-adds a millisecond through the register tile: 60 GFLOP/s, Zen 5, relaxed. */
 const MACS_PER_MS = 30e6;
-/** Bytes a millisecond from beyond L2: what streaming weights and the passes of Winograd are bound by. */
+/** Bytes a millisecond from beyond L2, in short runs: panels read between the tiles of several rows; Winograd's passes. */
 const BYTES_PER_MS = 18e6;
+/** The same in one long run, when every panel is read for a single tile. */
+const STREAMED_BYTES_PER_MS = 25e6;
 /** Weights up to this many bytes stay in L2 from one chunk to the next. */
 const L2 = 1 << 19;
 
@@ -83,8 +85,12 @@ function winograd(o: 2 | 4): Variant {
       const patches = patchCount(node, o, batch);
       // Fewer than four rows cost as much as four: the additions' latency shows.
       const products = (Math.max(4, patches) * positions * c * n) / MACS_PER_MS;
-      const stream = weightBytes(node) > L2 ? weightBytes(node) / BYTES_PER_MS : 0;
-      return Math.max(products, stream) + (patches * positions * (c + n) * 4) / BYTES_PER_MS;
+      const transforms = (patches * positions * (c + n) * 4) / BYTES_PER_MS;
+      const bytes = weightBytes(node) > L2 ? weightBytes(node) : 0;
+      // Measured with cold caches: one tile of rows overlaps with the stream of weights, several do not.
+      return patches <= TILE_ROWS.relaxed
+        ? Math.max(products, bytes / STREAMED_BYTES_PER_MS) + transforms
+        : products + bytes / BYTES_PER_MS + transforms;
     },
   };
 }
@@ -102,13 +108,31 @@ export const VARIANTS: readonly Variant[] = [
   direct("direct", "conv_f32", () => true),
 ];
 
+/** Measured milliseconds of one image, by convolution (`tuningKey`) and algorithm; made by `tune`, plain JSON. */
+export interface Tuning {
+  readonly build: Build;
+  readonly ms: Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
+/** What makes two convolutions cost the same: `56×56×64 ← 64, 3×3/1`, and the groups where there are any. */
+export function tuningKey(node: ConvNode): string {
+  const groups = node.groups === 1 ? "" : `, ${node.groups} groups`;
+  return `${node.shape.join("×")} ← ${node.channels}, ${node.kernel.join("×")}/${node.stride.join("×")}${groups}`;
+}
+
+/** Milliseconds to expect of a variant: measured ones where they are known. */
+function costOf(node: ConvNode, variant: Variant, batch: number, tuning: Tuning | undefined): number {
+  const measured = tuning?.ms[tuningKey(node)]?.[variant.algorithm];
+  return measured === undefined ? variant.cost(node, batch) : batch * measured;
+}
+
 /** The variants a node may get: the fastest first, and of the direct ones only the first that fits. */
-function candidates(node: ConvNode, batch: number): readonly Variant[] {
+export function candidates(node: ConvNode, batch: number, tuning?: Tuning): readonly Variant[] {
   const fitting = VARIANTS.filter((variant) => variant.fits(node));
   const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes)!;
   return fitting
     .filter((variant) => variant === plain || variant.weightBytes !== directBytes)
-    .sort((a, b) => a.cost(node, batch) - b.cost(node, batch));
+    .sort((a, b) => costOf(node, a, batch, tuning) - costOf(node, b, batch, tuning));
 }
 
 /**
@@ -117,12 +141,13 @@ function candidates(node: ConvNode, batch: number): readonly Variant[] {
  *
  * @param bytes that packed convolution weights may take; never refuses: at worst every layer is direct
  * @param batch images at once that time is estimated for
+ * @param tuning measured times to use instead of estimates
  */
-export function choose(graph: Graph, bytes: number, batch = 1): ReadonlyMap<string, Variant> {
+export function choose(graph: Graph, bytes: number, batch = 1, tuning?: Tuning): ReadonlyMap<string, Variant> {
   const choice = new Map<ConvNode, readonly Variant[]>();
   for (const node of graph.nodes) {
     const conv = node.op === "linear" ? asConv(node) : node;
-    if (conv.op === "conv") choice.set(conv, candidates(conv, batch));
+    if (conv.op === "conv") choice.set(conv, candidates(conv, batch, tuning));
   }
   let total = 0;
   for (const [node, [variant]] of choice) total += variant!.weightBytes(node);
@@ -132,7 +157,7 @@ export function choose(graph: Graph, bytes: number, batch = 1): ReadonlyMap<stri
       const now = variants[0]!;
       variants.forEach((variant, at) => {
         const saved = now.weightBytes(node) - variant.weightBytes(node);
-        const price = (variant.cost(node, batch) - now.cost(node, batch)) / saved;
+        const price = (costOf(node, variant, batch, tuning) - costOf(node, now, batch, tuning)) / saved;
         if (saved > 0 && (best === undefined || price < best.price)) best = { node, at, saved, price };
       });
     }

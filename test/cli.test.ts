@@ -151,6 +151,21 @@ describe("inspect", () => {
   });
 });
 
+describe("tune", () => {
+  it("writes what inspect and classify read", async () => {
+    expect((await cli("tune", "model.safetensors", "--out", "tuning.json", "--quiet")).code).toBe(0);
+    const { code } = await cli("classify", photo, ...LOCAL, "--tuning", "tuning.json", "--json");
+    expect(code).toBe(0);
+  });
+  it("refuses a file that is none, and one of another build", async () => {
+    const { code, stderr } = await cli("classify", photo, ...LOCAL, "--tuning", "photos/labels.csv");
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("what the tune command wrote") });
+    await writeFile(join(dir, "other.json"), JSON.stringify({ build: "relaxed", ms: {} }));
+    const other = await cli("classify", photo, ...LOCAL, "--build", "baseline", "--tuning", "other.json");
+    expect(other.stderr).toContain("tuning: expected one for the baseline build, got one for relaxed");
+  });
+});
+
 describe("bad models", () => {
   it.each([
     ["a file that is not there", async () => "nothing.safetensors", /nothing\.safetensors/],

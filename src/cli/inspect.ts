@@ -9,11 +9,11 @@ import { macCount, opOf, parameterCount } from "../ops/ops.ts";
 import { fitWeights, plan, usualMemory } from "../plan.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
-import { type CommonOptions, loadOptions } from "./options.ts";
+import { type CommonOptions, loadOptions, readTuning } from "./options.ts";
 import { interruptible, remark, table } from "./terminal.ts";
 
 /** A graph and the element types of its weights; a bare name of the table has none. */
-async function graphOf(
+export async function graphOf(
   source: string,
   options: CommonOptions,
 ): Promise<{ arch: string; graph: Graph; dtypes: readonly string[] }> {
@@ -36,7 +36,7 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   const { arch, graph, dtypes } = await graphOf(source, options);
   const target = { build: pickBuild(options.build), threads: options.threads };
   const folded = fold(graph);
-  const budget = { memory: options.memory ?? usualMemory(folded), winograd: true };
+  const budget = { memory: options.memory ?? usualMemory(folded), winograd: true, tuning: readTuning(options.tuning) };
   const weights = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, target, 1, input, []);

