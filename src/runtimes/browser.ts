@@ -1,0 +1,135 @@
+/**
+ * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread wants a cross-origin-isolated page.
+ */
+import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
+import { complaint, ModelError } from "../tensor.ts";
+
+export * from "../index.ts";
+
+/**
+ * Loads a model in a page or a web worker: `loadWith` bound to this runtime.
+ *
+ * @param source a URL, relative to the page, or the bytes of a safetensors file
+ * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
+ */
+export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
+  return loadWith(browserRuntime(), source, options);
+}
+
+/** Where each module lies. Literal, one by one, because bundlers follow nothing cleverer. */
+const MODULES: Readonly<Record<ModuleName, () => URL>> = {
+  baseline: () => new URL("../../wasm/baseline.wasm", import.meta.url),
+  relaxed: () => new URL("../../wasm/relaxed.wasm", import.meta.url),
+  "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
+  "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
+  jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
+  png: () => new URL("../../wasm/png.wasm", import.meta.url),
+};
+
+/** The environment of a page. Each runtime compiles a module once, when it is first asked for. */
+export function browserRuntime(): Runtime {
+  const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
+  return {
+    name: "browser",
+    module(name) {
+      const module = modules.get(name) ?? compile(MODULES[name]());
+      modules.set(name, module);
+      return module;
+    },
+    openFile: fetchFile,
+    folder: (path) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href)),
+    store: (name = "resnet-wasm") => cacheStore(name),
+    async registry() {
+      throw new ModelError(
+        complaint(
+          "npm:",
+          "a runtime that knows npm's registry",
+          "a browser",
+          "serve the model's files and load their URL",
+        ),
+      );
+    },
+    startWorker,
+  };
+}
+
+async function compile(url: URL): Promise<WebAssembly.Module> {
+  const { name, read, size } = await fetchFile(url.href);
+  const bytes = await read(0, size);
+  if (bytes[0] !== 0x00 || bytes[1] !== 0x61) {
+    const got = bytes[0] === 0x3c ? "a web page" : "something else";
+    throw new ModelError(
+      complaint(name, "a WebAssembly module", got, "the server must serve the package's wasm folder"),
+    );
+  }
+  return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+}
+
+/** A file at a URL, whole. Throws `ModelError` when the server does not give it. */
+async function fetchFile(path: string): Promise<ByteSource> {
+  const url = new URL(path, location.href).href;
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (cause) {
+    throw new ModelError(complaint(url, "an answer", `${cause}`), { cause });
+  }
+  if (!response.ok) throw new ModelError(complaint(url, "a file", `status ${response.status}`));
+  return fromBytes(url, new Uint8Array(await response.arrayBuffer()));
+}
+
+/** The files below a URL. */
+function folderAt(base: URL): Folder {
+  return {
+    name: base.href,
+    async open(path) {
+      const url = new URL(path, base);
+      if (!url.href.startsWith(base.href)) {
+        throw new ModelError(complaint(base.href, "a file inside", path));
+      }
+      return fetchFile(url.href);
+    },
+  };
+}
+
+/** Entries are whole files of one cache, keyed by path; a file that says so last marks an entry complete. */
+function cacheStore(name: string): Store {
+  const addressOf = (key: string, path: string): string => `https://cache.invalid/${encodeURI(key)}/${encodeURI(path)}`;
+  const folderOf = (cache: Cache, key: string): Folder => ({
+    name: `${name}/${key}`,
+    async open(path) {
+      const found = await cache.match(addressOf(key, path));
+      if (found === undefined) throw new ModelError(complaint(`${name}/${key}`, path, "no such file"));
+      return fromBytes(`${key}/${path}`, new Uint8Array(await found.arrayBuffer()));
+    },
+  });
+  return {
+    name,
+    async get(key) {
+      const cache = await caches.open(name);
+      return (await cache.match(addressOf(key, ".complete"))) === undefined ? undefined : folderOf(cache, key);
+    },
+    async put(key, fill) {
+      const cache = await caches.open(name);
+      await fill({
+        write: (path, bytes) => cache.put(addressOf(key, path), new Response(bytes as Uint8Array<ArrayBuffer>)),
+      });
+      await cache.put(addressOf(key, ".complete"), new Response());
+      return folderOf(cache, key);
+    },
+  };
+}
+
+function startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle {
+  const worker = new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" });
+  worker.addEventListener("message", ({ data }) => hear(data));
+  worker.addEventListener("error", (event) => died(event.message || "an error while it started"));
+  return {
+    post: (message) => worker.postMessage(message),
+    // A page lives as long as its reader wants.
+    hold() {},
+    terminate: () => worker.terminate(),
+  };
+}
