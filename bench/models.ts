@@ -6,9 +6,10 @@ import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { table } from "../src/cli/terminal.ts";
 import { BUILDS, type Build, pickBuild } from "../src/kernels.ts";
-import { randomCheckpointBytes } from "../src/models/random.ts";
+import { randomCheckpoint } from "../src/models/random.ts";
 import { resnet, resnetSpec, usualSize } from "../src/models/resnet.ts";
 import { load } from "../src/runtimes/node.ts";
+import { bytesOf } from "./prepared.ts";
 
 /** One cell of the table. */
 interface Row {
@@ -28,7 +29,7 @@ interface Row {
 
 async function cell(model: string, build: Build, threads: number, batch: number, runs: number): Promise<Row> {
   const spec = resnetSpec(model);
-  const bytes = randomCheckpointBytes(resnet(model, spec), 1);
+  const bytes = await bytesOf(randomCheckpoint(resnet(model, spec), 1));
   const start = performance.now();
   const loaded = await load(bytes, { arch: model, build, threads });
   const loadMs = performance.now() - start;

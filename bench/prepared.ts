@@ -1,11 +1,13 @@
 /** A network with random weights, packed and planned: what the benches below the public API run. */
 import { fold } from "../src/fold.ts";
+import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../src/graph.ts";
 import { type Build, type Kernels, loadKernels } from "../src/kernels.ts";
 import { randomCheckpoint } from "../src/models/random.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "../src/plan.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
+import type { Checkpoint } from "../src/tensor.ts";
 import { ensureMemory, packWeights } from "../src/weights.ts";
 
 export interface Prepared {
@@ -30,4 +32,13 @@ export async function prepare(name: string, build: Build, batch: number, memory?
   const view = new Float32Array(kernels.memory.buffer, ready.addresses.get("input")!, values);
   for (let i = 0; i < values; ++i) view[i] = Math.sqrt(2) * Math.sin(i * i);
   return { graph, kernels, weights, plan: ready };
+}
+
+/** A checkpoint as the safetensors file it could have come from. */
+export async function bytesOf(checkpoint: Checkpoint): Promise<Uint8Array> {
+  const tensors = [];
+  for (const [name, { dtype, shape }] of checkpoint.tensors) {
+    tensors.push({ name, dtype, shape, bytes: await checkpoint.read(name) });
+  }
+  return writeSafetensors(tensors, checkpoint.metadata);
 }
