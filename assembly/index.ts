@@ -11,6 +11,7 @@ export { norm_f32 } from "./norm_f32";
 // images
 export { normalize_f32 } from "./normalize_f32";
 export { pack_f32 } from "./pack_f32";
+export { peak_f32 } from "./peak_f32";
 export { resize_u8_horizontal } from "./resize_u8_horizontal";
 export { resize_u8_vertical } from "./resize_u8_vertical";
 export { shortcut_f32 } from "./shortcut_f32";
