@@ -4,7 +4,6 @@
  *     out[b, y, x, j] = clamp(bias[j] + Σ_q patch[b, y, x][q] · w[q, j] + residual[b, y, x, j]),  q = (v · kw + u) · c + i
  *
  * - `mr mc`        rows of a register tile; output pixels of a chunk
- * - `pitch`        elements from one patch to the next in scratch, at least `kh · kw · c`
  * - `batch h w c`  the input [batch, h, w, c]
  * - `oh ow n`      the output [batch, oh, ow, n]
  * - `kh kw sh sw`  kernel and stride; no dilation, no groups
@@ -13,15 +12,13 @@
  * - `panels`       [⌈n/8⌉] panels of one tap with `kh · kw · c` cells (the same bytes as `kh · kw` taps of `c`)
  * - `residual`     [batch, oh, ow, n] f32, or 0
  * - `out`          [batch, oh, ow, n] f32
- * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc · (1 + pitch)` bytes
+ * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc · (1 + kh · kw · c)` bytes
  *
  * Unit: one panel over one chunk of pixels; `⌈batch·oh·ow/mc⌉ · ⌈n/8⌉` of them, panels fastest.
  *
  * Must hold: `out` does not overlap `input`; it may be `residual`.
  *
  * Why: a row of the kernel is `kw · c` neighbouring f32 in NHWC, 21 in the ImageNet stem, so a patch is seven short copies.
- * Also for rows whose distance is a multiple of 4096 bytes (1×1 over 1024 channels): read in place all six fall into one
- * L1 set and the product runs at 35 GFLOP/s; copied to a pitch of `k + 16` at 63 (Zen 5, 196×256×1024, relaxed).
  */
 import { TAIL_BYTES, tiles_f32 } from "./tile_f32";
 
@@ -30,7 +27,6 @@ export function im2col_f32(
   to: i32,
   mr: i32,
   mc: i32,
-  pitch: i32,
   batch: i32,
   h: i32,
   w: i32,
@@ -84,7 +80,6 @@ export function im2col_f32(
           copyRun(kw * c, before, end, source, patch);
           patch += (<usize>(kw * c)) << 2;
         }
-        patch += (<usize>(pitch - k)) << 2;
         if (++x == ow) {
           x = 0;
           if (++y == oh) {

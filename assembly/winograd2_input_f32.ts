@@ -11,10 +11,9 @@
  * - `ty tx`        patches down and across
  * - `top left`     zero padding before the first row and pixel; what lies beyond the last is zero too
  * - `first`        the first patch that `out` holds: a layer may be done a band of patches at a time
- * - `pitch`        elements from one patch to the next in `out`, at least 16 · c
  * - `input`        [batch, h, w, c] f32
  * - `zeros`        `c` f32 zeros: what lies outside the image
- * - `out`          [patches, 16, c] f32, row `pitch`
+ * - `out`          [patches, 16, c] f32
  * - `scratch`      this thread's; 320 bytes
  *
  * Unit: one patch.
@@ -35,7 +34,6 @@ export function winograd2_input_f32(
   top: i32,
   left: i32,
   first: i32,
-  pitch: i32,
   input: usize,
   zeros: usize,
   out: usize,
@@ -56,7 +54,7 @@ export function winograd2_input_f32(
         store<u32>(scratch + ((<usize>(u * 4 + v)) << 2), <u32>pointer);
       }
     }
-    const target = out + ((<usize>unit * pitch) << 2);
+    const target = out + ((<usize>(unit * 16) * c) << 2);
     for (let i: usize = 0; i < bytes; i += 16) {
       // Columns of the patch: Bᵀ d.
       for (let u: usize = 0; u < 4; ++u) {

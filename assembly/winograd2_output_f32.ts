@@ -11,8 +11,7 @@
  * - `oh ow n`   the output [batch, oh, ow, n]
  * - `ty tx`     patches down and across; outputs beyond `oh` and `ow` are not stored
  * - `first`     the first patch that `products` holds
- * - `pitch`     elements from one patch to the next in `products`
- * - `products`  [patches, 16, n] f32, row `pitch`
+ * - `products`  [patches, 16, n] f32
  * - `residual`  [batch, oh, ow, n] f32, or 0
  * - `out`       [batch, oh, ow, n] f32
  * - `scratch`   this thread's; 128 bytes
@@ -34,7 +33,6 @@ export function winograd2_output_f32(
   ty: i32,
   tx: i32,
   first: i32,
-  pitch: i32,
   products: usize,
   residual: usize,
   out: usize,
@@ -52,7 +50,7 @@ export function winograd2_output_f32(
     const x = (patch % tx) * 2;
     const rows = min(2, oh - y);
     const columns = min(2, ow - x);
-    const source = products + ((<usize>unit * pitch) << 2);
+    const source = products + ((<usize>(unit * 16) * n) << 2);
     const corner = <usize>((image * oh + y) * ow + x) * bytes;
     for (let i: usize = 0; i < bytes; i += 16) {
       // Columns: Aᵀ M.

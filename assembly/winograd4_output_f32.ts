@@ -13,8 +13,7 @@
  * - `oh ow n`   the output [batch, oh, ow, n]
  * - `ty tx`     patches down and across; outputs beyond `oh` and `ow` are not stored
  * - `first`     the first patch that `products` holds
- * - `pitch`     elements from one patch to the next in `products`
- * - `products`  [patches, 36, n] f32, row `pitch`
+ * - `products`  [patches, 36, n] f32
  * - `residual`  [batch, oh, ow, n] f32, or 0
  * - `out`       [batch, oh, ow, n] f32
  * - `scratch`   this thread's; 384 bytes
@@ -36,7 +35,6 @@ export function winograd4_output_f32(
   ty: i32,
   tx: i32,
   first: i32,
-  pitch: i32,
   products: usize,
   residual: usize,
   out: usize,
@@ -57,7 +55,7 @@ export function winograd4_output_f32(
     const x = (patch % tx) * 4;
     const rows = min(4, oh - y);
     const columns = min(4, ow - x);
-    const source = products + ((<usize>unit * pitch) << 2);
+    const source = products + ((<usize>(unit * 36) * n) << 2);
     const corner = <usize>((image * oh + y) * ow + x) * bytes;
     for (let i: usize = 0; i < bytes; i += 16) {
       // Columns: Aᵀ M.

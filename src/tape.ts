@@ -36,11 +36,11 @@ export function step<K extends KernelName>(label: string, kernel: K, units: numb
 export const SCRATCH_ARG: Readonly<Partial<Record<KernelName, number>>> = {
   gemm_f32: 12,
   conv_f32: 23,
-  im2col_f32: 20,
-  winograd2_input_f32: 13,
-  winograd4_input_f32: 13,
-  winograd2_output_f32: 10,
-  winograd4_output_f32: 10,
+  im2col_f32: 19,
+  winograd2_input_f32: 12,
+  winograd4_input_f32: 12,
+  winograd2_output_f32: 9,
+  winograd4_output_f32: 9,
 };
 
 type Call = (from: number, to: number, ...args: readonly number[]) => void;

@@ -24,8 +24,6 @@ export interface Variant {
 /** Rows of the register tile, by build: six spill where multiply-add is not fused (57 against 35 GFLOP/s at four). */
 export const TILE_ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed: 6 };
 
-/** Bytes at which addresses share an L1 set. */
-const ALIAS = 4096;
 /** Multiply-adds a millisecond through the register tile: 60 GFLOP/s, Zen 5, relaxed. */
 const MACS_PER_MS = 30e6;
 /** Bytes a millisecond from beyond L2, in short runs: panels read between the tiles of several rows; Winograd's passes. */
@@ -37,11 +35,6 @@ const L2 = 1 << 19;
 
 function isPointwise(node: ConvNode): boolean {
   return node.kernel[0] * node.kernel[1] === 1 && node.pads.every((pad) => pad === 0);
-}
-
-/** Whether neighbouring output pixels read rows that fall into one L1 set. */
-function aliases(node: ConvNode): boolean {
-  return (node.stride[1] * node.channels * 4) % ALIAS === 0;
 }
 
 /** `cells` weights deep panels for every group, each with its bias. */
@@ -99,11 +92,10 @@ function winograd(o: 2 | 4): Variant {
 export const VARIANTS: readonly Variant[] = [
   winograd(4),
   winograd(2),
-  direct("gemm", "gemm_f32", (node) => {
-    return isPointwise(node) && node.stride[0] * node.stride[1] === 1 && (!aliases(node) || node.groups > 1);
-  }),
+  direct("gemm", "gemm_f32", (node) => isPointwise(node) && node.stride[0] * node.stride[1] === 1),
+  // Few channels: pointers to every pixel of the kernel would cost as much as the products.
   direct("im2col", "im2col_f32", (node) => {
-    return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && (node.channels < 16 || aliases(node));
+    return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && node.channels < 16;
   }),
   direct("direct", "conv_f32", () => true),
 ];

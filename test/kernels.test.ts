@@ -181,17 +181,16 @@ const im2cols: Case[] = [3, 4, 6].flatMap((mr) =>
       `${mr} rows: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
       (l) => {
         const mc = 2 * mr;
-        const pitch = kh * kw * c + 3;
         const oh = Math.floor((h + top + bottom - kh) / s) + 1;
         const ow = Math.floor((w + left + right - kw) / s) + 1;
         const input = l.random(batch * h * w * c);
         const panels = l.random((Math.ceil(n / 8) * panelBytes(kh * kw * c)) / 4);
-        const scratch = l.scratch(192 + 4 * mc * (1 + pitch));
+        const scratch = l.scratch(192 + 4 * mc * (1 + kh * kw * c));
         l.bound = boundOf(kh * kw * c + 2);
         const out = l.out(batch * oh * ow * n);
         const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
         return step(
-          ...(["", "im2col_f32", units, mr, mc, pitch, batch, h, w, c, oh, ow, n, kh, kw, s, s, top, left] as const),
+          ...(["", "im2col_f32", units, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, s, s, top, left] as const),
           ...([input, panels, 0, out, scratch, 0, 6] as const),
         );
       },
@@ -242,12 +241,11 @@ const winogradInputs = (o: 2 | 4): Case[] =>
       const positions = (o + 2) ** 2;
       const [ty, tx] = [Math.ceil((h + 2 * pad - 2) / o), Math.ceil((w + 2 * pad - 2) / o)];
       const count = some ?? batch * ty * tx;
-      const pitch = positions * c + 4;
-      const sizes = [batch, h, w, c, ty, tx, pad, pad, first, pitch] as const;
+      const sizes = [batch, h, w, c, ty, tx, pad, pad, first] as const;
       const [input, zeros, scratch] = [l.random(batch * h * w * c), l.zeros(c), l.scratch(positions * 20)];
       // Sums of |Bᵀ| rows: 10 for F(4), 2 for F(2), twice.
       l.bound = boundOf(o === 4 ? 14 : 5) * 2;
-      const out = l.out(count * pitch);
+      const out = l.out(count * positions * c);
       return step("", `winograd${o}_input_f32`, count, ...sizes, input, zeros, out, scratch);
     },
   ]);
@@ -262,14 +260,13 @@ const winogradOutputs = (o: 2 | 4): Case[] =>
           const [oh, ow] = [h + 2 * pad - 2, w + 2 * pad - 2];
           const [ty, tx] = [Math.ceil(oh / o), Math.ceil(ow / o)];
           const count = some ?? batch * ty * tx;
-          const pitch = positions * n + 4;
-          const products = l.random(count * pitch);
+          const products = l.random(count * positions * n);
           const other = residual ? l.random(batch * oh * ow * n) : 0;
           const scratch = l.scratch(positions * 20);
           // Sums of |Aᵀ| rows: 19 for F(4), 3 for F(2); twice.
           l.bound = HALF_ULP * (o === 4 ? 19 ** 2 * 16 : 9 * 8);
           const out = l.out(batch * oh * ow * n);
-          const sizes = [oh, ow, n, ty, tx, first, pitch] as const;
+          const sizes = [oh, ow, n, ty, tx, first] as const;
           return step("", `winograd${o}_output_f32`, count, ...sizes, products, other, out, scratch, -1, 1e9);
         },
       ],

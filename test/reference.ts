@@ -151,7 +151,7 @@ const square = (side: number, at: (v: number, u: number) => number): Rows =>
 function winogradInput(o: 2 | 4): Kernel {
   const t = o + 2;
   return (heap, from, to, ...args) => {
-    const [_batch, h, w, c, ty, tx, top, left, first, pitch, input, _zeros, out] = args as Tuple;
+    const [_batch, h, w, c, ty, tx, top, left, first, input, _zeros, out] = args as Tuple;
     for (let unit = from; unit < to; ++unit) {
       const patch = first + unit;
       const image = Math.floor(patch / (ty * tx));
@@ -163,7 +163,7 @@ function winogradInput(o: 2 | 4): Kernel {
           return inside ? get(heap, input, ((image * h + y + v) * w + x + u) * c + i) : 0;
         });
         const result = sandwich(WINOGRAD[o].bt, d).flat();
-        for (const [p, value] of result.entries()) set(heap, out, unit * pitch + p * c + i, value);
+        for (const [p, value] of result.entries()) set(heap, out, (unit * t * t + p) * c + i, value);
       }
     }
   };
@@ -172,7 +172,7 @@ function winogradInput(o: 2 | 4): Kernel {
 function winogradOutput(o: 2 | 4): Kernel {
   const t = o + 2;
   return (heap, from, to, ...args) => {
-    const [oh, ow, n, ty, tx, first, pitch, products, residual, out, _scratch, lo, hi] = args as Tuple;
+    const [oh, ow, n, ty, tx, first, products, residual, out, _scratch, lo, hi] = args as Tuple;
     for (let unit = from; unit < to; ++unit) {
       const patch = first + unit;
       const image = Math.floor(patch / (ty * tx));
@@ -181,7 +181,7 @@ function winogradOutput(o: 2 | 4): Kernel {
       for (let i = 0; i < n; ++i) {
         const result = sandwich(
           WINOGRAD[o].at,
-          square(t, (v, u) => get(heap, products, unit * pitch + (v * t + u) * n + i)),
+          square(t, (v, u) => get(heap, products, (unit * t * t + v * t + u) * n + i)),
         );
         for (let v = 0; v < Math.min(o, oh - y); ++v) {
           for (let u = 0; u < Math.min(o, ow - x); ++u) {
@@ -244,8 +244,8 @@ export const reference = {
     ]);
   },
   im2col_f32(heap, from, to, ...args) {
-    const [_mr, mc, _pitch, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
-    const [input, panels, residual, out, _scratch, lo, hi] = args.slice(16) as Tuple;
+    const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
+    const [input, panels, residual, out, _scratch, lo, hi] = args.slice(15) as Tuple;
     const slide = { sh, sw, dh: 1, dw: 1, top, left, groups: 1 };
     convolve(heap, [from, to], mc, { batch, h, w, c, oh, ow, n, kh, kw }, slide, { input, panels, residual, out }, [
       lo,

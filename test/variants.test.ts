@@ -22,11 +22,6 @@ describe("choose", () => {
     expect(chosen.get("conv1")!.algorithm).toBe("im2col");
     expect(chosen.get("fc")!.algorithm).toBe("gemm");
   });
-  it("copies rows where reading them in place would share one L1 set", () => {
-    const chosen = choose(graphOf("resnet50"), 1e9);
-    expect(chosen.get("layer3.1.conv1")!.algorithm).toBe("im2col");
-    expect(chosen.get("layer3.1.conv3")!.algorithm).toBe("gemm");
-  });
   it("computes grouped convolutions directly", () => {
     expect(choose(graphOf("resnext50_32x4d"), 1e9).get("layer1.0.conv2")!.algorithm).toBe("direct");
   });

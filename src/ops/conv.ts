@@ -6,11 +6,6 @@ import { chunkRows, TAIL_BYTES } from "./gemm.ts";
 import { normAffine, normParams, type Op, type Packer, type Param, type Place } from "./op.ts";
 import { winogradSteps } from "./winograd.ts";
 
-/** Elements from one im2col patch of `k` to the next: never a multiple of 4096 bytes, where rows would share an L1 set. */
-function patchPitch(k: number): number {
-  return k % 1024 === 0 ? k + 16 : k;
-}
-
 async function pack(node: ConvNode, address: number, packer: Packer): Promise<void> {
   const [kh, kw] = node.kernel;
   const outputs = node.shape[2];
@@ -87,33 +82,13 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
     ];
   }
   if (variant.algorithm === "im2col") {
-    const pitch = patchPitch(kh * kw * c);
-    const mc = chunkRows(m, pitch, mr);
-    const scratch = place.scratch(TAIL_BYTES + 4 * mc * (1 + pitch));
+    const k = kh * kw * c;
+    const mc = chunkRows(m, k, mr);
+    const scratch = place.scratch(TAIL_BYTES + 4 * mc * (1 + k));
     const units = Math.ceil(m / mc) * panels;
     return [
       step(
-        ...([
-          node.name,
-          "im2col_f32",
-          units,
-          mr,
-          mc,
-          pitch,
-          batch,
-          h,
-          w,
-          c,
-          oh,
-          ow,
-          n,
-          kh,
-          kw,
-          sh,
-          sw,
-          top,
-          left,
-        ] as const),
+        ...([node.name, "im2col_f32", units, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] as const),
         ...([input, weights, residual, out, scratch, lo, hi] as const),
       ),
     ];

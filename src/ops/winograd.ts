@@ -8,13 +8,6 @@ import { chunkRows, TAIL_BYTES } from "./gemm.ts";
 import type { Place } from "./op.ts";
 
 /**
- * Elements from one patch to the next. Kept off multiples of 4096 bytes, where the rows of a tile would share an L1 set.
- */
-function patchPitch(elements: number): number {
-  return elements % 1024 === 0 ? elements + 16 : elements;
-}
-
-/**
  * Patches of a band: transforms and products of a band should stay near the core, but every band reads all the weights
  * again, so it is given as many bytes as they have, and at least a megabyte.
  */
@@ -34,12 +27,12 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
   const [lo, hi] = node.clamp;
   const [ty, tx] = [Math.ceil(oh / o), Math.ceil(ow / o)];
   const patches = patchCount(node, o, batch);
-  const [inPitch, outPitch] = [patchPitch(positions * c), patchPitch(positions * n)];
-  const band = bandPatches(patches, 4 * (inPitch + outPitch), weightBytes);
+  const [before, after] = [positions * c, positions * n];
+  const band = bandPatches(patches, 4 * (before + after), weightBytes);
   const mr = TILE_ROWS[place.build];
   const mc = chunkRows(band, c, mr);
-  const transformed = place.workspace(4 * band * (inPitch + outPitch));
-  const products = transformed + 4 * band * inPitch;
+  const transformed = place.workspace(4 * band * (before + after));
+  const products = transformed + 4 * band * before;
   const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, positions * 20));
   const input = place.address(node.inputs[0]!);
   const residual = node.residual ? place.address(node.inputs[1]!) : 0;
@@ -53,14 +46,14 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
     const units = Math.ceil(count / mc) * positions * Math.ceil(n / 8);
-    const sizes = [batch, h, w, c, ty, tx, top, left, first, inPitch] as const;
+    const sizes = [batch, h, w, c, ty, tx, top, left, first] as const;
     steps.push(
       step(node.name, from, count, ...sizes, input, place.zeros, transformed, scratch),
       step(
-        ...([node.name, "gemm_f32", units, mr, mc, count, n, c, positions, inPitch, outPitch] as const),
+        ...([node.name, "gemm_f32", units, mr, mc, count, n, c, positions, before, after] as const),
         ...([transformed, weights, 0, products, scratch, -Infinity, Infinity] as const),
       ),
-      step(node.name, to, count, oh, ow, n, ty, tx, first, outPitch, products, residual, out, scratch, lo, hi),
+      step(node.name, to, count, oh, ow, n, ty, tx, first, products, residual, out, scratch, lo, hi),
     );
   }
   return steps;
