@@ -26,8 +26,11 @@ let runtime: Runtime;
 let routes: Map<string, Handler>;
 let requests: string[];
 
+/** The same bytes at any time of day: `createTar` would put the clock into them. */
 const tarball = (files: Record<string, string>) =>
-  gzipSync(createTar(Object.entries(files).map(([name, data]) => ({ name: `package/${name}`, data }))));
+  gzipSync(
+    createTar(Object.entries(files).map(([name, data]) => ({ name: `package/${name}`, data, attrs: { mtime: 0 } }))),
+  );
 const sha512 = (bytes: Uint8Array) => `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
 const send =
   (body: string | Uint8Array, status = 200, type = "application/octet-stream"): Handler =>
