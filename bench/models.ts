@@ -9,7 +9,7 @@ import { BUILDS, type Build, pickBuild } from "../src/kernels.ts";
 import { randomCheckpoint } from "../src/models/random.ts";
 import { resnet, resnetSpec, usualSize } from "../src/models/resnet.ts";
 import { load } from "../src/runtimes/node.ts";
-import { bytesOf } from "./prepared.ts";
+import { bytesOf } from "./lib/prepared.ts";
 
 /** One cell of the table. */
 interface Row {

@@ -8,7 +8,7 @@ import { type Build, pickBuild } from "../src/kernels.ts";
 import { opOf } from "../src/ops/ops.ts";
 import { measurePeak } from "../src/peak.ts";
 import { runStep } from "../src/tape.ts";
-import { prepare } from "./prepared.ts";
+import { prepare } from "./lib/prepared.ts";
 
 /** `bench profile [--model resnet50] [--build auto] [--batch 1] [--runs 30] [--memory BYTES] [--json]` */
 export async function run(args: readonly string[]): Promise<number> {

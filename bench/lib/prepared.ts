@@ -1,14 +1,14 @@
 /** A network with random weights, packed and planned: what the benches below the public API run. */
-import { fold } from "../src/fold.ts";
-import { writeSafetensors } from "../src/formats/safetensors.ts";
-import { type Graph, inputShape, outputNode } from "../src/graph.ts";
-import { type Build, type Kernels, loadKernels } from "../src/kernels.ts";
-import { randomCheckpoint } from "../src/models/random.ts";
-import { resnet, resnetSpec } from "../src/models/resnet.ts";
-import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "../src/plan.ts";
-import { nodeRuntime } from "../src/runtimes/node.ts";
-import type { Checkpoint } from "../src/tensor.ts";
-import { ensureMemory, packWeights } from "../src/weights.ts";
+import { fold } from "../../src/fold.ts";
+import { writeSafetensors } from "../../src/formats/safetensors.ts";
+import { type Graph, inputShape, outputNode } from "../../src/graph.ts";
+import { type Build, type Kernels, loadKernels } from "../../src/kernels.ts";
+import { randomCheckpoint } from "../../src/models/random.ts";
+import { resnet, resnetSpec } from "../../src/models/resnet.ts";
+import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "../../src/plan.ts";
+import { nodeRuntime } from "../../src/runtimes/node.ts";
+import type { Checkpoint } from "../../src/tensor.ts";
+import { ensureMemory, packWeights } from "../../src/weights.ts";
 
 export interface Prepared {
   readonly graph: Graph;
