@@ -7,12 +7,11 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import puppeteer, { type Page } from "puppeteer-core";
-import { writeSafetensors } from "../src/formats/safetensors.ts";
-import { resnet, resnetSpec } from "../src/models/resnet.ts";
-import { paramsOf } from "../src/ops/ops.ts";
+import { resnetSpec } from "../src/models/resnet.ts";
 import type * as Library from "../src/runtimes/browser.ts";
 import { type Build, load } from "../src/runtimes/node.ts";
-import { goldenInput, goldenTensor } from "../test/golden/weights.ts";
+import { goldenCheckpoint } from "../test/golden/checkpoint.ts";
+import { goldenInput } from "../test/golden/weights.ts";
 
 const root = join(import.meta.dirname, "..");
 const TYPES: Readonly<Record<string, string>> = {
@@ -21,13 +20,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
 };
 const spec = { ...resnetSpec("resnet20"), shortcut: "B" } as const;
-const tensors = paramsOf(resnet("x", spec)).map(({ name, shape }) => ({
-  name,
-  shape,
-  dtype: "F32" as const,
-  bytes: new Uint8Array(goldenTensor(name, shape, "bn2").buffer),
-}));
-const model = writeSafetensors(tensors);
+const model = goldenCheckpoint(spec);
 const SHAPE = [3, 40, 33, 3] as const;
 let [passed, failed] = [0, 0];
 

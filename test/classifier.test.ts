@@ -8,17 +8,11 @@ import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { paramsOf } from "../src/ops/ops.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
+import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput, goldenPixels, goldenTensor } from "./golden/weights.ts";
 
 const spec = { ...resnetSpec("resnet20"), shortcut: "B" } as const;
-const bytes = writeSafetensors(
-  paramsOf(resnet("x", spec)).map(({ name, shape }) => ({
-    name,
-    shape,
-    dtype: "F32" as const,
-    bytes: new Uint8Array(goldenTensor(name, shape, "bn2").buffer),
-  })),
-);
+const bytes = goldenCheckpoint(spec);
 
 function open(options: LoadOptions = {}): Promise<Classifier> {
   return loadWith(nodeRuntime(), bytes, options);

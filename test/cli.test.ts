@@ -5,10 +5,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeSafetensors } from "../src/formats/safetensors.ts";
-import { type ResNetSpec, resnet, resnetSpec } from "../src/models/resnet.ts";
-import { paramsOf } from "../src/ops/ops.ts";
-import { goldenTensor } from "./golden/weights.ts";
+import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
+import { goldenCheckpoint } from "./golden/checkpoint.ts";
 
 interface Outcome {
   readonly code: number;
@@ -29,17 +27,13 @@ function cli(...args: readonly string[]): Promise<Outcome> {
   });
 }
 
-/** A safetensors file of an architecture with golden weights; `edit` may spoil them. */
+/** A golden network's file; `edit` may spoil its weights. */
 async function writeModel(
   name: string,
   spec: ResNetSpec,
-  edit: (tensor: string, values: Float32Array) => Float32Array = (_, values) => values,
+  edit?: (tensor: string, values: Float32Array) => Float32Array,
 ): Promise<string> {
-  const tensors = paramsOf(resnet("x", spec)).map((param) => {
-    const values = edit(param.name, goldenTensor(param.name, param.shape, "bn2"));
-    return { ...param, dtype: "F32" as const, bytes: new Uint8Array(values.buffer) };
-  });
-  await writeFile(join(dir, name), writeSafetensors(tensors));
+  await writeFile(join(dir, name), goldenCheckpoint(spec, "bn2", edit));
   return name;
 }
 

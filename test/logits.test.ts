@@ -2,11 +2,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { loadWith } from "../src/classifier.ts";
-import { writeSafetensors } from "../src/formats/safetensors.ts";
-import { type ResNetSpec, resnet, resnetSpec } from "../src/models/resnet.ts";
-import { paramsOf } from "../src/ops/ops.ts";
+import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
-import { goldenInput, goldenTensor } from "./golden/weights.ts";
+import { goldenCheckpoint } from "./golden/checkpoint.ts";
+import { goldenInput } from "./golden/weights.ts";
 import { RUNNABLE } from "./wasm.ts";
 
 /** One network of `logits.json`. */
@@ -31,20 +30,10 @@ const { networks } = JSON.parse(readFileSync(new URL("golden/logits.json", impor
  */
 const TOLERANCE = { direct: 1e-5, winograd: 1e-4 } as const;
 
-function checkpointOf({ arch, lastNorm }: Golden, spec: ResNetSpec): Uint8Array {
-  const tensors = paramsOf(resnet(arch, spec)).map(({ name, shape }) => ({
-    name,
-    shape,
-    dtype: "F32" as const,
-    bytes: new Uint8Array(goldenTensor(name, shape, lastNorm).buffer),
-  }));
-  return writeSafetensors(tensors, { stride_in_1x1: `${spec.stride === "1x1"}` });
-}
-
 describe.each(RUNNABLE)("%s", (build) => {
   it.each(networks.map((golden) => [golden.name, golden] as const))("%s", async (_name, golden) => {
     const spec = { ...resnetSpec(golden.arch), ...golden.spec };
-    const bytes = checkpointOf(golden, spec);
+    const bytes = goldenCheckpoint(spec, golden.lastNorm);
     // Only tensors without weights for shortcuts leave the network open: then its name is needed.
     const named = spec.shortcut === "A" || spec.shortcut === "none" ? { arch: golden.arch } : {};
     const largest = Math.max(...golden.logits.map(Math.abs));

@@ -1,14 +1,13 @@
 /** A team computes what one thread computes, byte for byte, and its failures are errors, not hangs. */
 import { describe, expect, it } from "vitest";
 import { type LoadOptions, loadWith } from "../src/classifier.ts";
-import { writeSafetensors } from "../src/formats/safetensors.ts";
-import { resnet, resnetSpec } from "../src/models/resnet.ts";
-import { paramsOf } from "../src/ops/ops.ts";
+import { resnetSpec } from "../src/models/resnet.ts";
 import type { ModuleName, Runtime, WorkerHandle } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { step } from "../src/tape.ts";
 import { startTeam } from "../src/threads.ts";
-import { goldenInput, goldenTensor } from "./golden/weights.ts";
+import { goldenCheckpoint } from "./golden/checkpoint.ts";
+import { goldenInput } from "./golden/weights.ts";
 import { RUNNABLE } from "./wasm.ts";
 
 /** The worker as it is shipped, from `dist/`: the sources need an engine that reads TypeScript. */
@@ -20,14 +19,7 @@ async function shipped(): Promise<Runtime> {
 }
 
 function modelBytes(arch: string, classes: number): Uint8Array {
-  const spec = { ...resnetSpec(arch), shortcut: "B", classes } as const;
-  const tensors = paramsOf(resnet(arch, spec)).map(({ name, shape }) => ({
-    name,
-    shape,
-    dtype: "F32" as const,
-    bytes: new Uint8Array(goldenTensor(name, shape, "bn2").buffer),
-  }));
-  return writeSafetensors(tensors);
+  return goldenCheckpoint({ ...resnetSpec(arch), shortcut: "B", classes });
 }
 
 describe.each(RUNNABLE)("%s", (build) => {

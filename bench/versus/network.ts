@@ -4,6 +4,7 @@
  */
 import { fold } from "../../src/fold.ts";
 import { type Graph, inputShape } from "../../src/graph.ts";
+import { uniform } from "../../src/models/random.ts";
 import { resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { paramsOf } from "../../src/ops/ops.ts";
 
@@ -17,17 +18,6 @@ export type Weights = ReadonlyMap<string, Weight>;
 /** The network as trained. Throws `RangeError` for a name the project does not know. */
 export function network(model: string): Graph {
   return resnet(model, resnetSpec(model));
-}
-
-/** Uniform numbers in 0…1 by mulberry32. */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), state | 1);
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** He et al.'s bound for convolutions and the linear layer; batch norms near identity, so that every layer has its say. */

@@ -3,8 +3,8 @@ import type { Graph } from "../graph.ts";
 import { paramsOf } from "../ops/ops.ts";
 import type { Checkpoint, TensorInfo } from "../tensor.ts";
 
-/** Uniform numbers in [0, 1): mulberry32. */
-function uniform(seed: number): () => number {
+/** Uniform numbers in [0, 1): mulberry32. The same seed gives the same numbers. */
+export function uniform(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
