@@ -1,4 +1,5 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images. */
+import type { Classifier } from "../classifier.ts";
 import { load } from "../runtimes/node.ts";
 import { complaint } from "../tensor.ts";
 import { openDataset } from "./dataset.ts";
@@ -7,21 +8,31 @@ import { imageBar } from "./progress.ts";
 import { interruptible, messageOf, remark } from "./terminal.ts";
 
 /** Top-1 and top-5 as fractions of the images that could be read; the time of one image, decoding included. */
-interface Result {
+export interface Accuracy {
   readonly images: number;
   readonly top1: number;
   readonly top5: number;
   readonly msPerImage: number;
+  /** Images that could not be read: reported, not counted. */
+  readonly failed: number;
 }
 
-/** Evaluates a model; images that cannot be read are reported and not counted. */
-export async function evaluate(
+export interface EvalOptions extends CommonOptions {
+  readonly labels?: string;
+  readonly limit?: number;
+}
+
+/**
+ * Accuracy of a loaded model over a labelled set.
+ *
+ * @throws RangeError for a label the model has no class for, or when no image can be read
+ */
+export async function accuracyOf(
+  model: Classifier,
   directory: string,
-  options: CommonOptions & { readonly labels?: string; readonly limit?: number },
-): Promise<number> {
-  const signal = interruptible();
-  const model = await load(options.model, loadOptions(options, signal));
-  for (const guess of model.model.guesses) remark(options.quiet, `assumed: ${guess}`);
+  options: EvalOptions,
+  signal: AbortSignal,
+): Promise<Accuracy> {
   const all = await openDataset(directory, options.labels, options, signal);
   const examples = all.slice(0, options.limit ?? all.length);
   const classes = model.model.spec.classes;
@@ -45,15 +56,24 @@ export async function evaluate(
     bar.tick(`top-1 ${((100 * top1) / Math.max(1, images)).toFixed(1)} %`);
   }
   bar.stop();
-  const msPerImage = Number(((performance.now() - start) / Math.max(1, images)).toFixed(2));
-  await model.dispose();
   if (images === 0) throw new RangeError(complaint(directory, "at least one readable image", "none"));
-  const result: Result = { images, top1: top1 / images, top5: top5 / images, msPerImage };
+  const msPerImage = Number(((performance.now() - start) / images).toFixed(2));
+  return { images, top1: top1 / images, top5: top5 / images, msPerImage, failed };
+}
+
+/** Evaluates a model and prints its accuracy. */
+export async function evaluate(directory: string, options: EvalOptions): Promise<number> {
+  const signal = interruptible();
+  const model = await load(options.model, loadOptions(options, signal));
+  for (const guess of model.model.guesses) remark(options.quiet, `assumed: ${guess}`);
+  const { failed, ...result } = await accuracyOf(model, directory, options, signal);
+  await model.dispose();
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
+  const { images, top1, top5, msPerImage } = result;
   process.stdout.write(
     options.json
       ? `${JSON.stringify(result)}\n`
-      : `${images} images  top-1 ${percent(result.top1)}  top-5 ${percent(result.top5)}  ${msPerImage} ms an image\n`,
+      : `${images} images  top-1 ${percent(top1)}  top-5 ${percent(top5)}  ${msPerImage} ms an image\n`,
   );
   return failed > 0 ? 1 : 0;
 }

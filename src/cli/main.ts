@@ -2,7 +2,8 @@
 /** The `resnet-wasm` command. Exit 0 done, 1 failed with one clear message, 2 bad usage. */
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
+import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
@@ -29,6 +30,12 @@ function program(done: (status: number) => void): Command {
     .description("what a model is and what it needs, without loading it")
     .option("--tape", "the steps it runs")
     .action(async (source, options) => done(await inspect(source, options)));
+  withModel(command.command("bench"))
+    .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
+    .addOption(new Option("--scenario <name>", "kind of load").choices(Object.keys(SCENARIOS)).default("single-stream"))
+    .option("--duration <seconds>", "how long to measure; MLPerf asks for 600", whole(1), 10)
+    .option("--accuracy <dir>", "a labelled folder, to report accuracy too")
+    .action(async (options) => done(await bench(options)));
   withCommon(command.command("tune").argument("<model>", "a model, or the name of a network"))
     .description("times the ways to compute each convolution on this machine")
     .requiredOption("--out <file>", "where to write them, for --tuning")

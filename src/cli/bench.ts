@@ -1,0 +1,139 @@
+/**
+ * `resnet-wasm bench`: for people who measure CPUs. Scenarios and percentiles as MLPerf Inference defines them
+ * (inference_rules.adoc, section "Scenarios"); not an MLPerf result, which needs 600 s and their load generator.
+ */
+import type { Classifier } from "../classifier.ts";
+import { writeSafetensors } from "../formats/safetensors.ts";
+import { loadKernels } from "../kernels.ts";
+import { PRETRAINED } from "../models/pretrained.ts";
+import { randomCheckpoint } from "../models/random.ts";
+import { RESNETS, resnet } from "../models/resnet.ts";
+import { macCount } from "../ops/ops.ts";
+import { measurePeak } from "../peak.ts";
+import { load, nodeRuntime } from "../runtimes/node.ts";
+import { environment } from "./environment.ts";
+import { type Accuracy, accuracyOf } from "./eval.ts";
+import { type CommonOptions, loadOptions } from "./options.ts";
+import { mean, percentile } from "./statistics.ts";
+import { interruptible, remark, table } from "./terminal.ts";
+
+/** What a query is, and the percentile of its latency that the scenario reports. */
+interface Scenario {
+  readonly samples: number;
+  /** Absent: throughput is what counts. */
+  readonly tail?: number;
+}
+
+/** Offline's one query of all samples is cut into batches; `samples` is how many are handed over at once. */
+export const SCENARIOS = {
+  "single-stream": { samples: 1, tail: 90 },
+  "multi-stream": { samples: 8, tail: 99 },
+  offline: { samples: 64 },
+} as const satisfies Record<string, Scenario>;
+
+/** Seconds that MLPerf asks of every scenario. */
+const MLPERF_SECONDS = 600;
+const PERCENTILES = [50, 90, 95, 97, 99, 99.9] as const;
+
+export interface BenchOptions extends CommonOptions {
+  readonly scenario: keyof typeof SCENARIOS;
+  /** Seconds. */
+  readonly duration: number;
+  /** A labelled folder, to report accuracy beside speed. */
+  readonly accuracy?: string;
+}
+
+/** A model of the source's weights, or of random ones where only a network is named: time does not depend on them. */
+async function open(options: BenchOptions, signal: AbortSignal): Promise<{ model: Classifier; weights: string }> {
+  const source = options.model;
+  if (RESNETS[source] === undefined || Object.hasOwn(PRETRAINED, source)) {
+    return { model: await load(source, loadOptions(options, signal)), weights: "as published" };
+  }
+  const checkpoint = randomCheckpoint(resnet(source, RESNETS[source]!), 1);
+  const tensors = [];
+  for (const [name, { dtype, shape }] of checkpoint.tensors) {
+    tensors.push({ name, dtype, shape, bytes: await checkpoint.read(name) });
+  }
+  const model = await load(writeSafetensors(tensors), { ...loadOptions(options, signal), arch: source });
+  return { model, weights: "random" };
+}
+
+/** Latencies of queries, one after the other, until `seconds` are over, in ms. */
+async function query(model: Classifier, samples: number, seconds: number, signal: AbortSignal): Promise<number[]> {
+  const [{ shape: input }] = [model.model.graph.nodes[0]!];
+  const data = Float32Array.from({ length: samples * input[0] * input[1] * 3 }, (_, i) => 2 * Math.sin(i * i));
+  const shape = [samples, input[0], input[1], 3] as const;
+  const latencies: number[] = [];
+  const end = performance.now() + 1000 * seconds;
+  do {
+    signal.throwIfAborted();
+    const start = performance.now();
+    await model.logits({ data, shape });
+    latencies.push(performance.now() - start);
+  } while (performance.now() < end);
+  return latencies;
+}
+
+const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
+
+/** Runs one scenario and prints its report. */
+export async function bench(options: BenchOptions): Promise<number> {
+  const signal = interruptible();
+  const machine = environment();
+  const scenario: Scenario = SCENARIOS[options.scenario];
+  const started = performance.now();
+  const { model, weights } = await open(options, signal);
+  const loadMs = performance.now() - started;
+  const { firstMs } = await model.warmup();
+  await query(model, scenario.samples, 0, signal);
+  remark(options.quiet, `${options.scenario}, ${options.duration} s …`);
+  const latencies = await query(model, scenario.samples, options.duration, signal);
+  const kernels = await loadKernels(nodeRuntime(), model.build, new WebAssembly.Memory({ initial: 1 }));
+  const peakGflops = measurePeak(kernels);
+  const samplesPerSecond = (1000 * scenario.samples) / mean(latencies);
+  const gflops = (2 * macCount(model.model.graph) * samplesPerSecond) / 1e9;
+  const accuracy: Accuracy | undefined =
+    options.accuracy === undefined ? undefined : await accuracyOf(model, options.accuracy, options, signal);
+  const report = {
+    scenario: options.scenario,
+    model: options.model,
+    weights,
+    dtype: "f32",
+    build: model.build,
+    threads: options.threads,
+    queries: latencies.length,
+    samplesPerQuery: scenario.samples,
+    latencyMs: {
+      mean: round(mean(latencies)),
+      min: round(percentile(latencies, 0)),
+      ...Object.fromEntries(PERCENTILES.map((percent) => [`p${percent}`, round(percentile(latencies, percent))])),
+    },
+    result:
+      scenario.tail === undefined
+        ? { samplesPerSecond: round(samplesPerSecond) }
+        : { [`p${scenario.tail}Ms`]: round(percentile(latencies, scenario.tail)) },
+    samplesPerSecond: round(samplesPerSecond),
+    gflops: round(gflops, 1),
+    peakGflops: round(peakGflops, 1),
+    percentOfPeak: round((100 * gflops) / (peakGflops * options.threads), 1),
+    loadMs: round(loadMs, 1),
+    firstMs: round(firstMs, 1),
+    memoryMB: round(model.memoryBytes / 1e6, 1),
+    mlperfDuration: options.duration >= MLPERF_SECONDS,
+    ...(accuracy === undefined ? {} : { accuracy }),
+    environment: machine,
+  };
+  await model.dispose();
+  if (options.json) process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+  else process.stdout.write(text(report));
+  return 0;
+}
+
+/** The report as lines of name and value. */
+function text(report: Readonly<Record<string, unknown>>): string {
+  const lines = Object.entries(report).flatMap(([name, value]): [string, string][] => {
+    if (typeof value !== "object" || value === null) return [[name, String(value)]];
+    return Object.entries(value).map(([inner, each]) => [`${name}.${inner}`, String(each)]);
+  });
+  return `${table(lines)}\n`;
+}
