@@ -75,6 +75,18 @@ export interface PoolNode extends Base {
   readonly pads: Pads;
   /** Average pooling: whether padding counts as pixels. */
   readonly countPads: boolean;
+  /** Whether a last window may hang over the end (PyTorch's `ceil_mode`). */
+  readonly ceil: boolean;
+}
+
+/** Channel by channel, `inputs[0]` times the one pixel `inputs[1]`: the gate of a squeeze-and-excitation block. */
+export interface GateNode extends Base {
+  readonly op: "gate";
+}
+
+/** The logistic function, element by element. */
+export interface SigmoidNode extends Base {
+  readonly op: "sigmoid";
 }
 
 /** Mean over all pixels: `[h, w, c]` to `[1, 1, c]`. */
@@ -105,6 +117,8 @@ export type Node =
   | AddNode
   | PoolNode
   | GlobalPoolNode
+  | GateNode
+  | SigmoidNode
   | PadShortcutNode
   | LinearNode;
 
@@ -149,4 +163,17 @@ export function outputNode(graph: Graph): Node {
 /** Output length of a sliding window over `size` elements. */
 export function windowed(size: number, kernel: number, stride: number, dilation: number, pads: number): number {
   return Math.floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1;
+}
+
+/** Output length of a pooling window on one axis: with `ceil`, also of a last one that hangs over, but not of one in the padding. */
+export function pooled(
+  size: number,
+  kernel: number,
+  stride: number,
+  pads: readonly [number, number],
+  ceil: boolean,
+): number {
+  if (!ceil) return windowed(size, kernel, stride, 1, pads[0] + pads[1]);
+  const length = Math.ceil((size + pads[0] + pads[1] - kernel) / stride) + 1;
+  return (length - 1) * stride >= size + pads[0] ? length - 1 : length;
 }

@@ -6,7 +6,7 @@
  *
  * Behind the weights lies, while they are being packed, the staging area of `weights.ts`.
  */
-import { type Graph, type Node, type Shape, windowed } from "./graph.ts";
+import { type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
 import type { Build } from "./kernels.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
@@ -91,12 +91,18 @@ export function resize(graph: Graph, input: Shape): Graph {
     const c = node.shape[2];
     let shape: Shape = [from[0], from[1], c];
     if (node.op === "input") shape = input;
-    else if (node.op === "conv" || node.op === "maxpool" || node.op === "avgpool") {
+    else if (node.op === "conv") {
       const [top, left, bottom, right] = node.pads;
-      const [dh, dw] = node.op === "conv" ? node.dilation : [1, 1];
       shape = [
-        windowed(from[0], node.kernel[0], node.stride[0], dh, top + bottom),
-        windowed(from[1], node.kernel[1], node.stride[1], dw, left + right),
+        windowed(from[0], node.kernel[0], node.stride[0], node.dilation[0], top + bottom),
+        windowed(from[1], node.kernel[1], node.stride[1], node.dilation[1], left + right),
+        c,
+      ];
+    } else if (node.op === "maxpool" || node.op === "avgpool") {
+      const [top, left, bottom, right] = node.pads;
+      shape = [
+        pooled(from[0], node.kernel[0], node.stride[0], [top, bottom], node.ceil),
+        pooled(from[1], node.kernel[1], node.stride[1], [left, right], node.ceil),
         c,
       ];
     } else if (node.op === "shortcut") {
@@ -148,7 +154,8 @@ export function lifetimes(graph: Graph, batch: number, kept: readonly string[]):
 /** Operands that a node's kernel may overwrite with its output. */
 function overwritable(node: Node): readonly string[] {
   if (node.op === "conv") return node.residual ? [node.inputs[1]!] : [];
-  return node.op === "add" || node.op === "clamp" || node.op === "norm" ? node.inputs : [];
+  if (node.op === "gate") return [node.inputs[0]!];
+  return ["add", "clamp", "norm", "sigmoid"].includes(node.op) ? node.inputs : [];
 }
 
 /** Greedy placement by size (Pisarchyk & Lee 2020, arXiv 2001.03288): the largest first, each at the lowest free offset. */

@@ -1,6 +1,7 @@
 /**
  * Named tensors as checkpoints hold them, before anything is packed for the kernels.
  */
+import type { Graph } from "./graph.ts";
 
 /** Element types a weight file may hold. `I8` comes only from this project's quantizer. */
 export type Dtype = "F32" | "F16" | "BF16" | "F64" | "I8" | "I32" | "I64" | "U8";
@@ -31,6 +32,8 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** What the file says about itself (safetensors `__metadata__`, batch-norm epsilon, layer names …). */
   readonly metadata: Readonly<Record<string, string>>;
+  /** The network, where the file holds it (ONNX): its nodes' names are the tensors'. */
+  readonly graph?: Graph;
   /** The tensor's bytes, little-endian. Throws `ModelError` when the file is shorter than it claims. */
   read(name: string): Promise<Uint8Array>;
   /** Lets the underlying file go. */

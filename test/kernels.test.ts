@@ -336,6 +336,20 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
       return step("", "shortcut_f32", 2 * oh, h!, w!, c!, oh, ow, n!, s!, before!, input, l.out(2 * oh * ow * n!));
     },
   ]),
+  gate_f32: [1, 3, 4, 7].map((c) => [
+    `${c} channels`,
+    (l) => {
+      l.bound = boundOf(1);
+      return step("", "gate_f32", 6, 3, c, l.random(6 * c), l.random(2 * c), l.out(6 * c));
+    },
+  ]),
+  sigmoid_f32: [1, 3, 8].map((c) => [
+    `${c} channels`,
+    (l) => {
+      l.bound = 1e-6;
+      return step("", "sigmoid_f32", 5, c, l.random(5 * c), l.out(5 * c));
+    },
+  ]),
   softmax_f32: [1, 2, 10, 1000].map((n) => [
     `${n} classes`,
     (l) => {

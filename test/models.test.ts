@@ -20,6 +20,20 @@ const PUBLISHED: Readonly<Record<string, readonly [params: number, gmac: number]
   resnext101_32x8d: [88_791_336, 16.414],
 };
 
+/** timm's table of results: millions of parameters, and GMAC at 224. */
+const TIMM: Readonly<Record<string, readonly [millions: number, gmac: number]>> = {
+  resnet26: [16.0, 2.36],
+  resnet26d: [16.01, 2.6],
+  resnet34d: [21.82, 3.91],
+  resnet50d: [25.58, 4.35],
+  resnet101d: [44.57, 8.08],
+  seresnet50: [28.09, 4.11],
+  seresnext50_32x4d: [27.56, 4.26],
+  seresnext101_32x4d: [48.96, 8.02],
+  resnetv2_50: [25.55, 4.11],
+  resnetv2_101: [44.54, 7.83],
+};
+
 /** He et al. 2015, table 6: millions of parameters of the CIFAR networks. */
 const CIFAR: Readonly<Record<string, number>> = {
   resnet20: 0.27,
@@ -35,6 +49,11 @@ describe("counts", () => {
     const graph = resnet(name, resnetSpec(name));
     expect(parameterCount(graph)).toBe(params);
     expect(macCount(graph) / 1e9).toBeCloseTo(gmac, 2);
+  });
+  it.each(Object.entries(TIMM))("%s has timm's parameters and multiply-adds", (name, [millions, gmac]) => {
+    const graph = resnet(name, resnetSpec(name));
+    expect(parameterCount(graph) / 1e6).toBeCloseTo(millions, 2);
+    expect(Math.abs(macCount(graph) / 1e9 - gmac)).toBeLessThan(0.05);
   });
   it.each(Object.entries(CIFAR))("%s has the parameters of the paper's table 6", (name, millions) => {
     const count = parameterCount(resnet(name, resnetSpec(name))) / 1e6;

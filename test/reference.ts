@@ -302,6 +302,15 @@ export const reference = {
       }
     }
   },
+  gate_f32(heap, from, to, pixels, c, input, factors, out) {
+    for (let at = from * c!; at < to * c!; ++at) {
+      const image = Math.floor(at / c! / pixels!);
+      set(heap, out!, at, get(heap, input!, at) * get(heap, factors!, image * c! + (at % c!)));
+    }
+  },
+  sigmoid_f32(heap, from, to, c, input, out) {
+    for (let at = from * c!; at < to * c!; ++at) set(heap, out!, at, 1 / (1 + Math.exp(-get(heap, input!, at))));
+  },
   softmax_f32(heap, from, to, n, input, out) {
     for (let unit = from; unit < to; ++unit) {
       const row = Array.from({ length: n! }, (_, i) => get(heap, input!, unit * n! + i));

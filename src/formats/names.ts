@@ -48,6 +48,8 @@ function inBlock(stage: number, block: number, isNorm: boolean, index: number): 
   return `layer${stage}.${block}.${leaf}`;
 }
 
+const V2_BLOCK = /^stages\.(\d+)\.blocks\.(\d+)\.(?:(norm|conv)([123])|downsample\.conv)\./;
+
 const HF_BLOCK =
   /^(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|normalization)\./;
 
@@ -66,7 +68,16 @@ export function canonical(name: string): string | undefined {
     const module = inBlock(Number(stage) + 1, Number(layer), kind === "normalization", position);
     return `${module}.${plain.slice(prefix.length)}`;
   }
+  const v2 = V2_BLOCK.exec(plain);
+  if (v2 !== null) {
+    const [prefix, stage, layer, kind, index] = v2;
+    const module = inBlock(Number(stage) + 1, Number(layer), kind === "norm", Number(index ?? 0));
+    return `${module}.${plain.slice(prefix.length)}`;
+  }
   return plain
+    .replace(/^stem\.conv\./, "conv1.")
+    .replace(/^head\.fc\./, "fc.")
+    .replace(/\.se_module\./, ".se.")
     .replace(/^(?:resnet\.)?embedder\.embedder\.convolution\./, "conv1.")
     .replace(/^(?:resnet\.)?embedder\.embedder\.normalization\./, "bn1.")
     .replace(/^(?:classifier\.1|linear)\./, "fc.")

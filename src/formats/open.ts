@@ -1,53 +1,96 @@
 /**
  * A weight file of any format this package reads, told by its content, under torchvision's names.
  */
-import type { Folder } from "../bytes.ts";
+import type { ByteSource, Folder } from "../bytes.ts";
 import { type Checkpoint, complaint, ModelError, type TensorInfo } from "../tensor.ts";
 import { canonical } from "./names.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { KIND_LABELS, SNIFF_BYTES, sniff } from "./sniff.ts";
+import { KIND_LABELS, type Kind, SNIFF_BYTES, sniff } from "./sniff.ts";
 import { openTfjs } from "./tfjs.ts";
 
-const READABLE = "a safetensors file or the model.json of a TensorFlow.js layers model";
+/** A weight file that was found, and the folder in which it finds the files beside it. */
+export interface Found {
+  readonly folder: Folder;
+  readonly entry: string;
+  readonly source: ByteSource;
+  readonly kind: Kind;
+}
+
+/** A way to read weight files. */
+export interface Format {
+  /** As errors list it: "a safetensors file". */
+  readonly label: string;
+  /** Whether this reads what was found. */
+  reads(found: Found): boolean;
+  /** Opens it; from then on the checkpoint closes the source. Throws `ModelError` when it is not what it says. */
+  open(found: Found): Promise<Checkpoint>;
+}
+
+export const SAFETENSORS: Format = {
+  label: "a safetensors file",
+  // A damaged one gets the safetensors reader's error, which says what is wrong with it.
+  reads: ({ kind, entry }) => kind === "safetensors" || (kind === "unknown" && /\.safetensors$/i.test(entry)),
+  open: ({ source }) => openSafetensors(source),
+};
+
+export const TFJS: Format = {
+  label: "the model.json of a TensorFlow.js layers model",
+  reads: ({ kind }) => kind === "json",
+  async open({ folder, entry, source }) {
+    await source.close();
+    return openTfjs(folder, entry);
+  },
+};
 
 /**
  * Opens the weight file `entry` of `folder`. Tensors have torchvision's names; nothing is read but the description.
- * Throws `ModelError` when the file is absent, is of another kind, or is not what it says it is.
+ *
+ * @param formats those to try, in order
+ * @throws ModelError when the file is absent, is of another kind, or is not what it says it is
  */
-export async function openCheckpoint(folder: Folder, entry: string): Promise<Checkpoint> {
+export async function openCheckpoint(
+  folder: Folder,
+  entry: string,
+  formats: readonly Format[] = [SAFETENSORS, TFJS],
+): Promise<Checkpoint> {
   const source = await folder.open(entry);
   try {
     const kind = sniff(await source.read(0, Math.min(SNIFF_BYTES, source.size)));
-    if (kind === "json") {
-      await source.close();
-      return await openTfjs(folder, entry);
-    }
-    // A damaged safetensors file gets the safetensors reader's error, which says what is wrong with it.
-    if (kind === "safetensors" || (kind === "unknown" && /\.safetensors$/i.test(entry))) {
-      return renamed(await openSafetensors(source), source.name, canonical);
-    }
+    const found = { folder, entry, source, kind };
+    const format = formats.find((each) => each.reads(found));
+    if (format !== undefined) return renamed(await format.open(found), source.name);
+    const readable = `${formats.map(({ label }) => label).join(", or ")}`;
     const hint =
-      kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${READABLE}`;
-    throw new ModelError(complaint(source.name, READABLE, KIND_LABELS[kind], hint));
+      kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
+    throw new ModelError(complaint(source.name, readable, KIND_LABELS[kind], hint));
   } catch (error) {
     await source.close();
     throw error;
   }
 }
 
-/** The checkpoint under other names; tensors whose new name is `undefined` are left out. */
-function renamed(inner: Checkpoint, where: string, rename: (name: string) => string | undefined): Checkpoint {
+/** The checkpoint under torchvision's names; tensors that no network has a use for are left out. */
+function renamed(inner: Checkpoint, where: string): Checkpoint {
+  if (inner.graph !== undefined) return inner;
   const originals = new Map<string, string>();
   const tensors = new Map<string, TensorInfo>();
   for (const [name, info] of inner.tensors) {
-    const to = rename(name);
+    const to = canonical(name);
     if (to === undefined) continue;
     const other = originals.get(to);
     if (other !== undefined) {
       throw new ModelError(complaint(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`));
     }
     originals.set(to, name);
-    tensors.set(to, info);
+    tensors.set(to, to === "fc.weight" ? asMatrix(info) : info);
   }
   return { ...inner, tensors, read: (name) => inner.read(originals.get(name) ?? name) };
+}
+
+/** timm's ResNet v2 classifies by a 1×1 convolution. */
+function asMatrix(info: TensorInfo): TensorInfo {
+  const [outputs, inputs, h, w] = info.shape;
+  if (info.shape.length !== 4 || h !== 1 || w !== 1) return info;
+  const [so, si] = info.strides ?? [inputs!, 1];
+  return { dtype: info.dtype, shape: [outputs!, inputs!], strides: [so!, si!] };
 }

@@ -37,7 +37,8 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
   const has = (name: string): boolean => checkpoint.tensors.has(name);
   const guesses: string[] = [];
 
-  const [width, , kernel] = shapeOf("conv1.weight");
+  const deep = has("conv1.0.weight");
+  const [width, , kernel] = shapeOf(deep ? "conv1.6.weight" : "conv1.weight");
   const depths: number[] = [];
   while (has(`layer${depths.length + 1}.0.conv1.weight`)) {
     const stage = depths.length + 1;
@@ -50,8 +51,10 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
   const groups = bottleneck ? inner[0]! / inner[1]! : 1;
   const groupWidth = bottleneck ? (inner[0]! / groups / width!) * 64 : 64;
   const projected = (stage: number): boolean => has(`layer${stage}.0.downsample.0.weight`);
+  const pooledFirst = [1, 2].some((stage) => has(`layer${stage}.0.downsample.2.weight`));
   let shortcut: ResNetSpec["shortcut"] = "A";
-  if (projected(1) && (!bottleneck || has("layer1.1.downsample.0.weight"))) shortcut = "C";
+  if (pooledFirst) shortcut = "D";
+  else if (projected(1) && (!bottleneck || has("layer1.1.downsample.0.weight"))) shortcut = "C";
   else if (projected(2)) shortcut = "B";
   else guesses.push("shortcuts without weights (option A; a plain network has the same tensors)");
   let stride = checkpoint.metadata.stride_in_1x1 === "true" ? ("1x1" as const) : ("3x3" as const);
@@ -62,12 +65,15 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
   const spec: ResNetSpec = {
     block: bottleneck ? "bottleneck" : "basic",
     depths,
-    stem: kernel === 7 ? "imagenet" : "cifar",
+    stem: deep ? "deep" : kernel === 7 ? "imagenet" : "cifar",
     width: width!,
     shortcut,
     groups,
     groupWidth,
     stride,
+    squeeze: has("layer1.0.se.fc1.weight"),
+    // The first norm sees the block's input, not what its first convolution makes.
+    preact: !has("bn1.weight") && has("layer1.0.bn1.weight"),
     classes: shapeOf("fc.weight")[0]!,
   };
   const known = Object.entries(RESNETS).find(([, other]) => sameNetwork(spec, other));

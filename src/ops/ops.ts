@@ -3,12 +3,14 @@ import type { Graph, InputNode, Node } from "../graph.ts";
 import { add } from "./add.ts";
 import { clamp } from "./clamp.ts";
 import { conv } from "./conv.ts";
+import { gate } from "./gate.ts";
 import { globalpool } from "./globalpool.ts";
 import { linear } from "./linear.ts";
 import { norm } from "./norm.ts";
 import { type Op, type Param, WEIGHTLESS } from "./op.ts";
 import { pool } from "./pool.ts";
 import { shortcut } from "./shortcut.ts";
+import { sigmoid } from "./sigmoid.ts";
 
 const input: Op<InputNode> = { ...WEIGHTLESS, forward: () => [] };
 
@@ -21,6 +23,8 @@ const OPS: { readonly [K in Node["op"]]: Op<Extract<Node, { op: K }>> } = {
   maxpool: pool,
   avgpool: pool,
   globalpool,
+  gate,
+  sigmoid,
   shortcut,
   linear,
 };

@@ -120,6 +120,104 @@ class Cifar20(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Squeeze(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        width = max(8, int(c / 16 + 4) // 8 * 8)
+        self.fc1 = nn.Conv2d(c, width, 1)
+        self.fc2 = nn.Conv2d(width, c, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
+
+
+class SqueezedBasic(BasicBlock):
+    def __init__(self, inplanes, planes, *args, **kwargs):
+        super().__init__(inplanes, planes, *args, **kwargs)
+        self.se = Squeeze(planes)
+
+    def forward(self, x):
+        y = self.se(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class SqueezedBottleneck(Bottleneck):
+    def __init__(self, inplanes, planes, *args, **kwargs):
+        super().__init__(inplanes, planes, *args, **kwargs)
+        self.se = Squeeze(planes * 4)
+
+    def forward(self, x):
+        y = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        y = self.se(self.bn3(self.conv3(y)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def tweaked(net):
+    """ResNet-D: a deep stem, and projections of the means of 2×2 pixels; numbered as timm numbers them."""
+
+    def conv3(i, o, stride=1):
+        return nn.Conv2d(i, o, 3, stride, 1, bias=False)
+
+    net.conv1 = nn.Sequential(
+        *(conv3(3, 32, 2), nn.BatchNorm2d(32), nn.ReLU(), conv3(32, 32), nn.BatchNorm2d(32), nn.ReLU(), conv3(32, 64))
+    )
+    for module in net.modules():
+        if getattr(module, "downsample", None) is not None:
+            conv, bn = module.downsample
+            stride = conv.stride[0]
+            conv.stride = (1, 1)
+            pool = nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False) if stride == 2 else nn.Identity()
+            module.downsample = nn.Sequential(pool, conv, bn)
+    return net
+
+
+class PreactBlock(nn.Module):
+    """A block of ResNet v2, bottleneck or basic."""
+
+    def __init__(self, c, planes, stride, bottleneck):
+        super().__init__()
+        out = planes * 4 if bottleneck else planes
+        shapes = [(1, 1, planes), (3, stride, planes), (1, 1, out)] if bottleneck else [(3, stride, out), (3, 1, out)]
+        self.count = len(shapes)
+        width = c
+        for i, (kernel, step, channels) in enumerate(shapes):
+            setattr(self, f"bn{i + 1}", nn.BatchNorm2d(width))
+            setattr(self, f"conv{i + 1}", nn.Conv2d(width, channels, kernel, step, kernel // 2, bias=False))
+            width = channels
+        if stride != 1 or c != out:
+            self.downsample = nn.Sequential(nn.Conv2d(c, out, 1, stride, bias=False))
+
+    def forward(self, x):
+        first = F.relu(self.bn1(x))
+        shortcut = self.downsample(first) if hasattr(self, "downsample") else x
+        y = self.conv1(first)
+        for i in range(2, self.count + 1):
+            y = getattr(self, f"conv{i}")(F.relu(getattr(self, f"bn{i}")(y)))
+        return y + shortcut
+
+
+class Preact(nn.Module):
+    def __init__(self, depths, bottleneck, num_classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        c = 64
+        for stage, depth in enumerate(depths):
+            blocks = []
+            for i in range(depth):
+                planes = 64 << stage
+                blocks.append(PreactBlock(c, planes, 2 if stage > 0 and i == 0 else 1, bottleneck))
+                c = planes * (4 if bottleneck else 1)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.norm = nn.BatchNorm2d(c)
+        self.fc = nn.Linear(c, num_classes)
+
+    def forward(self, x):
+        x = self.maxpool(self.conv1(x))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(F.relu(self.norm(x)).mean((2, 3)))
+
+
 # name, arch and what differs from it (src/models/resnet.ts), last norm of a residual block, builder, input, classes
 NETWORKS = [
     ("resnet18", "resnet18", {}, "bn2", torchvision.models.resnet18, [1, 224, 224, 3], 1000),
@@ -130,6 +228,14 @@ NETWORKS = [
     ("wide_resnet50_2", "wide_resnet50_2", {}, "bn3", torchvision.models.wide_resnet50_2, [1, 96, 96, 3], 10),
     ("resnet18 option C", "resnet18", {"shortcut": "C"}, "bn2", projected18, [1, 96, 96, 3], 10),
     ("plain18", "plain18", {}, None, plain18, [1, 96, 96, 3], 10),
+    ("resnet50d", "resnet50d", {}, "bn3", lambda **a: tweaked(torchvision.models.resnet50(**a)), [1, 99, 131, 3], 10),
+    ("seresnet18", "seresnet18", {}, "bn2", lambda **a: ResNet(SqueezedBasic, [2, 2, 2, 2], **a), [2, 96, 96, 3], 10),
+    (
+        *("seresnet50", "seresnet50", {}, "bn3"),
+        *(lambda **a: ResNet(SqueezedBottleneck, [3, 4, 6, 3], **a), [2, 64, 64, 3], 10),
+    ),
+    ("resnetv2_18", "resnetv2_18", {}, None, lambda **a: Preact([2, 2, 2, 2], False, **a), [1, 96, 96, 3], 10),
+    ("resnetv2_50", "resnetv2_50", {}, None, lambda **a: Preact([3, 4, 6, 3], True, **a), [1, 96, 96, 3], 10),
     ("resnet20 option A", "resnet20", {}, "bn2", lambda **a: Cifar20("A", **a), [2, 32, 32, 3], 10),
     ("resnet20 option B", "resnet20", {"shortcut": "B"}, "bn2", lambda **a: Cifar20("B", **a), [2, 32, 32, 3], 10),
     ("plain20", "plain20", {}, None, lambda **a: Cifar20("none", **a), [2, 32, 32, 3], 10),
