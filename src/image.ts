@@ -60,6 +60,12 @@ export function sized(preprocess: Preprocess, size: number): Preprocess {
   return { ...preprocess, crop: size, resize: Math.round((preprocess.resize * size) / preprocess.crop) };
 }
 
+/** A normalised input back to bytes minus 128, as an int8 network takes them: three factors, then three shifts. */
+export function pixelAffine({ mean, std, order }: Preprocess): Float32Array {
+  const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
+  return Float32Array.from([...channels.map((i) => 255 * std[i]!), ...channels.map((i) => 255 * mean[i]! - 128)]);
+}
+
 /** Bytes for wasm memory. */
 export interface Table {
   readonly address: number;
@@ -151,9 +157,10 @@ function checkPixels(pixels: Pixels): void {
 /**
  * Plans the preparation of one image. Only the rows and columns that the crop keeps are computed.
  *
+ * @param int8 whether the input is pixels minus 128, i8, instead of normalised f32
  * @throws TypeError or RangeError when `pixels` are not an image; RangeError when the crop is larger than the resized image
  */
-export function planImage(pixels: Pixels, preprocess: Preprocess): Recipe {
+export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false): Recipe {
   checkPixels(pixels);
   const { width, height, data } = pixels;
   const { resize, crop, filter, mean, std, order } = preprocess;
@@ -197,7 +204,9 @@ export function planImage(pixels: Pixels, preprocess: Preprocess): Recipe {
             ...([image!, acrossBounds!, acrossTaps!, middle] as const),
           ),
           step("resize down", "resize_u8_vertical", crop, crop, down.ksize, middle, downBounds!, downTaps!, resized),
-          step("normalise", "normalize_f32", crop, crop, order === "bgr" ? 1 : 0, resized, numbers!, out),
+          int8
+            ? step("pixels", "pixels_i8", crop, crop, order === "bgr" ? 1 : 0, resized, out)
+            : step("normalise", "normalize_f32", crop, crop, order === "bgr" ? 1 : 0, resized, numbers!, out),
         ],
       };
     },

@@ -9,8 +9,9 @@ export {
   type Matrix,
   type Prediction,
 } from "./classifier.ts";
+export { type ConvertOptions, convert } from "./convert.ts";
 export { fold } from "./fold.ts";
-export { openCheckpoint } from "./formats/open.ts";
+export { type Format, openCheckpoint, SAFETENSORS, TFJS } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Progress } from "./hub.ts";

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Option } from "commander";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
+import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
 import { whole, withCommon, withModel } from "./options.ts";
@@ -30,6 +31,11 @@ function program(done: (status: number) => void): Command {
     .description("what a model is and what it needs, without loading it")
     .option("--tape", "the steps it runs")
     .action(async (source, options) => done(await inspect(source, options)));
+  withCommon(command.command("convert").argument("<model>", "a model of any format"))
+    .description("one safetensors file that needs nothing beside it")
+    .requiredOption("--out <file>", "the file to write")
+    .addOption(new Option("--dtype <dtype>", "of the weights").choices(["f32", "f16"]).default("f32"))
+    .action(async (source, options) => done(await convert(source, options)));
   withModel(command.command("bench"))
     .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
     .addOption(new Option("--scenario <name>", "kind of load").choices(Object.keys(SCENARIOS)).default("single-stream"))

@@ -3,6 +3,7 @@
  */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
@@ -33,6 +34,7 @@ export function browserRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
     name: "browser",
+    formats: [SAFETENSORS, TFJS],
     module(name) {
       const module = modules.get(name) ?? compile(MODULES[name]());
       modules.set(name, module);

@@ -20,6 +20,7 @@ import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
@@ -67,6 +68,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
+    formats: [SAFETENSORS, TFJS],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
     module(name) {
       const module = modules.get(name) ?? compile(name);
