@@ -50,7 +50,8 @@ export function isGlobal(value: unknown): value is Global {
   return isKind(value, "global");
 }
 
-function isKind(value: unknown, kind: string): boolean {
+/** Whether a value is described by an object of this `kind`: nothing in a pickle can make one of its own. */
+export function isKind(value: unknown, kind: string): boolean {
   return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === kind;
 }
 

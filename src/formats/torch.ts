@@ -13,6 +13,7 @@ import {
   instance,
   isDict,
   isGlobal,
+  isKind,
   lookup,
   unpickle,
   type Vocabulary,
@@ -249,6 +250,10 @@ async function readPickles(
   const where = source.name;
   for (let length = WINDOW_BYTES; ; length *= 2) {
     const bytes = await source.read(0, Math.min(length, source.size));
+    if (isTar(bytes)) {
+      const expected = "a checkpoint of PyTorch 0.1.11 or later";
+      throw new ModelError(complaint(where, expected, "the tar format of earlier ones", SAVE_AGAIN));
+    }
     const values: unknown[] = [];
     let end = 0;
     while (values.length < 5) {
@@ -266,11 +271,6 @@ async function readPickles(
       return { root, keys, end };
     }
     if (length >= source.size) {
-      if (isTar(bytes)) {
-        throw new ModelError(
-          complaint(where, "a checkpoint of PyTorch 0.1.11 or later", "the tar format of earlier ones", SAVE_AGAIN),
-        );
-      }
       throw new ModelError(complaint(where, "a whole PyTorch checkpoint", `${source.size} bytes of one`, CUT_SHORT));
     }
     if (length >= MAX_PICKLE_BYTES) throw tooLong(where, source.size);
@@ -475,11 +475,11 @@ function gather(bytes: Uint8Array, { dtype, shape }: TensorInfo, strides: readon
 }
 
 function isTensor(value: unknown): value is Tensor {
-  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === "tensor";
+  return isKind(value, "tensor");
 }
 
 function isStorage(value: unknown): value is Storage {
-  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === "storage";
+  return isKind(value, "storage");
 }
 
 function isCount(value: unknown): value is number {

@@ -1,7 +1,7 @@
 /**
  * Zip archives by random access: the directory is read when the archive is opened, a file's bytes when they are asked for.
  * @zip.js/zip.js reads the format: of the libraries that take a custom reader only it checks local headers and names, and
- * its reader bundles for every runtime without workers or wasm (22 kB gzipped).
+ * its reader bundles for every runtime, without wasm and with workers off (22 kB gzipped).
  */
 import { type FileEntry, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
 import type { ByteSource } from "../bytes.ts";
@@ -224,9 +224,11 @@ async function inflate(where: string, entry: FileEntry, failures: Set<unknown>):
 function asModelError(where: string, error: unknown, failures: ReadonlySet<unknown>): unknown {
   if (error instanceof ModelError || failures.has(error)) return error;
   const { message, reason, filename } = error as Error & { reason?: string; filename?: string };
-  const culprit = filename === undefined ? where : inArchive(where, filename);
+  if (filename !== undefined) {
+    return new ModelError(complaint(where, "file names that stay inside the archive", JSON.stringify(filename)));
+  }
   const got = reason === undefined ? message : `${message} (${reason})`;
-  return new ModelError(complaint(culprit, "a sound zip archive", got, "the file may be damaged; fetch it again"));
+  return new ModelError(complaint(where, "a sound zip archive", got, "the file may be damaged; fetch it again"));
 }
 
 function inArchive(where: string, name: string): string {
