@@ -5,6 +5,7 @@
  */
 import type { ByteSource } from "../bytes.ts";
 import { type Checkpoint, complaint, DTYPE_BYTES, type Dtype, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Format } from "./open.ts";
 import {
   type Call,
   type Dict,
@@ -489,3 +490,10 @@ function isCount(value: unknown): value is number {
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.length <= MAX_DIMENSIONS && value.every(isCount);
 }
+
+/** PyTorch's own files, `.pth`, `.th`, `.pt`. */
+export const TORCH: Format = {
+  label: "a PyTorch checkpoint",
+  reads: ({ kind }) => kind === "zip" || kind === "pickle",
+  open: ({ source, kind }) => openTorch(source, kind as "zip" | "pickle"),
+};

@@ -21,9 +21,11 @@ import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { TORCH } from "../formats/torch.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
+export { TORCH } from "../formats/torch.ts";
 export * from "../index.ts";
 
 /**
@@ -68,7 +70,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
-    formats: [SAFETENSORS, TFJS],
+    formats: [SAFETENSORS, TFJS, TORCH],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
     module(name) {
       const module = modules.get(name) ?? compile(name);
