@@ -3,6 +3,7 @@
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
 import { fold } from "./fold.ts";
+import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
 import { type Located, locate, type Progress } from "./hub.ts";
@@ -89,8 +90,10 @@ async function openSource(
  */
 export async function openModel(source: string | Uint8Array, options: ModelOptions, runtime: Runtime): Promise<Model> {
   const { name, located, known } = await openSource(source, options, runtime);
-  const checkpoint = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
+  const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
   try {
+    const quantization = readQuantization(name, opened.metadata);
+    const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
     const beside = await readConfig(located.folder);
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
@@ -107,7 +110,6 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
     const [size] = inputShape(network.graph);
     const preprocess = sized({ ...preset, mean: options.mean ?? preset.mean, std: options.std ?? preset.std }, size);
-    const quantization = readQuantization(name, checkpoint.metadata);
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
       throw new RangeError(complaint("preprocess", "none for an int8 model, which has its own", "one", hint));
@@ -125,7 +127,7 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
       guesses,
     };
   } catch (error) {
-    await checkpoint.close();
+    await opened.close();
     throw error;
   }
 }

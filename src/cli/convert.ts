@@ -1,5 +1,5 @@
 /** `resnet-wasm convert IN --out FILE`: any model as one safetensors file that needs nothing beside it. */
-import { convert as pieces } from "../convert.ts";
+import { convert as pieces, type StorageDtype } from "../convert.ts";
 import { openModel } from "../model.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
@@ -8,7 +8,7 @@ import { interruptible, remark } from "./terminal.ts";
 
 export interface ConvertCommand extends CommonOptions {
   readonly out: string;
-  readonly dtype: "f32" | "f16";
+  readonly dtype: StorageDtype;
 }
 
 /** Writes the converted model; the file appears whole or not at all. */

@@ -29,7 +29,7 @@ function params(node: ConvNode): readonly Param[] {
 /** Output steps in one unit of each output's sum. */
 async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
   const scales = await packer.values(`${node.name}.weight_scale`);
-  const at = scales.findIndex((scale) => !(scale > 0));
+  const at = scales.findIndex((scale) => !(scale > 0 && scale < Number.POSITIVE_INFINITY));
   if (at >= 0) {
     const where = `"${node.name}.weight_scale"`;
     throw new ModelError(complaint(where, "scales above 0", `${scales[at]} at element ${at}`, "quantize again"));

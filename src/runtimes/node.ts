@@ -19,9 +19,10 @@ import process from "node:process";
 import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "../classifier.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import { TORCH } from "../formats/torch.ts";
+import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
@@ -36,6 +37,15 @@ export * from "../index.ts";
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
   return loadWith(nodeRuntime(), source, options);
+}
+
+/** Quantizes a model: `quantizeWith` bound to this runtime. */
+export function quantize(
+  source: string | Uint8Array,
+  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+  options: QuantizeOptions & LoadOptions = {},
+): Promise<Quantized> {
+  return quantizeWith(nodeRuntime(), source, images, options);
 }
 
 const TEMPORARY = ".tmp-";
