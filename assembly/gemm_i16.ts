@@ -123,8 +123,11 @@ export function gemm_i16(
     let left = min(mc, m - row);
     let source = a + <usize>row * lda + ((<usize>(group * k)) << 1);
     let target = out + <usize>row * ldo + ((<usize>(group * n + j)) << 2);
+    let tiles = (left + mr - 1) / mr;
     while (left > 0) {
-      const take = left > mr + 3 ? mr : left > mr ? (left + 1) >> 1 : left;
+      // Tiles of nearly one height: 16 rows are four times 4, not 5 + 5 + 3 + 3.
+      const take = (left + tiles - 1) / tiles;
+      tiles -= 1;
       switch (take) {
         case 5:
           tile(5, k, lda, ldo, source, panel, target);

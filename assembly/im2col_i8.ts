@@ -1,33 +1,36 @@
 /**
- * Convolution of NHWC int8 activations through small im2col blocks of i16: for the stem, whose inputs are whole bytes and
- * few channels, and for any number of channels.
+ * Convolution of NHWC int8 activations through small im2col blocks: for the stem, which has few channels, and for any
+ * number of channels.
  *
  *     sum = bias[j] + Σ_{v,u,i} in[b, y·sh + v − top, x·sw + u − left, i] · w[v, u, i, j]
  *     out[b, y, x, j] = clamp(round(sum · scale[j] + residual[b, y, x, j] · rs))
  *
+ * - `kind`         `DOT8`: the input is in 0…127 and is copied; `DOT16`: it is any i8 and is widened to i16
  * - `mr mc`        rows of a register tile; output pixels of a chunk
  * - `batch h w c`  the input [batch, h, w, c]
  * - `oh ow n`      the output [batch, oh, ow, n]
  * - `kh kw sh sw`  kernel and stride
  * - `top left`     padding before the first row and pixel; what lies beyond the last is padding too
  * - `input`        [batch, h, w, c] i8
- * - `panels`       [⌈n/8⌉] panels of DOT16 as `tile_i8.ts` draws them, one tap
+ * - `panels`       [⌈n/8⌉] panels as `tile_i8.ts` draws them, one tap
  * - `residual`     [batch, oh, ow, n] i8, or 0
  * - `pads`         [c] i8: what a pixel outside the image is
  * - `out`          [batch, oh, ow, n] i8
- * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc + 2 · mc · q` bytes, `q` = `kh · kw · c` rounded up to even
+ * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc + e · mc · k` bytes: `e` bytes an element (1 or 2), `k` = `kh · kw · c` rounded up
+ *                  to whole cells (4 or 2)
  *
  * Unit: one panel over one chunk of pixels; `⌈batch·oh·ow/mc⌉ · ⌈n/8⌉` of them, panels fastest.
  *
  * Must hold: `out` does not overlap `input`; it may be `residual`.
  *
- * Why: pixels minus 128 fill all of i8, which DOT8 cannot take; as i16 their sums stay exact.
+ * Why: a pointer for every pixel of a 7×7 window costs as much as its three products.
  */
-import { DOT16, TAIL_BYTES, tiles_i8 } from "./tile_i8";
+import { DOT8, TAIL_BYTES, tiles_i8 } from "./tile_i8";
 
 export function im2col_i8(
   from: i32,
   to: i32,
+  kind: i32,
   mr: i32,
   mc: i32,
   batch: i32,
@@ -57,8 +60,10 @@ export function im2col_i8(
   const patches = table + ((<usize>mc) << 2);
   const m = batch * oh * ow;
   const perChunk = (n + 7) >> 3;
-  const k = (kh * kw * c + 1) & ~1;
-  const rowBytes = (<usize>k) << 1;
+  const depth = kh * kw * c;
+  const k = kind == DOT8 ? (depth + 3) & ~3 : (depth + 1) & ~1;
+  const shift: usize = kind == DOT8 ? 0 : 1;
+  const rowBytes = (<usize>k) << shift;
   const panelBytes = (<usize>(k + 8)) << 3;
   let tabled = -1;
   for (let unit = from; unit < to; ++unit) {
@@ -75,8 +80,8 @@ export function im2col_i8(
       for (let r = 0; r < rows; ++r) {
         let patch = patches + <usize>r * rowBytes;
         store<u32>(table + ((<usize>r) << 2), <u32>patch);
-        // The cell that makes the depth even: its weights are zeros.
-        store<i16>(patch + rowBytes - 2, 0);
+        // What makes the depth whole cells: its weights are zeros. The rest is written over below.
+        store<i32>(patch + rowBytes - 4, 0);
         const left0 = x * sw - left;
         const before = min(kw, max(0, -left0));
         const end = max(before, min(kw, w - left0));
@@ -85,10 +90,10 @@ export function im2col_i8(
           const isInside = <u32>iy < <u32>h;
           const blank = isInside ? before : kw;
           const source = input + <usize>((image * h + iy) * w + left0) * c;
-          patch = padding(blank, c, pads, patch);
+          patch = padding(kind, blank, c, pads, patch);
           if (isInside) {
-            patch = widened((end - before) * c, source + <usize>(before * c), patch);
-            patch = padding(kw - end, c, pads, patch);
+            patch = inside(kind, (end - before) * c, source + <usize>(before * c), patch);
+            patch = padding(kind, kw - end, c, pads, patch);
           }
         }
         if (++x == ow) {
@@ -102,7 +107,7 @@ export function im2col_i8(
     }
     const at = <usize>row * n + j;
     tiles_i8(
-      DOT16,
+      kind,
       mr,
       rows,
       1,
@@ -123,19 +128,37 @@ export function im2col_i8(
   }
 }
 
-/** `pixels` pixels of padding as i16 at `to`; returns what is behind them. */
-function padding(pixels: i32, c: i32, pads: usize, to: usize): usize {
+/** `pixels` pixels of padding at `to`; returns what is behind them. */
+function padding(kind: i32, pixels: i32, c: i32, pads: usize, to: usize): usize {
   for (; pixels > 0; --pixels) {
     for (let i: usize = 0; i < <usize>c; ++i) {
-      store<i16>(to, load<i8>(pads + i));
-      to += 2;
+      if (kind == DOT8) {
+        store<i8>(to, load<i8>(pads + i));
+        to += 1;
+      } else {
+        store<i16>(to, load<i8>(pads + i));
+        to += 2;
+      }
     }
   }
   return to;
 }
 
-/** `count` i8 as i16 at `to`; returns what is behind them. */
-function widened(count: i32, from: usize, to: usize): usize {
+/** `count` elements of the image at `to`; returns what is behind them. */
+function inside(kind: i32, count: i32, from: usize, to: usize): usize {
+  if (kind == DOT8) {
+    for (; count >= 8; count -= 8) {
+      store<i64>(to, load<i64>(from));
+      from += 8;
+      to += 8;
+    }
+    for (; count > 0; --count) {
+      store<i8>(to, load<i8>(from));
+      from += 1;
+      to += 1;
+    }
+    return to;
+  }
   for (; count >= 8; count -= 8) {
     v128.store(to, v128.load8x8_s(from));
     from += 8;

@@ -289,9 +289,11 @@ export function tiles_i8(
   hi: f32,
   wide: i32,
 ): void {
+  let tiles = (rows + mr - 1) / mr;
   while (rows > 0) {
-    // As in `tiles_f32`: 7 rows are 4 + 3, not 6 + 1.
-    const take = rows > mr + 3 ? mr : rows > mr ? (rows + 1) >> 1 : rows;
+    // Tiles of nearly one height: 16 rows are four times 4, not 5 + 5 + 5 + 1.
+    const take = (rows + tiles - 1) / tiles;
+    tiles -= 1;
     if (kind == DOT8) pick(DOT8, take, taps, k, cols, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, wide);
     else pick(DOT16, take, taps, k, cols, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, wide);
     rows -= take;

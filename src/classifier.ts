@@ -349,9 +349,11 @@ export class Classifier {
     }
     // Activations are dead now: the images may lie over them until they are bytes.
     const affine = align(input + images.length);
-    const staged = align(affine + 24);
+    const staged = align(affine + 96);
     ensureMemory(memory, staged + 4 * images.length);
-    this.#view(affine, 6).set(pixelAffine(this.model.preprocess));
+    const numbers = pixelAffine(this.model.preprocess);
+    const each = Array.from({ length: 12 }, (_, i) => i % 3);
+    this.#view(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
     this.#view(staged, images.length).set(images);
     const [h, w] = fitted.input;
     runStep(exports, step("input", "quantize_i8", fitted.batch * h, w, staged, affine, input));

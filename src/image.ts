@@ -60,10 +60,13 @@ export function sized(preprocess: Preprocess, size: number): Preprocess {
   return { ...preprocess, crop: size, resize: Math.round((preprocess.resize * size) / preprocess.crop) };
 }
 
-/** A normalised input back to bytes minus 128, as an int8 network takes them: three factors, then three shifts. */
+/**
+ * From a normalised input to what an int8 network takes, the upper seven bits of each byte: three factors, then three
+ * shifts. A byte `p` is half of itself less a quarter, which is never half-way between two numbers.
+ */
 export function pixelAffine({ mean, std, order }: Preprocess): Float32Array {
   const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
-  return Float32Array.from([...channels.map((i) => 255 * std[i]!), ...channels.map((i) => 255 * mean[i]! - 128)]);
+  return Float32Array.from([...channels.map((i) => 127.5 * std[i]!), ...channels.map((i) => 127.5 * mean[i]! - 0.25)]);
 }
 
 /** Bytes for wasm memory. */
@@ -157,7 +160,7 @@ function checkPixels(pixels: Pixels): void {
 /**
  * Plans the preparation of one image. Only the rows and columns that the crop keeps are computed.
  *
- * @param int8 whether the input is pixels minus 128, i8, instead of normalised f32
+ * @param int8 whether the input is seven bits of each byte instead of normalised f32
  * @throws TypeError or RangeError when `pixels` are not an image; RangeError when the crop is larger than the resized image
  */
 export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false): Recipe {

@@ -18,7 +18,7 @@ export interface Quantization {
 /** Activations are at most this, on either side. */
 export const LIMIT = 127;
 
-/** The step of the input: a pixel is a byte. Mean and deviation are in the first convolution's weights. */
+/** The step of the input: seven bits of a pixel's byte. Mean and deviation are in the first convolution's weights. */
 const PIXEL = 1;
 
 /** Nodes whose output has the step of their input. */
@@ -37,9 +37,9 @@ export function obstacle(node: Node): string | undefined {
   return node.groups === 1 && node.dilation.every((each) => each === 1) ? undefined : `${depth} channels in a group`;
 }
 
-/** What a pixel outside the image is, minus 128: zero after normalisation, to the nearest byte. */
+/** What a pixel outside the image is: zero after normalisation, to the nearest of 0…127. */
 export function pixelPads({ mean, order }: Preprocess): readonly number[] {
-  const pads = mean.map((value) => Math.max(-128, Math.min(127, Math.round(255 * value) - 128)));
+  const pads = mean.map((value) => Math.max(0, Math.min(LIMIT, Math.round(127.5 * value - 0.25))));
   return order === "rgb" ? pads : pads.reverse();
 }
 
@@ -55,8 +55,8 @@ export function toInt8(where: string, graph: Graph, { steps, weightSums }: Quant
     const reason = isLast && node.op !== "linear" ? `${node.op} at the end` : obstacle(node);
     if (reason !== undefined) throw new ModelError(complaint(`${where}: "${node.name}"`, "what int8 has", reason));
     if (node.op === "input") {
-      made.set(node.name, { step: PIXEL, signed: true });
-      return { ...node, int8: { inputs: [], signed: true, step: PIXEL } };
+      made.set(node.name, { step: PIXEL, signed: false });
+      return { ...node, int8: { inputs: [], signed: false, step: PIXEL } };
     }
     const before = node.inputs.map((name) => made.get(name)!);
     const step = keepsStep(node) ? before[0]!.step : isLast ? undefined : checkStep(where, node.name, steps[node.name]);

@@ -267,9 +267,9 @@ async function quantizeLayer(model: Model, node: ConvNode, inputMeans: Means): P
   const isFirst = node.int8!.pads !== undefined;
   const channel = (i: number): number => (order === "rgb" ? i : 2 - i);
   if (isFirst) {
-    // The input is a byte minus 128 instead of a normalised number.
+    // The input is half a byte, rounded down, instead of a normalised number.
     for (let at = 0; at < weights.length; ++at) {
-      weights[at]! /= 255 * std[channel(Math.floor((at % depth) / window))]!;
+      weights[at]! /= 127.5 * std[channel(Math.floor((at % depth) / window))]!;
     }
   }
   const step = node.int8!.inputs[0]!;
@@ -290,10 +290,9 @@ async function quantizeLayer(model: Model, node: ConvNode, inputMeans: Means): P
       const input = Math.floor(o / perGroup) * (depth / window) + c;
       const exact = rounded * scale;
       if (isFirst) {
-        shift += exact * (128 - 255 * mean[channel(c)]!);
-        // What rounding this weight changes on average, in bytes around the mean of the images.
-        const average = 255 * (inputMeans.of(c) * std[channel(c)]! + mean[channel(c)]!);
-        shift += (weights[at]! - exact) * (average - 255 * mean[channel(c)]!);
+        shift += exact * (0.25 - 127.5 * mean[channel(c)]!);
+        // What rounding this weight changes on average.
+        shift += (weights[at]! - exact) * 127.5 * inputMeans.of(c) * std[channel(c)]!;
       } else shift += (weights[at]! - exact) * inputMeans.of(input);
     }
     const units = Math.round(shift / (step * scale));

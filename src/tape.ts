@@ -38,7 +38,7 @@ export const SCRATCH_ARG: Readonly<Partial<Record<KernelName, number>>> = {
   conv_f32: 23,
   im2col_f32: 19,
   conv_i8: 25,
-  im2col_i8: 20,
+  im2col_i8: 21,
   winograd4_input_i8: 12,
   winograd4_output_i8: 10,
   winograd2_input_f32: 12,

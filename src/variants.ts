@@ -8,9 +8,18 @@ import type { KernelName } from "./tape.ts";
 
 /**
  * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the ways of `tile_i8.ts` to multiply
- * int8.
+ * int8, `im2col8` and `im2col16` the same over copied windows.
  */
-export type Algorithm = "gemm" | "im2col" | "direct" | "winograd2" | "winograd4" | "dot8" | "dot16";
+export type Algorithm =
+  | "gemm"
+  | "im2col"
+  | "direct"
+  | "winograd2"
+  | "winograd4"
+  | "dot8"
+  | "dot16"
+  | "im2col8"
+  | "im2col16";
 
 /** How fast a build multiplies int8 on this machine, in multiply-adds a millisecond; `dot8` is 0 where there is none. */
 export interface Dots {
@@ -123,6 +132,11 @@ function panelBytesI8(node: ConvNode, q: number): number {
 /** Largest sum of magnitudes with which Winograd over int8 is exact: 127 times it, and a bias, stay below 2²⁵. */
 export const EXACT_SUM = Math.floor(2 ** 25 / 128);
 
+/** Whether the int8 im2col kernel can compute a node: one group, no gaps, int8 out. */
+function isCopied(node: ConvNode): boolean {
+  return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && node.int8!.step !== undefined;
+}
+
 /** The variants of an int8 network. They all give the same bytes. */
 const INT8: readonly Variant[] = [
   {
@@ -130,6 +144,7 @@ const INT8: readonly Variant[] = [
     kernels: ["winograd4_input_i8", "gemm_i16", "winograd4_output_i8"],
     fits: (node) =>
       isWinograd(node) &&
+      node.int8!.pads === undefined &&
       node.channels % 8 === 0 &&
       node.shape[2] % 8 === 0 &&
       (node.int8!.weightSum ?? Number.POSITIVE_INFINITY) <= EXACT_SUM,
@@ -139,14 +154,14 @@ const INT8: readonly Variant[] = [
       const patches = patchCount(node, 4, batch);
       const products = (Math.max(4, patches) * 36 * c * n) / dot16;
       const transforms = (patches * 36 * (2 * c + 4 * n)) / (1.5 * BYTES_PER_MS);
-      const bytes = 72 * c * n;
-      return Math.max(products, bytes > L2 ? bytes / STREAMED_BYTES_PER_MS : 0) + transforms;
+      const bytes = 72 * c * n > L2 ? 72 * c * n : 0;
+      return products + bytes / BYTES_PER_MS + transforms;
     },
   },
   {
     algorithm: "dot8",
     kernels: ["conv_i8"],
-    fits: (node) => !node.int8!.signed && (node.channels / node.groups) % 4 === 0,
+    fits: (node) => !node.int8!.signed && node.int8!.pads === undefined && (node.channels / node.groups) % 4 === 0,
     weightBytes: (node) => panelBytesI8(node, 4),
     cost: (node, batch, { dot8 }) => (dot8 === 0 ? Number.POSITIVE_INFINITY : (batch * macsOf(node)) / dot8),
   },
@@ -158,9 +173,16 @@ const INT8: readonly Variant[] = [
     cost: (node, batch, { dot16 }) => (batch * macsOf(node)) / dot16,
   },
   {
-    algorithm: "im2col",
+    algorithm: "im2col8",
     kernels: ["im2col_i8"],
-    fits: (node) => node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && node.int8!.step !== undefined,
+    fits: (node) => isCopied(node) && !node.int8!.signed,
+    weightBytes: (node) => PADS_BYTES + panelBytesI8(node, 4),
+    cost: (node, batch, { dot8 }) => (dot8 === 0 ? Number.POSITIVE_INFINITY : (1.5 * batch * macsOf(node)) / dot8),
+  },
+  {
+    algorithm: "im2col16",
+    kernels: ["im2col_i8"],
+    fits: isCopied,
     weightBytes: (node) => PADS_BYTES + panelBytesI8(node, 2),
     cost: (node, batch, { dot16 }) => (1.5 * batch * macsOf(node)) / dot16,
   },
@@ -215,7 +237,7 @@ export function candidates(
 ): readonly Variant[] {
   const speeds = { tuning, dots };
   const fitting = (node.int8 === undefined ? F32 : INT8).filter((variant) => {
-    return variant.fits(node) && (variant.algorithm !== "dot8" || dots.dot8 > 0);
+    return variant.fits(node) && (!variant.algorithm.endsWith("8") || dots.dot8 > 0);
   });
   const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes);
   return fitting

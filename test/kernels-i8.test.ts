@@ -147,33 +147,37 @@ const convs: Case[] = [0, 1].flatMap((kind) =>
   ),
 );
 
-const im2cols: Case[] = [1, 4, 5].flatMap((mr) =>
-  (
-    [
-      // batch h w c n kh kw stride top left bottom right
-      [1, 14, 14, 3, 64, 7, 7, 2, 3, 3, 3, 3],
-      [2, 6, 9, 1, 5, 3, 2, 1, 0, 1, 2, 0],
-      [1, 5, 5, 5, 8, 3, 3, 2, 1, 1, 1, 1],
-      [1, 2, 2, 3, 8, 5, 5, 1, 4, 4, 4, 4],
-    ] as const
-  ).map(([batch, h, w, c, n, kh, kw, s, top, left, bottom, right]): Case => {
-    return {
-      name: `${mr} rows: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
-      make(l) {
-        const mc = 2 * mr;
-        const oh = Math.floor((h + top + bottom - kh) / s) + 1;
-        const ow = Math.floor((w + left + right - kw) / s) + 1;
-        const input = l.i8(batch * h * w * c, -128, 127);
-        const panels = l.panels(1, n, kh * kw * c, 2);
-        const pads = l.i8(c, -128, 127);
-        const out = l.out(batch * oh * ow * n);
-        const scratch = l.scratch(TAIL_BYTES + 4 * mc + 4 * mc * Math.ceil((kh * kw * c) / 2));
-        const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
-        const sizes = [mr, mc, batch, h, w, c, oh, ow, n, kh, kw, s, s, top, left] as const;
-        return step("", "im2col_i8", units, ...sizes, input, panels, 0, pads, out, scratch, 0, 0, 127);
-      },
-    };
-  }),
+const im2cols: Case[] = [0, 1].flatMap((kind) =>
+  [1, 4, 5].flatMap((mr) =>
+    (
+      [
+        // batch h w c n kh kw stride top left bottom right
+        [1, 14, 14, 3, 64, 7, 7, 2, 3, 3, 3, 3],
+        [2, 6, 9, 1, 5, 3, 2, 1, 0, 1, 2, 0],
+        [1, 5, 5, 5, 8, 3, 3, 2, 1, 1, 1, 1],
+        [1, 2, 2, 3, 8, 5, 5, 1, 4, 4, 4, 4],
+      ] as const
+    ).map(([batch, h, w, c, n, kh, kw, s, top, left, bottom, right]): Case => {
+      return {
+        name: `${kind === 1 ? "dot8" : "dot16"}, ${mr} rows: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
+        relaxedOnly: kind === 1,
+        make(l) {
+          const [mc, q] = [2 * mr, kind === 1 ? 4 : 2];
+          const oh = Math.floor((h + top + bottom - kh) / s) + 1;
+          const ow = Math.floor((w + left + right - kw) / s) + 1;
+          const least = kind === 1 ? 0 : -128;
+          const input = l.i8(batch * h * w * c, least, 127);
+          const panels = l.panels(1, n, kh * kw * c, q);
+          const pads = l.i8(c, least, 127);
+          const out = l.out(batch * oh * ow * n);
+          const scratch = l.scratch(TAIL_BYTES + 4 * mc + 4 * mc * Math.ceil((kh * kw * c) / q));
+          const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
+          const sizes = [kind, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, s, s, top, left] as const;
+          return step("", "im2col_i8", units, ...sizes, input, panels, 0, pads, out, scratch, 0, 0, 127);
+        },
+      };
+    }),
+  ),
 );
 
 const pools = (kernel: "maxpool_i8" | "avgpool_i8"): Case[] =>
@@ -271,7 +275,7 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       make(l) {
         const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0.5, 1.5, 2.5];
         const input = l.f32(63, (x, i) => odd[i - 20] ?? 3 * x);
-        const affine = l.f32(6, (_, i) => (i < 3 ? 1 + 50 * (i % 2) : i - 4));
+        const affine = l.f32(24, (_, i) => (i < 12 ? 1 + 50 * ((i % 3) % 2) : (i % 3) + 0.5));
         return step("", "quantize_i8", 3, 7, input, affine, l.out(63));
       },
     },

@@ -154,12 +154,12 @@ export const referenceI8 = {
     const source = { q: kind === 1 ? 4 : 2, wide, read, pad: () => 0 };
     convolve(heap, [from, to], mc, args.slice(3, 19), source, { panels, residual, out }, [rs, lo, hi]);
   },
-  im2col_i8(heap, from, to, ...args) {
+  im2col_i8(heap, from, to, kind, ...args) {
     const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw] = args as Tuple;
     const [sh, sw, top, left] = args.slice(11) as Tuple;
     const [input, panels, residual, pads, out, _scratch, rs, lo, hi] = args.slice(15) as Tuple;
     const read = (at: number): number => heap.getInt8(input + at);
-    const source = { q: 2, wide: 0, read, pad: (i: number) => heap.getInt8(pads + i) };
+    const source = { q: kind === 1 ? 4 : 2, wide: 0, read, pad: (i: number) => heap.getInt8(pads + i) };
     const sizes = [batch, h, w, c, oh, ow, n, kh, kw, sh, sw, 1, 1, top, left, 1];
     convolve(heap, [from, to], mc, sizes, source, { panels, residual, out }, [rs, lo, hi]);
   },
@@ -235,15 +235,15 @@ export const referenceI8 = {
   pixels_i8(heap, from, to, c, reverse, rgba, out) {
     for (let p = from * c!; p < to * c!; ++p) {
       for (let i = 0; i < 3; ++i) {
-        heap.setInt8(out! + 3 * p + i, heap.getUint8(rgba! + 4 * p + (reverse === 1 ? 2 - i : i)) - 128);
+        heap.setInt8(out! + 3 * p + i, heap.getUint8(rgba! + 4 * p + (reverse === 1 ? 2 - i : i)) >> 1);
       }
     }
   },
   quantize_i8(heap, from, to, c, input, affine, out) {
     for (let at = from * c! * 3; at < to * c! * 3; ++at) {
       const scaled = f(heap.getFloat32(input! + 4 * at, true) * heap.getFloat32(affine! + 4 * (at % 3), true));
-      const x = f(scaled + heap.getFloat32(affine! + 12 + 4 * (at % 3), true));
-      heap.setInt8(out! + at, Number.isNaN(x) ? -128 : halfEven(Math.min(Math.max(x, -128), 127)));
+      const x = f(scaled + heap.getFloat32(affine! + 48 + 4 * (at % 3), true));
+      heap.setInt8(out! + at, Number.isNaN(x) ? 0 : halfEven(Math.min(Math.max(x, 0), 127)));
     }
   },
   gemm_i16(heap, from, to, _mr, mc, m, n, k, groups, a, panels, out) {

@@ -1,7 +1,7 @@
 /**
  * An int8 model of ours as a quantized ONNX model (QDQ, opset 13, weights per output channel), as onnxruntime's own tools
  * write them: activations unsigned 8 bits, 0 or 128 standing for zero, with our steps. The differences: a residual is
- * rounded once more before it is added, and pixels outside the image are 128 instead of the mean.
+ * rounded once more before it is added, and pixels outside the image are black instead of the mean.
  */
 import { fromBytes } from "../../src/bytes.ts";
 import { fold } from "../../src/fold.ts";
@@ -14,10 +14,10 @@ import { complaint } from "../../src/tensor.ts";
 import type { Weight } from "./network.ts";
 import { encode, type Initializer, operation, value } from "./onnx.ts";
 
-/** Our input, a normalised image, as the bytes minus 128 that the ONNX model takes. */
+/** Our input, a normalised image, as the seven bits of each byte that the ONNX model takes. */
 export function bytesOf({ shape, data }: Weight): Weight {
   const { mean, std } = PRESETS["torchvision-v1"];
-  return { shape, data: data.map((x, i) => Math.round(255 * (x * std[i % 3]! + mean[i % 3]!)) - 128) };
+  return { shape, data: data.map((x, i) => Math.round(255 * (x * std[i % 3]! + mean[i % 3]!)) >> 1) };
 }
 
 /** The ONNX model's bytes: `input` `[batch, 3, h, w]` f32, `logits` `[batch, classes]` f32. */
@@ -44,7 +44,7 @@ export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<
     const step = node.int8!.step;
     switch (node.op) {
       case "input":
-        rounded("pixels", name, 1, true);
+        rounded("pixels", name, 1, false);
         break;
       case "conv":
       case "linear": {

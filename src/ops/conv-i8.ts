@@ -6,13 +6,17 @@ import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { type Step, step } from "../tape.ts";
 import { complaint, ModelError } from "../tensor.ts";
-import { PADS_BYTES, TILE_ROWS_I8 } from "../variants.ts";
+import { type Algorithm, PADS_BYTES, TILE_ROWS_I8 } from "../variants.ts";
 import { chunkRows, TAIL_BYTES } from "./gemm.ts";
 import type { Op, Packer, Param, Place } from "./op.ts";
 import { winogradStepsI8 } from "./winograd-i8.ts";
 
 /** `kind` of `tile_i8.ts`. */
 const KIND = { dot16: 0, dot8: 1 } as const;
+
+function kindOf(algorithm: Algorithm): 0 | 1 {
+  return algorithm.endsWith("8") ? KIND.dot8 : KIND.dot16;
+}
 
 function params(node: ConvNode): readonly Param[] {
   const [kh, kw] = node.kernel;
@@ -66,16 +70,12 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
     packer.run(step(node.name, "winograd4_weights_i8", n / 8, n, c, weights.address, address + 8 * n));
     return;
   }
-  const isIm2col = algorithm === "im2col";
-  if (isIm2col)
-    packer.copy(
-      address,
-      Uint8Array.from(node.int8!.pads ?? [], (pad) => pad & 255),
-    );
+  const isIm2col = algorithm.startsWith("im2col");
+  if (isIm2col) packer.copy(address, Uint8Array.from(node.int8!.pads ?? []));
   const panels = address + (isIm2col ? PADS_BYTES : 0);
   const count = node.groups * Math.ceil(n / node.groups / 8);
   const sources = [weights.address, bias.address, packer.put(scale), panels] as const;
-  const kind = algorithm === "dot8" ? KIND.dot8 : KIND.dot16;
+  const kind = kindOf(algorithm);
   packer.run(step(node.name, "pack_i8", count, kind, n / node.groups, c, kh, kw, ...sources));
 }
 
@@ -100,16 +100,18 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
   const out = place.address(node.name);
   const mr = TILE_ROWS_I8;
   const bounds = [rs, lo, hi] as const;
-  if (algorithm === "im2col") {
-    const k = 2 * Math.ceil((kh * kw * c) / 2);
-    const mc = chunkRows(m, Math.ceil(k / 2), mr);
-    const scratch = place.scratch(TAIL_BYTES + 4 * mc + 2 * mc * k);
-    const sizes = [mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] as const;
-    const addresses = [input, weights + PADS_BYTES, residual, weights, out, scratch] as const;
+  const kind = kindOf(algorithm);
+  const elementBytes = kind === KIND.dot8 ? 1 : 2;
+  if (algorithm.startsWith("im2col")) {
+    const cell = 4 / elementBytes;
+    const k = cell * Math.ceil((kh * kw * c) / cell);
+    const mc = chunkRows(m, Math.ceil((k * elementBytes) / 4), mr);
+    const scratch = place.scratch(TAIL_BYTES + 4 * mc + elementBytes * mc * k);
+    const sizes = [kind, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] as const;
+    const pads = node.int8!.pads === undefined ? place.zeros : weights;
+    const addresses = [input, weights + PADS_BYTES, residual, pads, out, scratch] as const;
     return [step(node.name, "im2col_i8", Math.ceil(m / mc) * panels, ...sizes, ...addresses, ...bounds)];
   }
-  const kind = algorithm === "dot8" ? KIND.dot8 : KIND.dot16;
-  const elementBytes = kind === KIND.dot8 ? 1 : 2;
   const steps: Step[] = [];
   let source = input;
   if (kind === KIND.dot16) {
