@@ -222,12 +222,12 @@ export function plan(
 
 /**
  * Bytes of wasm memory a model may use unless told otherwise: twice its f32 weights, or 180 MB where that is more (all that
- * ResNet-18 can use); in int8 two and a half times its weights, or 63.9 MB. Winograd's larger weights are what it is spent on.
+ * ResNet-18 can use); in int8 two and a half times its weights, or 64 MB. Winograd's larger weights are what it is spent on.
  */
 export function usualMemory(graph: Graph): number {
   const parameters = parameterCount(graph);
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
-  return isInt8 ? Math.max(2.5 * parameters, 63.9e6) : Math.max(2 * 4 * parameters, 180e6);
+  return isInt8 ? Math.max(2.5 * parameters, 64e6) : Math.max(2 * 4 * parameters, 180e6);
 }
 
 /** What bounds the choice of algorithms. */

@@ -11,9 +11,9 @@ import { imagesOf } from "./network.ts";
 
 /**
  * As a fraction of the largest logit: Winograd F(4×4, 3×3) in f32 stays within, a wrong network does not. In int8 the
- * engines round at different places (see `qdq.ts`).
+ * engines round at different places (see `qdq.ts`), and random networks, trained for nothing, pass rounding on undamped.
  */
-const TOLERANCE = { f32: 1e-3, int8: 0.15 } as const;
+const TOLERANCE = { f32: 1e-3, int8: 0.3 } as const;
 
 /** V8 recompiles what runs often; an engine is warm when its best time has stopped falling. */
 const WARM_UP = { least: 5, most: 40, patience: 3, gain: 0.02 };
