@@ -117,7 +117,13 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const graph =
       quantization === undefined ? network.graph : toInt8(name, fold(network.graph), quantization, preprocess);
     checkWeights(name, graph, network.checkpoint);
-    if (options.arch === undefined) checkStrangers(name, graph, network.checkpoint);
+    const strange = strangers(graph, network.checkpoint);
+    if (strange.length > 0 && options.arch === undefined) {
+      const hint = "name the network with --arch to ignore it";
+      throw new ModelError(complaint(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint));
+    }
+    if (strange.length > 0)
+      guesses.push(`${strange.length} tensors that ${network.arch} has no use for, "${strange[0]}" among them`);
     return {
       source: name,
       ...network,
@@ -202,14 +208,10 @@ function adapt(graph: Graph, { tensors }: Checkpoint): Graph {
   return { ...graph, nodes };
 }
 
-/** Throws for a weight inside the network that the graph has no use for: a sign that it is another network. */
-function checkStrangers(where: string, graph: Graph, { tensors }: Checkpoint): void {
+/** Weights inside the network that the graph has no use for: a sign that it is another network. */
+function strangers(graph: Graph, { tensors }: Checkpoint): readonly string[] {
   const wanted = new Set(paramsOf(graph).map(({ name }) => name));
-  for (const name of tensors.keys()) {
-    if (!/^(conv1|bn1|layer\d+)\./.test(name) || wanted.has(name)) continue;
-    const hint = "name the network with --arch to ignore it";
-    throw new ModelError(complaint(where, `only tensors of ${graph.name}`, `also "${name}"`, hint));
-  }
+  return [...tensors.keys()].filter((name) => /^(conv1|bn1|layer\d+)\./.test(name) && !wanted.has(name));
 }
 
 /** Graph and tensors under the names of the ResNet that the graph turned out to be. */
