@@ -152,7 +152,7 @@ async function networkOf(
   }
   if (held !== undefined) {
     const graph = size === undefined ? held : resize(held, [size, size, 3]);
-    const match = matchResnet(graph, checkpoint.tensors);
+    const match = matchResnet(graph);
     if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };
     const named = rename(graph, checkpoint, match.rename);
     return { arch: nameOf(match.spec), spec: match.spec, ...named, guesses: [] };
