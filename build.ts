@@ -52,6 +52,7 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
   ["png", "@jsquash/png/codec/pkg/squoosh_png_bg.wasm"],
+  ["webp", "@jsquash/webp/codec/dec/webp_dec.wasm"],
 ] as const) {
   await stage(`wasm/${name}.wasm`, [join("node_modules", file)], () => {
     copyFileSync(join(root, "node_modules", file), join(root, `wasm/${name}.wasm`));

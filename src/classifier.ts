@@ -1,11 +1,11 @@
 /**
  * The first story: pixels → labels. A classifier owns one wasm instance: its memory goes when it is disposed.
  */
-import { decodeImage } from "./decode.ts";
 import { measureDots } from "./dots.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { type Pixels, pixelAffine, planImage } from "./image.ts";
+import { type ImageInput, toPixels } from "./input.ts";
 import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import { type Model, type ModelOptions, openModel } from "./model.ts";
 import { align, fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "./plan.ts";
@@ -31,9 +31,6 @@ export interface LoadOptions extends ModelOptions {
   /** Workers that share the computing; 1, the default, needs no workers and no shared memory. */
   readonly threads?: number;
 }
-
-/** An image as a caller may have it: a path where the runtime has files, an encoded file, or RGBA pixels. */
-export type ImageInput = string | Uint8Array | ArrayBuffer | Blob | Pixels;
 
 /** A batch of preprocessed images: `shape` `[n, h, w, 3]`, `data` in that order. */
 export interface ImageTensor {
@@ -160,10 +157,13 @@ export class Classifier {
    * @throws TypeError for something that is no image; RangeError for a `topK` below 1; Error naming an image that
    * cannot be decoded
    */
-  async classify(image: ImageInput, { topK = 5 }: { readonly topK?: number } = {}): Promise<readonly Prediction[]> {
+  async classify(
+    image: ImageInput,
+    { topK = 5, maxPixels }: { readonly topK?: number; readonly maxPixels?: number } = {},
+  ): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1)
       throw new RangeError(complaint("topK", "a whole number from 1", `${topK}`));
-    const pixels = await this.#pixels(image);
+    const pixels = await this.#pixels(image, maxPixels);
     return this.#alone(async () => {
       const logits = await this.#runPixels(pixels, outputNode(this.#graph).name);
       return this.#best(logits, topK);
@@ -288,20 +288,9 @@ export class Classifier {
     return result;
   }
 
-  async #pixels(image: ImageInput): Promise<Pixels> {
+  async #pixels(image: ImageInput, maxPixels?: number): Promise<Pixels> {
     this.#live();
-    if (typeof image === "string") {
-      const file = await this.#runtime.openFile(image);
-      try {
-        return await decodeImage(await file.read(0, file.size), this.#runtime, image);
-      } finally {
-        await file.close();
-      }
-    }
-    if (image instanceof Uint8Array) return decodeImage(image, this.#runtime, "image");
-    if (image instanceof ArrayBuffer) return decodeImage(new Uint8Array(image), this.#runtime, "image");
-    if (image instanceof Blob) return decodeImage(new Uint8Array(await image.arrayBuffer()), this.#runtime, "image");
-    return image;
+    return toPixels(image, this.#runtime, maxPixels);
   }
 
   #pooled(): string {

@@ -2,7 +2,6 @@
 export type { ByteSource, Folder } from "./bytes.ts";
 export {
   Classifier,
-  type ImageInput,
   type ImageTensor,
   type LoadOptions,
   loadWith,
@@ -16,6 +15,7 @@ export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Progress } from "./hub.ts";
 export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";
+export { BYTE_LIMIT, type ImageInput } from "./input.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
 export { type Model, type ModelOptions, openModel } from "./model.ts";
 export { PRETRAINED } from "./models/pretrained.ts";

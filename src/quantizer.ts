@@ -3,11 +3,12 @@
  * 2018 (arXiv 1712.05877) and Nagel et al. 2019 (arXiv 1906.04721): weights 8 bits per output channel, activations 7 bits
  * behind a ReLU and 8 elsewhere, one step a tensor, biases corrected for what rounding the weights shifts.
  */
-import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "./classifier.ts";
+import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
 import { readValues } from "./convert.ts";
 import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
+import type { ImageInput } from "./input.ts";
 import { LIMIT, obstacle, type Quantization, toInt8 } from "./int8.ts";
 import { type Model, openModel } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";

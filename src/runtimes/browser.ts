@@ -2,8 +2,9 @@
  * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread wants a cross-origin-isolated page.
  */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
-import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "../classifier.ts";
+import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
@@ -37,6 +38,7 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
   jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
   png: () => new URL("../../wasm/png.wasm", import.meta.url),
+  webp: () => new URL("../../wasm/webp.wasm", import.meta.url),
 };
 
 /** The environment of a page. Each runtime compiles a module once, when it is first asked for. */

@@ -96,7 +96,8 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
         return json(200, { arch: loaded.arch, build, memoryMB: Number((memoryBytes / 1e6).toFixed(1)), waiting });
       }
       case "/classify":
-        if (request.method !== "POST") throw new HttpError(405, "method", "this address is for POST", { Allow: "POST" });
+        if (request.method !== "POST")
+          throw new HttpError(405, "method", "this address is for POST", { Allow: "POST" });
         return classify(request, url);
       default:
         throw new HttpError(404, "address", `nothing is at ${url.pathname}; POST a photo to /classify`);

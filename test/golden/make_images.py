@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 from prng import uniforms
 
 W, H = 19, 13
@@ -49,8 +49,31 @@ def adam7(pixels):
 image = Image.fromarray(RGB)
 gray = image.convert("L")
 rgba = Image.fromarray(np.dstack([RGB, NOISE]))
-exif = Image.Exif()
-exif[0x0112] = 6
+
+
+def turned(kind, orientation, **options):
+    """The picture with an EXIF tag that says how to hold it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, kind, exif=exif, **options)
+
+
+def ycck():
+    """Adobe's: the inks' complements as luma and chroma; Pillow writes CMYK, so the marker is changed and the planes too."""
+    inks = image.convert("CMYK")
+    c, m, yellow, k = [np.asarray(plane).astype(np.float64) for plane in inks.split()]
+    # Inks are stored inverted; their complements are R, G and B, and these are turned into Y, Cb and Cr.
+    r, g, b = 255 - c, 255 - m, 255 - yellow
+    r, g, b = 255 - r, 255 - g, 255 - b
+    luma = 0.299 * r + 0.587 * g + 0.114 * b
+    planes = [luma, 128 - 0.168736 * r - 0.331264 * g + 0.5 * b, 128 + 0.5 * r - 0.418688 * g - 0.081312 * b, k]
+    mixed = Image.merge("CMYK", [Image.fromarray(np.clip(np.round(plane), 0, 255).astype(np.uint8)) for plane in planes])
+    data = bytearray(encoded(mixed, "JPEG", quality=95))
+    marker = data.index(b"Adobe")
+    data[marker + 11] = 2
+    return bytes(data)
+
+
 deep = RGB.astype(np.uint16) * 256 + np.arange(W, dtype=np.uint16)[None, :, None] * 11
 deep_rows = [row.astype(">u2").tobytes() for row in deep]
 deep_gray_rows = [row.astype(">u2").tobytes() for row in deep[:, :, 0]]
@@ -62,9 +85,18 @@ IMAGES = {
     "subsampled.jpg": (encoded(image, "JPEG", quality=95, subsampling=2), None),
     "progressive.jpg": (encoded(image, "JPEG", quality=95, subsampling=0, progressive=True), None),
     "gray.jpg": (encoded(gray, "JPEG", quality=95), None),
-    "rotated.jpg": (encoded(image, "JPEG", quality=95, subsampling=0, exif=exif), None),
+    **{f"turned-{i}.jpg": (turned("JPEG", i, quality=95, subsampling=0), None) for i in range(1, 9)},
+    "turned-6.png": (turned("PNG", 6), None),
+    "turned-8.webp": (turned("WEBP", 8, lossless=True), None),
     "restarts.jpg": (encoded(image, "JPEG", quality=95, subsampling=0, restart_marker_blocks=1), None),
     "cmyk.jpg": (encoded(image.convert("CMYK"), "JPEG", quality=95), None),
+    "ycck.jpg": (ycck(), None),
+    "lossy.webp": (encoded(image, "WEBP", quality=90), None),
+    "lossless.webp": (encoded(image, "WEBP", lossless=True), None),
+    "alpha.webp": (encoded(rgba, "WEBP", lossless=True, exact=True), None),
+    "still.gif": (encoded(palette, "GIF"), None),
+    "animated.gif": (encoded(palette, "GIF", save_all=True, append_images=[palette.rotate(180)]), None),
+    "interlaced.gif": (encoded(palette, "GIF", interlace=1), None),
     "rgb.png": (encoded(image, "PNG"), None),
     "rgba.png": (encoded(rgba, "PNG"), None),
     "gray.png": (encoded(gray, "PNG"), None),
@@ -80,10 +112,11 @@ IMAGES = {
 
 def entry(data, pixels):
     if pixels is None:
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    assert pixels.shape == (H, W, 3)
+        pixels = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    assert pixels.shape in [(H, W, 3), (W, H, 3)]
     shown = base64.b64encode(zlib.compress(pixels.tobytes(), 9)).decode()
-    return {"base64": base64.b64encode(data).decode(), "rgbZlib": shown}
+    size = {} if pixels.shape == (H, W, 3) else {"lies": True}
+    return {"base64": base64.b64encode(data).decode(), "rgbZlib": shown, **size}
 
 
 golden = {name: entry(*each) for name, each in IMAGES.items()}

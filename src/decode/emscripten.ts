@@ -1,0 +1,58 @@
+/**
+ * The decoders of @jsquash that Emscripten made: mozjpeg and libwebp. Each image gets an instance of its own, which goes when
+ * the image is decoded: one that met a broken file has leaked and is not to be trusted with the next, and images decoded
+ * at once do not meet. @jsquash's own `decode.js` shares one instance and leaves a global `ImageData` behind, so its
+ * modules are called here without it.
+ */
+import type { Pixels } from "../image.ts";
+
+/** What both factories' modules can do. */
+interface Decoder {
+  decode(bytes: BufferSource, ...options: readonly unknown[]): Pixels | null | undefined;
+}
+
+/** A factory as Emscripten writes it. */
+export type Factory = (options: Readonly<Record<string, unknown>>) => Promise<unknown>;
+
+/** Decodes by an instance of `module`. Throws when the file is broken. */
+export async function decodeBy(
+  factory: Factory,
+  module: WebAssembly.Module,
+  bytes: Uint8Array,
+  ...options: readonly unknown[]
+): Promise<Pixels> {
+  const decoder = await new Promise<Decoder>((resolve, reject) => {
+    lendImageData(() =>
+      factory({
+        noInitialRun: true,
+        print() {},
+        printErr() {},
+        instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+          WebAssembly.instantiate(module, imports).then(done).catch(reject);
+          return {};
+        },
+      }),
+    ).then((made) => resolve(made as Decoder), reject);
+  });
+  const pixels = lendImageData(() => decoder.decode(bytes as BufferSource, ...options));
+  if (!pixels) throw new Error("no pixels");
+  return pixels;
+}
+
+/**
+ * Runs `work`, which is synchronous, with a global `ImageData`: the glue makes its result with one, and where there is none
+ * installs one for good. Nobody else sees this one.
+ */
+function lendImageData<T>(work: () => T): T {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "ImageData");
+  const value = function ImageData(data: Uint8ClampedArray, width: number, height: number): Pixels {
+    return { data, width, height };
+  };
+  Object.defineProperty(globalThis, "ImageData", { value, configurable: true, writable: true });
+  try {
+    return work();
+  } finally {
+    if (own === undefined) Reflect.deleteProperty(globalThis, "ImageData");
+    else Object.defineProperty(globalThis, "ImageData", own);
+  }
+}
