@@ -22,11 +22,27 @@ export interface FoldedNorm {
   readonly epsilon: number;
 }
 
+/** How a node of an int8 network computes. A step is what one unit of an int8 activation stands for. */
+export interface Int8 {
+  /** Steps of the inputs, in their order. */
+  readonly inputs: readonly number[];
+  /** Whether the first input may be negative; else it is 0…127. */
+  readonly signed: boolean;
+  /** Step of the output; absent where the output is f32: the logits. */
+  readonly step?: number;
+  /** Of the first convolution: what a pixel outside the image is, by channel. */
+  readonly pads?: readonly number[];
+  /** The largest sum of magnitudes among the outputs' weights: whether a Winograd sum is exact. */
+  readonly weightSum?: number;
+}
+
 interface Base {
   /** The checkpoint's own name where the node has weights, so `layer1.0.conv1`, `fc`. */
   readonly name: string;
   readonly shape: Shape;
   readonly inputs: readonly string[];
+  /** Set in int8 networks. */
+  readonly int8?: Int8;
 }
 
 export interface InputNode extends Base {
@@ -133,6 +149,11 @@ export function nodeOf(graph: Graph, name: string): Node {
   const node = graph.nodes.find((candidate) => candidate.name === name);
   if (node === undefined) throw new RangeError(complaint(graph.name, `a node called "${name}"`, "none"));
   return node;
+}
+
+/** Bytes of one element of a node's output. */
+export function elementBytes(node: Node): 1 | 4 {
+  return node.int8?.step === undefined ? 4 : 1;
 }
 
 /** To the kernels, a linear layer is a 1×1 convolution of a one-pixel image. */

@@ -60,6 +60,15 @@ export function sized(preprocess: Preprocess, size: number): Preprocess {
   return { ...preprocess, crop: size, resize: Math.round((preprocess.resize * size) / preprocess.crop) };
 }
 
+/**
+ * From a normalised input to what an int8 network takes, the upper seven bits of each byte: three factors, then three
+ * shifts. A byte `p` is half of itself less a quarter, which is never half-way between two numbers.
+ */
+export function pixelAffine({ mean, std, order }: Preprocess): Float32Array {
+  const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
+  return Float32Array.from([...channels.map((i) => 127.5 * std[i]!), ...channels.map((i) => 127.5 * mean[i]! - 0.25)]);
+}
+
 /** Bytes for wasm memory. */
 export interface Table {
   readonly address: number;
@@ -151,9 +160,10 @@ function checkPixels(pixels: Pixels): void {
 /**
  * Plans the preparation of one image. Only the rows and columns that the crop keeps are computed.
  *
+ * @param int8 whether the input is seven bits of each byte instead of normalised f32
  * @throws TypeError or RangeError when `pixels` are not an image; RangeError when the crop is larger than the resized image
  */
-export function planImage(pixels: Pixels, preprocess: Preprocess): Recipe {
+export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false): Recipe {
   checkPixels(pixels);
   const { width, height, data } = pixels;
   const { resize, crop, filter, mean, std, order } = preprocess;
@@ -197,7 +207,9 @@ export function planImage(pixels: Pixels, preprocess: Preprocess): Recipe {
             ...([image!, acrossBounds!, acrossTaps!, middle] as const),
           ),
           step("resize down", "resize_u8_vertical", crop, crop, down.ksize, middle, downBounds!, downTaps!, resized),
-          step("normalise", "normalize_f32", crop, crop, order === "bgr" ? 1 : 0, resized, numbers!, out),
+          int8
+            ? step("pixels", "pixels_i8", crop, crop, order === "bgr" ? 1 : 0, resized, out)
+            : step("normalise", "normalize_f32", crop, crop, order === "bgr" ? 1 : 0, resized, numbers!, out),
         ],
       };
     },

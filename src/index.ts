@@ -9,8 +9,9 @@ export {
   type Matrix,
   type Prediction,
 } from "./classifier.ts";
+export { type ConvertOptions, convert, type StorageDtype } from "./convert.ts";
 export { fold } from "./fold.ts";
-export { openCheckpoint } from "./formats/open.ts";
+export { type Format, openCheckpoint, SAFETENSORS, TFJS } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Progress } from "./hub.ts";
@@ -20,6 +21,7 @@ export { type Model, type ModelOptions, openModel } from "./model.ts";
 export { PRETRAINED } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 export { macCount, parameterCount } from "./ops/ops.ts";
+export { METHODS, type Method, type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
 export type { Runtime, Store } from "./runtime.ts";
 export { type Checkpoint, type Dtype, ModelError, type TensorInfo } from "./tensor.ts";
 export { tune } from "./tune.ts";

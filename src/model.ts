@@ -2,13 +2,21 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
-import { openCheckpoint } from "./formats/open.ts";
-import type { Graph, Shape } from "./graph.ts";
+import { fold } from "./fold.ts";
+import { dequantized } from "./formats/dequantize.ts";
+import { type Format, openCheckpoint } from "./formats/open.ts";
+import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
 import { type Located, locate, type Progress } from "./hub.ts";
 import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
+import { readQuantization, toInt8 } from "./int8.ts";
+import { readConfig } from "./models/config.ts";
+import { matchResnet } from "./models/match.ts";
+import { readMetadata, type Told } from "./models/metadata.ts";
 import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
-import { recognise } from "./models/recognise.ts";
+import { nameOf, recognise } from "./models/recognise.ts";
 import { type ResNetSpec, resnet, resnetSpec, usualSize } from "./models/resnet.ts";
+import { paramsOf } from "./ops/ops.ts";
+import { resize } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { type Checkpoint, complaint, ModelError } from "./tensor.ts";
 import { checkWeights } from "./weights.ts";
@@ -30,6 +38,8 @@ export interface ModelOptions {
   readonly std?: Triple;
   /** Class names, by index. */
   readonly labels?: readonly string[];
+  /** Weight formats to read, instead of the runtime's usual ones. */
+  readonly formats?: readonly Format[];
   /** Folder for downloads instead of the user's cache folder. */
   readonly cache?: string;
   /** Never touch the network. */
@@ -43,8 +53,9 @@ export interface Model {
   /** The source as the caller named it. */
   readonly source: string;
   readonly arch: string;
-  readonly spec: ResNetSpec;
-  /** As trained, nothing folded. */
+  /** Absent for a network of an ONNX file that is no ResNet of the table. */
+  readonly spec: ResNetSpec | undefined;
+  /** As trained, nothing folded; an int8 network folded, with its steps. */
   readonly graph: Graph;
   readonly checkpoint: Checkpoint;
   readonly preprocess: Preprocess;
@@ -79,51 +90,146 @@ async function openSource(
  */
 export async function openModel(source: string | Uint8Array, options: ModelOptions, runtime: Runtime): Promise<Model> {
   const { name, located, known } = await openSource(source, options, runtime);
-  const checkpoint = await openCheckpoint(located.folder, located.entry);
+  const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
   try {
-    const seen = recognise(name, checkpoint);
-    const arch = options.arch ?? known?.arch ?? seen.name;
-    const told = options.arch ?? known?.arch;
-    // Tensors tell the number of classes and the file the stride; a name tells the rest.
-    const spec: ResNetSpec = {
-      ...(told === undefined ? seen.spec : { ...resnetSpec(told), classes: seen.spec.classes }),
-      stride: options.stride ?? seen.spec.stride,
-    };
-    const size = options.size ?? usualSize(spec);
-    if (!Number.isInteger(size) || size < 1) {
-      throw new RangeError(complaint("size", "a whole number of pixels, 1 or more", `${size}`));
+    const quantization = readQuantization(name, opened.metadata);
+    const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
+    const file = readMetadata(name, checkpoint.metadata);
+    const beside = await readConfig(located.folder);
+    const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
+    const told = { ...beside, ...file };
+    const way = options.preprocess ?? known?.preprocess ?? told.preprocess;
+    const usual = network.spec?.stem === "cifar" ? "cifar" : "torchvision-v1";
+    const preset = presetOf(way ?? usual);
+    const guesses = [...network.guesses];
+    if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
+    const classes = outputNode(network.graph).shape[2];
+    if (told.labels !== undefined && told.labels.length !== classes) {
+      throw new ModelError(complaint(`${name}: labels`, `${classes}, one for each class`, `${told.labels.length}`));
     }
-    const epsilon = options.epsilon ?? Number(checkpoint.metadata.norm_epsilon ?? 1e-5);
-    const shape: Shape = [size, size, 3];
-    const graph = withBiases(resnet(arch, spec, shape, epsilon), checkpoint);
-    checkWeights(name, graph, checkpoint);
-    const way = options.preprocess ?? known?.preprocess;
-    const preset = presetOf(way ?? (spec.stem === "cifar" ? "cifar" : "torchvision-v1"));
-    const guesses = [...seen.guesses];
-    if (way === undefined)
-      guesses.push(`preprocessing of the ${spec.stem === "cifar" ? "cifar" : "torchvision-v1"} preset`);
+    const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
+    const [size] = inputShape(network.graph);
+    const preprocess = sized({ ...preset, mean: options.mean ?? preset.mean, std: options.std ?? preset.std }, size);
+    if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
+      const hint = "mean and deviation are in its first weights; quantize again with others";
+      throw new RangeError(complaint("preprocess", "none for an int8 model, which has its own", "one", hint));
+    }
+    const graph =
+      quantization === undefined ? network.graph : toInt8(name, fold(network.graph), quantization, preprocess);
+    checkWeights(name, graph, network.checkpoint);
+    const strange = strangers(graph, network.checkpoint);
+    if (strange.length > 0 && options.arch === undefined) {
+      const hint = "name the network with --arch to ignore it";
+      throw new ModelError(complaint(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint));
+    }
+    if (strange.length > 0)
+      guesses.push(`${strange.length} tensors that ${network.arch} has no use for, "${strange[0]}" among them`);
     return {
       source: name,
-      arch,
-      spec,
+      ...network,
       graph,
-      checkpoint,
-      preprocess: sized({ ...preset, mean: options.mean ?? preset.mean, std: options.std ?? preset.std }, size),
-      labels: options.labels ?? (known === undefined ? [] : await readLabels(located.folder, known.labels)),
-      guesses: told === undefined ? guesses : guesses.filter((guess) => !guess.startsWith("shortcuts")),
+      preprocess,
+      labels: options.labels ?? published ?? told.labels ?? [],
+      guesses,
     };
   } catch (error) {
-    await checkpoint.close();
+    await opened.close();
     throw error;
   }
 }
 
-/** Keras's convolutions have a bias before their batch norm; PyTorch's have none. */
-function withBiases(graph: Graph, { tensors }: Checkpoint): Graph {
-  const nodes = graph.nodes.map((node) =>
-    node.op === "conv" && tensors.has(`${node.name}.bias`) ? { ...node, bias: true } : node,
-  );
+/** The network a checkpoint holds: its own graph, or the one that is told, or the one its tensors look like. */
+async function networkOf(
+  where: string,
+  checkpoint: Checkpoint,
+  { file, beside, known }: { readonly file: Told; readonly beside: Told; readonly known: string | undefined },
+  options: ModelOptions,
+): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
+  const held = checkpoint.graph ?? file.graph;
+  const size = options.size ?? file.size;
+  if (size !== undefined && (!Number.isInteger(size) || size < 1)) {
+    throw new RangeError(complaint("size", "a whole number of pixels, 1 or more", `${size}`));
+  }
+  if (held !== undefined) {
+    const graph = size === undefined ? held : resize(held, [size, size, 3]);
+    const match = matchResnet(graph);
+    if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };
+    const named = rename(graph, checkpoint, match.rename);
+    return { arch: nameOf(match.spec), spec: match.spec, ...named, guesses: [] };
+  }
+  const seen = recognise(where, checkpoint);
+  const told: Partial<ResNetSpec> = { ...beside.spec, ...file.spec };
+  const named = options.arch ?? known ?? file.arch ?? beside.arch;
+  // This project's own files name networks that need not be in the table, and describe them.
+  const table = named === undefined || (options.arch === undefined && isWhole(told)) ? undefined : resnetSpec(named);
+  if (options.arch === undefined) checkTold(where, told, seen.spec);
+  const spec: ResNetSpec = {
+    ...(table ?? { ...seen.spec, ...told }),
+    classes: seen.spec.classes,
+    stride: options.stride ?? told.stride ?? seen.spec.stride,
+  };
+  const epsilon = options.epsilon ?? file.epsilon ?? beside.epsilon ?? 1e-5;
+  const side = size ?? usualSize(spec);
+  const arch = named ?? seen.name;
+  const graph = adapt(resnet(arch, spec, [side, side, 3], epsilon), checkpoint);
+  const isTold = { shortcuts: (table ?? told).shortcut, stride: options.stride ?? told.stride };
+  const guesses = seen.guesses.filter((guess) => {
+    return !Object.entries(isTold).some(([word, value]) => value !== undefined && guess.startsWith(word));
+  });
+  return { arch, spec, graph, checkpoint, guesses };
+}
+
+function isWhole(spec: Partial<ResNetSpec>): spec is ResNetSpec {
+  return spec.block !== undefined && spec.depths !== undefined && spec.preact !== undefined;
+}
+
+/** Throws when what the file says of itself and what its tensors are differ. */
+function checkTold(where: string, told: Partial<ResNetSpec>, seen: ResNetSpec): void {
+  for (const key of ["block", "depths", "width", "classes", "stem", "squeeze", "preact"] as const) {
+    const [said, is] = [JSON.stringify(told[key]), JSON.stringify(seen[key])];
+    if (told[key] === undefined || said === is) continue;
+    const hint = "the configuration is of another model; name the network with --arch to ignore it";
+    throw new ModelError(complaint(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint));
+  }
+}
+
+/** The network as this checkpoint has it: biases where there are any, no norm that was folded into its convolution. */
+function adapt(graph: Graph, { tensors }: Checkpoint): Graph {
+  const folded = new Map<string, string>();
+  const nodes: Node[] = [];
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.map((name) => folded.get(name) ?? name);
+    const before = nodes.find(({ name }) => name === inputs[0]);
+    if (node.op === "norm" && before?.op === "conv" && before.bias && !tensors.has(`${node.name}.weight`)) {
+      folded.set(node.name, before.name);
+    } else if (node.op === "conv" && tensors.has(`${node.name}.bias`)) nodes.push({ ...node, inputs, bias: true });
+    else nodes.push({ ...node, inputs });
+  }
   return { ...graph, nodes };
+}
+
+/** Weights inside the network that the graph has no use for: a sign that it is another network. */
+function strangers(graph: Graph, { tensors }: Checkpoint): readonly string[] {
+  const wanted = new Set(paramsOf(graph).map(({ name }) => name));
+  return [...tensors.keys()].filter((name) => /^(conv1|bn1|layer\d+)\./.test(name) && !wanted.has(name));
+}
+
+/** Graph and tensors under the names of the ResNet that the graph turned out to be. */
+function rename(
+  graph: Graph,
+  checkpoint: Checkpoint,
+  names: ReadonlyMap<string, string>,
+): { readonly graph: Graph; readonly checkpoint: Checkpoint } {
+  const to = (name: string): string => names.get(name) ?? name;
+  const nodes = graph.nodes.map((node): Node => ({ ...node, name: to(node.name), inputs: node.inputs.map(to) }));
+  const originals = new Map<string, string>();
+  for (const name of checkpoint.tensors.keys()) {
+    const dot = name.lastIndexOf(".");
+    originals.set(`${to(name.slice(0, dot))}${name.slice(dot)}`, name);
+  }
+  const tensors = new Map([...originals].map(([name, original]) => [name, checkpoint.tensors.get(original)!]));
+  const read = (name: string): Promise<Uint8Array> => checkpoint.read(originals.get(name) ?? name);
+  return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
 function presetOf(preset: PresetName | Preprocess): Preprocess {

@@ -6,13 +6,13 @@
  *
  * Behind the weights lies, while they are being packed, the staging area of `weights.ts`.
  */
-import { type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
+import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
 import type { Build } from "./kernels.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Step, Tape } from "./tape.ts";
 import { complaint } from "./tensor.ts";
-import { choose, type Tuning, type Variant } from "./variants.ts";
+import { choose, type Dots, type Tuning, USUAL_DOTS, type Variant } from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -139,7 +139,7 @@ export function lifetimes(graph: Graph, batch: number, kept: readonly string[]):
   const holder = new Map<string, Buffer>();
   const buffers: Buffer[] = [];
   graph.nodes.forEach((node, i) => {
-    const bytes = align(batch * node.shape[0] * node.shape[1] * node.shape[2] * 4);
+    const bytes = align(batch * node.shape[0] * node.shape[1] * node.shape[2] * elementBytes(node));
     const last = lastRead.get(node.name) ?? i;
     const over = overwritable(node).find((name) => lastRead.get(name) === i && holder.get(name)!.bytes === bytes);
     const buffer = over === undefined ? { names: [], bytes, first: i, last } : holder.get(over)!;
@@ -222,10 +222,12 @@ export function plan(
 
 /**
  * Bytes of wasm memory a model may use unless told otherwise: twice its f32 weights, or 180 MB where that is more (all that
- * ResNet-18 can use). Winograd's larger weights are what it is spent on.
+ * ResNet-18 can use); in int8 two and a half times its weights, or 64 MB. Winograd's larger weights are what it is spent on.
  */
 export function usualMemory(graph: Graph): number {
-  return Math.max(2 * 4 * parameterCount(graph), 180e6);
+  const parameters = parameterCount(graph);
+  const isInt8 = graph.nodes[0]!.int8 !== undefined;
+  return isInt8 ? Math.max(2.5 * parameters, 64e6) : Math.max(2 * 4 * parameters, 180e6);
 }
 
 /** What bounds the choice of algorithms. */
@@ -236,6 +238,8 @@ export interface Budget {
   readonly winograd: boolean;
   /** Measured times instead of estimates. */
   readonly tuning?: Tuning | undefined;
+  /** How fast int8 products are here; what is usual for the build when absent. */
+  readonly dots?: Dots | undefined;
 }
 
 /**
@@ -248,14 +252,14 @@ export interface Budget {
 export function fitWeights(
   graph: Graph,
   build: Build,
-  { memory, winograd, tuning }: Budget,
+  { memory, winograd, tuning, dots = USUAL_DOTS[build] }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
   const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
   let allowed = winograd ? memory : 0;
   for (;;) {
-    const weights = planWeights(graph, choose(graph, allowed, 1, tuning));
+    const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));
     const excess = need(weights) - memory;
     if (excess <= 0) return weights;
     if (allowed <= 0) {

@@ -2,6 +2,7 @@
  * What an environment gives the core. One object per file of `runtimes/`; nothing else in the core knows where it runs.
  */
 import type { ByteSource, Folder } from "./bytes.ts";
+import type { Format } from "./formats/open.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png";
@@ -15,6 +16,8 @@ export interface WorkerHandle {
 }
 
 export interface Runtime {
+  /** Weight formats that models are read in unless the caller names others. */
+  readonly formats: readonly Format[];
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
   /** A compiled module that ships with the package. */

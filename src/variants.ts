@@ -6,8 +6,32 @@ import { asConv, type ConvNode, type Graph } from "./graph.ts";
 import type { Build } from "./kernels.ts";
 import type { KernelName } from "./tape.ts";
 
-/** `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3). */
-export type Algorithm = "gemm" | "im2col" | "direct" | "winograd2" | "winograd4";
+/**
+ * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the ways of `tile_i8.ts` to multiply
+ * int8, `im2col8` and `im2col16` the same over copied windows.
+ */
+export type Algorithm =
+  | "gemm"
+  | "im2col"
+  | "direct"
+  | "winograd2"
+  | "winograd4"
+  | "dot8"
+  | "dot16"
+  | "im2col8"
+  | "im2col16";
+
+/** How fast a build multiplies int8 on this machine, in multiply-adds a millisecond; `dot8` is 0 where there is none. */
+export interface Dots {
+  readonly dot8: number;
+  readonly dot16: number;
+}
+
+/** Zen 5 (AVX-VNNI): what to expect where nothing was measured. */
+export const USUAL_DOTS: Readonly<Record<Build, Dots>> = {
+  baseline: { dot8: 0, dot16: 50e6 },
+  relaxed: { dot8: 115e6, dot16: 50e6 },
+};
 
 /** One way to compute a convolution. */
 export interface Variant {
@@ -18,11 +42,14 @@ export interface Variant {
   /** Bytes of packed weights. */
   weightBytes(node: ConvNode): number;
   /** Milliseconds to expect for a batch: for comparing variants, not for telling anyone. */
-  cost(node: ConvNode, batch: number): number;
+  cost(node: ConvNode, batch: number, dots: Dots): number;
 }
 
 /** Rows of the register tile, by build: six spill where multiply-add is not fused (57 against 35 GFLOP/s at four). */
 export const TILE_ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed: 6 };
+
+/** Rows of the int8 tiles in both builds: a sixth spills (37 against 51 GMAC/s by `dot16`, 61 against 118 by `dot8`). */
+export const TILE_ROWS_I8 = 5;
 
 /** Multiply-adds a millisecond through the register tile: 60 GFLOP/s, Zen 5, relaxed. */
 const MACS_PER_MS = 30e6;
@@ -32,6 +59,9 @@ const BYTES_PER_MS = 18e6;
 const STREAMED_BYTES_PER_MS = 25e6;
 /** Weights up to this many bytes stay in L2 from one chunk to the next. */
 const L2 = 1 << 19;
+
+/** Bytes before an int8 im2col layer's panels: what a pixel outside the image is, by channel. */
+export const PADS_BYTES = 64;
 
 function isPointwise(node: ConvNode): boolean {
   return node.kernel[0] * node.kernel[1] === 1 && node.pads.every((pad) => pad === 0);
@@ -61,17 +91,17 @@ export function patchCount(node: ConvNode, o: number, batch: number): number {
   return batch * Math.ceil(node.shape[0] / o) * Math.ceil(node.shape[1] / o);
 }
 
+function isWinograd(node: ConvNode): boolean {
+  return [...node.kernel, ...node.stride, ...node.dilation, node.groups].join() === "3,3,1,1,1,1,1";
+}
+
 function winograd(o: 2 | 4): Variant {
   const positions = (o + 2) ** 2;
   const weightBytes = (node: ConvNode): number => positions * panelBytes(node, node.channels);
   return {
     algorithm: `winograd${o}`,
     kernels: [`winograd${o}_input_f32`, "gemm_f32", `winograd${o}_output_f32`],
-    fits: (node) =>
-      [...node.kernel, ...node.stride, ...node.dilation].join() === "3,3,1,1,1,1" &&
-      node.groups === 1 &&
-      node.channels % 4 === 0 &&
-      node.shape[2] % 4 === 0,
+    fits: (node) => isWinograd(node) && node.channels % 4 === 0 && node.shape[2] % 4 === 0,
     weightBytes,
     cost(node, batch) {
       const [c, n] = [node.channels, node.shape[2]];
@@ -88,8 +118,78 @@ function winograd(o: 2 | 4): Variant {
   };
 }
 
-/** Every variant; of those that fit and cost the same, the first is taken. */
-export const VARIANTS: readonly Variant[] = [
+function macsOf(node: ConvNode): number {
+  const [oh, ow, n] = node.shape;
+  return (oh * ow * n * node.channels * node.kernel[0] * node.kernel[1]) / node.groups;
+}
+
+/** Bytes of int8 panels whose cells hold `q` inputs, each with its bias and scale. */
+function panelBytesI8(node: ConvNode, q: number): number {
+  const depth = (node.channels / node.groups) * node.kernel[0] * node.kernel[1];
+  return node.groups * Math.ceil(node.shape[2] / node.groups / 8) * (Math.ceil(depth / q) * q + 8) * 8;
+}
+
+/** Largest sum of magnitudes with which Winograd over int8 is exact: 127 times it, and a bias, stay below 2²⁵. */
+export const EXACT_SUM = Math.floor(2 ** 25 / 128);
+
+/** Whether the int8 im2col kernel can compute a node: one group, no gaps, int8 out. */
+function isCopied(node: ConvNode): boolean {
+  return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && node.int8!.step !== undefined;
+}
+
+/** The variants of an int8 network. They all give the same bytes. */
+const INT8: readonly Variant[] = [
+  {
+    algorithm: "winograd4",
+    kernels: ["winograd4_input_i8", "gemm_i16", "winograd4_output_i8"],
+    fits: (node) =>
+      isWinograd(node) &&
+      node.int8!.pads === undefined &&
+      node.channels % 8 === 0 &&
+      node.shape[2] % 8 === 0 &&
+      (node.int8!.weightSum ?? Number.POSITIVE_INFINITY) <= EXACT_SUM,
+    weightBytes: (node) => node.shape[2] * (8 + 72 * node.channels),
+    cost(node, batch, { dot16 }) {
+      const [c, n] = [node.channels, node.shape[2]];
+      const patches = patchCount(node, 4, batch);
+      const products = (Math.max(4, patches) * 36 * c * n) / dot16;
+      const transforms = (patches * 36 * (2 * c + 4 * n)) / (1.5 * BYTES_PER_MS);
+      const bytes = 72 * c * n > L2 ? 72 * c * n : 0;
+      return products + bytes / BYTES_PER_MS + transforms;
+    },
+  },
+  {
+    algorithm: "dot8",
+    kernels: ["conv_i8"],
+    fits: (node) => !node.int8!.signed && node.int8!.pads === undefined && (node.channels / node.groups) % 4 === 0,
+    weightBytes: (node) => panelBytesI8(node, 4),
+    cost: (node, batch, { dot8 }) => (dot8 === 0 ? Number.POSITIVE_INFINITY : (batch * macsOf(node)) / dot8),
+  },
+  {
+    algorithm: "dot16",
+    kernels: ["widen_i8", "conv_i8"],
+    fits: (node) => node.int8!.pads === undefined && (node.channels / node.groups) % 2 === 0,
+    weightBytes: (node) => panelBytesI8(node, 2),
+    cost: (node, batch, { dot16 }) => (batch * macsOf(node)) / dot16,
+  },
+  {
+    algorithm: "im2col8",
+    kernels: ["im2col_i8"],
+    fits: (node) => isCopied(node) && !node.int8!.signed,
+    weightBytes: (node) => PADS_BYTES + panelBytesI8(node, 4),
+    cost: (node, batch, { dot8 }) => (dot8 === 0 ? Number.POSITIVE_INFINITY : (1.5 * batch * macsOf(node)) / dot8),
+  },
+  {
+    algorithm: "im2col16",
+    kernels: ["im2col_i8"],
+    fits: isCopied,
+    weightBytes: (node) => PADS_BYTES + panelBytesI8(node, 2),
+    cost: (node, batch, { dot16 }) => (1.5 * batch * macsOf(node)) / dot16,
+  },
+];
+
+/** Every variant in f32; of those that fit and cost the same, the first is taken. */
+const F32: readonly Variant[] = [
   winograd(4),
   winograd(2),
   direct("gemm", "gemm_f32", (node) => isPointwise(node) && node.stride[0] * node.stride[1] === 1),
@@ -100,31 +200,49 @@ export const VARIANTS: readonly Variant[] = [
   direct("direct", "conv_f32", () => true),
 ];
 
+/** Every variant of both kinds of network. */
+export const VARIANTS: readonly Variant[] = [...F32, ...INT8];
+
 /** Measured milliseconds of one image, by convolution (`tuningKey`) and algorithm; made by `tune`, plain JSON. */
 export interface Tuning {
   readonly build: Build;
   readonly ms: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** What makes two convolutions cost the same: `56×56×64 ← 64, 3×3/1`, and the groups where there are any. */
+/** What makes two convolutions cost the same: `56×56×64 ← 64, 3×3/1`, the groups where there are any, and int8. */
 export function tuningKey(node: ConvNode): string {
   const groups = node.groups === 1 ? "" : `, ${node.groups} groups`;
-  return `${node.shape.join("×")} ← ${node.channels}, ${node.kernel.join("×")}/${node.stride.join("×")}${groups}`;
+  const dtype = node.int8 === undefined ? "" : ", int8";
+  return `${node.shape.join("×")} ← ${node.channels}, ${node.kernel.join("×")}/${node.stride.join("×")}${groups}${dtype}`;
+}
+
+/** What is known of a machine's speed beyond the estimates. */
+interface Speeds {
+  readonly tuning?: Tuning | undefined;
+  readonly dots: Dots;
 }
 
 /** Milliseconds to expect of a variant: measured ones where they are known. */
-function costOf(node: ConvNode, variant: Variant, batch: number, tuning: Tuning | undefined): number {
+function costOf(node: ConvNode, variant: Variant, batch: number, { tuning, dots }: Speeds): number {
   const measured = tuning?.ms[tuningKey(node)]?.[variant.algorithm];
-  return measured === undefined ? variant.cost(node, batch) : batch * measured;
+  return measured === undefined ? variant.cost(node, batch, dots) : batch * measured;
 }
 
-/** The variants a node may get: the fastest first, and of the direct ones only the first that fits. */
-export function candidates(node: ConvNode, batch: number, tuning?: Tuning): readonly Variant[] {
-  const fitting = VARIANTS.filter((variant) => variant.fits(node));
-  const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes)!;
+/** The variants a node may get: the fastest first, and of those in f32 that multiply directly only the first that fits. */
+export function candidates(
+  node: ConvNode,
+  batch: number,
+  tuning?: Tuning,
+  dots: Dots = USUAL_DOTS.relaxed,
+): readonly Variant[] {
+  const speeds = { tuning, dots };
+  const fitting = (node.int8 === undefined ? F32 : INT8).filter((variant) => {
+    return variant.fits(node) && (!variant.algorithm.endsWith("8") || dots.dot8 > 0);
+  });
+  const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes);
   return fitting
     .filter((variant) => variant === plain || variant.weightBytes !== directBytes)
-    .sort((a, b) => costOf(node, a, batch, tuning) - costOf(node, b, batch, tuning));
+    .sort((a, b) => costOf(node, a, batch, speeds) - costOf(node, b, batch, speeds));
 }
 
 /**
@@ -134,12 +252,20 @@ export function candidates(node: ConvNode, batch: number, tuning?: Tuning): read
  * @param bytes that packed convolution weights may take; never refuses: at worst every layer is direct
  * @param batch images at once that time is estimated for
  * @param tuning measured times to use instead of estimates
+ * @param dots how fast int8 products are here
  */
-export function choose(graph: Graph, bytes: number, batch = 1, tuning?: Tuning): ReadonlyMap<string, Variant> {
+export function choose(
+  graph: Graph,
+  bytes: number,
+  batch = 1,
+  tuning?: Tuning,
+  dots: Dots = USUAL_DOTS.relaxed,
+): ReadonlyMap<string, Variant> {
+  const speeds = { tuning, dots };
   const choice = new Map<ConvNode, readonly Variant[]>();
   for (const node of graph.nodes) {
     const conv = node.op === "linear" ? asConv(node) : node;
-    if (conv.op === "conv") choice.set(conv, candidates(conv, batch, tuning));
+    if (conv.op === "conv") choice.set(conv, candidates(conv, batch, tuning, dots));
   }
   let total = 0;
   for (const [node, [variant]] of choice) total += variant!.weightBytes(node);
@@ -149,7 +275,7 @@ export function choose(graph: Graph, bytes: number, batch = 1, tuning?: Tuning):
       const now = variants[0]!;
       variants.forEach((variant, at) => {
         const saved = now.weightBytes(node) - variant.weightBytes(node);
-        const price = (costOf(node, variant, batch, tuning) - costOf(node, now, batch, tuning)) / saved;
+        const price = (costOf(node, variant, batch, speeds) - costOf(node, now, batch, speeds)) / saved;
         if (saved > 0 && (best === undefined || price < best.price)) best = { node, at, saved, price };
       });
     }

@@ -39,7 +39,7 @@ export function ensureMemory(memory: WebAssembly.Memory, bytes: number): void {
  */
 export function checkWeights(where: string, graph: Graph, checkpoint: Checkpoint): void {
   const wanted = paramsOf(graph);
-  for (const { name, shape } of wanted) {
+  for (const { name, shape, dtype } of wanted) {
     const info = checkpoint.tensors.get(name);
     const expected = `"${name}" [${shape.join(", ")}]`;
     const hint = `the graph is ${graph.name}; choose another with --arch`;
@@ -47,8 +47,9 @@ export function checkWeights(where: string, graph: Graph, checkpoint: Checkpoint
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
       throw new ModelError(complaint(where, expected, `[${info.shape.join(", ")}]`, hint));
     }
-    if (!["F32", "F16", "BF16", "F64"].includes(info.dtype)) {
-      throw new ModelError(complaint(where, `"${name}" as F32, F16, BF16 or F64`, info.dtype));
+    const dtypes = dtype === undefined ? ["F32", "F16", "BF16", "F64"] : [dtype];
+    if (!dtypes.includes(info.dtype)) {
+      throw new ModelError(complaint(where, `"${name}" as ${dtypes.join(" or ")}`, info.dtype));
     }
   }
 }
@@ -110,15 +111,25 @@ export async function packWeights(
     checkFinite(where, name, new Float32Array(memory.buffer, address, count));
     return { address, info };
   };
+  const raw = async (name: string): Promise<{ address: number; bytes: Uint8Array }> => {
+    const bytes = await checkpoint.read(name);
+    const address = reserve(bytes.byteLength);
+    new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
+    return { address, bytes };
+  };
   const packer: Packer = {
     variant: (name) => weights.variants.get(name)!,
     tensor: load,
+    raw,
     async values(name) {
       const { address, info } = await load(name);
       return new Float32Array(memory.buffer, address, elements(info)).slice();
     },
     write(address, values) {
       new Float32Array(memory.buffer, address, values.length).set(values);
+    },
+    copy(address, bytes) {
+      new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
     },
     put(values) {
       const address = reserve(values.byteLength);

@@ -2,21 +2,14 @@
 import { describe, expect, it } from "vitest";
 import { type LoadOptions, loadWith } from "../src/classifier.ts";
 import { resnetSpec } from "../src/models/resnet.ts";
-import type { ModuleName, Runtime, WorkerHandle } from "../src/runtime.ts";
+import type { ModuleName, WorkerHandle } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { step } from "../src/tape.ts";
 import { startTeam } from "../src/threads.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput } from "./golden/weights.ts";
+import { shipped } from "./shipped.ts";
 import { RUNNABLE } from "./wasm.ts";
-
-/** The worker as it is shipped, from `dist/`: the sources need an engine that reads TypeScript. */
-async function shipped(): Promise<Runtime> {
-  const { nodeRuntime: built } = (await import(new URL("../dist/runtimes/node.js", import.meta.url).href)) as {
-    nodeRuntime: typeof nodeRuntime;
-  };
-  return { ...nodeRuntime(), startWorker: built().startWorker };
-}
 
 function modelBytes(arch: string, classes: number): Uint8Array {
   return goldenCheckpoint({ ...resnetSpec(arch), shortcut: "B", classes });

@@ -9,7 +9,7 @@ import process from "node:process";
 import { answer } from "./child.ts";
 import type { Cold, Job } from "./contest.ts";
 import { engine } from "./engines/engine.ts";
-import { network, randomImages } from "./network.ts";
+import { imagesOf } from "./network.ts";
 
 /** Largest resident size so far, in MB. Linux carries `getrusage`'s number over from the parent, so not that one there. */
 function peakMB(): number {
@@ -22,7 +22,7 @@ function peakMB(): number {
 
 await answer(async ({ setting, files, contenders }: Job): Promise<Cold> => {
   const { engine: name, build } = contenders[0]!;
-  const images = randomImages(network(setting.model), setting.batch);
+  const images = imagesOf(setting);
   const open = await engine(name);
   const start = performance.now();
   const session = await open(files, setting, images, build);

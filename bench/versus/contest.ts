@@ -6,7 +6,7 @@ export const ENGINES = ["ours", "ort-web", "tfjs", "ort-node"] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 /** Element types a model can be written in for every engine. */
-export const DTYPES = ["f32"] as const;
+export const DTYPES = ["f32", "int8"] as const;
 export type Dtype = (typeof DTYPES)[number];
 
 /** What is computed: the same for all who compete. */

@@ -4,17 +4,18 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
-import type { ModelFiles } from "./contest.ts";
-import { foldAll, network, randomWeights } from "./network.ts";
+import { quantize } from "../../src/runtimes/node.ts";
+import type { ModelFiles, Setting } from "./contest.ts";
+import { foldAll, network, randomPixels, randomWeights } from "./network.ts";
 import { writeOnnx } from "./onnx.ts";
+import { writeQdq } from "./qdq.ts";
 import { writeTfjs } from "./tfjs.ts";
 
-/**
- * Writes the model into `folder`: for us as trained, for the rivals folded.
- *
- * @param batch what the ONNX model is fixed to
- */
-export async function writeModel(folder: string, model: string, batch: number): Promise<ModelFiles> {
+/** Enough for random weights and random images, whose ranges are all alike. */
+const CALIBRATION_IMAGES = 4;
+
+/** Writes a setting's model into `folder`: for us as trained, for the rivals folded, and fixed to the setting's batch. */
+export async function writeModel(folder: string, { model, dtype, batch }: Setting): Promise<ModelFiles> {
   const graph = network(model);
   const weights = randomWeights(graph);
   const files: ModelFiles = {
@@ -28,7 +29,14 @@ export async function writeModel(folder: string, model: string, batch: number): 
     shape,
     bytes: new Uint8Array(data.buffer),
   }));
-  await writeFile(files.safetensors, writeSafetensors(tensors));
+  const trained = writeSafetensors(tensors);
+  if (dtype === "int8") {
+    const { bytes } = await quantize(trained, randomPixels(graph, CALIBRATION_IMAGES), { arch: model });
+    await writeFile(files.safetensors, bytes);
+    await writeFile(files.onnx, await writeQdq(bytes, batch));
+    return files;
+  }
+  await writeFile(files.safetensors, trained);
   const folded = foldAll(graph, weights);
   await writeFile(files.onnx, await writeOnnx(folded.graph, folded.weights, batch));
   const { specs, data } = writeTfjs(folded.weights);

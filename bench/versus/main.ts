@@ -40,7 +40,7 @@ interface Options {
   readonly chart: string | undefined;
 }
 
-const USAGE = `bench versus [--models resnet18,resnet50] [--dtypes f32] [--threads 1] [--batch 1] [--rounds 15] [--cold 3]
+const USAGE = `bench versus [--models resnet18,resnet50] [--dtypes f32,int8] [--threads 1] [--batch 1] [--rounds 15] [--cold 3]
              [--engines ${ENGINES.join(",")}] [--builds ${BUILDS.toReversed().join(",")}] [--json FILE] [--chart FILE.svg]
 `;
 
@@ -83,7 +83,7 @@ async function contest(
   const folder = await mkdtemp(join(tmpdir(), "resnet-wasm-versus-"));
   try {
     process.stderr.write(`${title(setting)}: writing models …`);
-    const job: Job = { setting, files: await writeModel(folder, setting.model, setting.batch), contenders, rounds };
+    const job: Job = { setting, files: await writeModel(folder, setting), contenders, rounds };
     process.stderr.write(" warm …");
     const answer = await runChild<Warms>("warm.ts", job);
     if ("unavailable" in answer) throw new Error(answer.unavailable);
@@ -127,7 +127,7 @@ function parse(args: readonly string[]): Options {
     args: [...args],
     options: {
       models: { type: "string", default: "resnet18,resnet50" },
-      dtypes: { type: "string", default: DTYPES.join() },
+      dtypes: { type: "string", default: "f32" },
       threads: { type: "string", default: "1" },
       batch: { type: "string", default: "1" },
       rounds: { type: "string", default: "15" },

@@ -4,9 +4,11 @@
  */
 import { fold } from "../../src/fold.ts";
 import { type Graph, inputShape } from "../../src/graph.ts";
+import { type Pixels, PRESETS } from "../../src/image.ts";
 import { uniform } from "../../src/models/random.ts";
 import { resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { paramsOf } from "../../src/ops/ops.ts";
+import type { Setting } from "./contest.ts";
 
 /** A tensor in PyTorch's order. */
 export interface Weight {
@@ -43,10 +45,37 @@ export function randomWeights(graph: Graph): Weights {
 }
 
 /** `batch` different images `[n, h, w, 3]`, as if preprocessed. */
-export function randomImages(graph: Graph, batch: number): Weight {
+function randomImages(graph: Graph, batch: number): Weight {
   const next = uniform(2);
   const shape = [batch, ...inputShape(graph)];
   return { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)).map(() => 4 * next() - 2) };
+}
+
+/** What every contender computes. */
+export function imagesOf({ model, dtype, batch }: Setting): Weight {
+  const graph = network(model);
+  return dtype === "int8" ? normalizedPixels(graph, batch) : randomImages(graph, batch);
+}
+
+/** Photos without a motif: every byte of RGB random. */
+export function randomPixels(graph: Graph, count: number): readonly Pixels[] {
+  const next = uniform(3);
+  const [height, width] = inputShape(graph);
+  return Array.from({ length: count }, () => {
+    const data = new Uint8Array(width * height * 4).map(() => 256 * next());
+    return { width, height, data };
+  });
+}
+
+/** `randomPixels` as if preprocessed: what is a byte for an int8 network. */
+function normalizedPixels(graph: Graph, batch: number): Weight {
+  const { mean, std } = PRESETS["torchvision-v1"];
+  const images = randomPixels(graph, batch);
+  const data = images.flatMap(({ data }) => [...data].filter((_, i) => i % 4 < 3));
+  return {
+    shape: [batch, ...inputShape(graph)],
+    data: Float32Array.from(data, (byte, i) => (byte / 255 - mean[i % 3]!) / std[i % 3]!),
+  };
 }
 
 /** `[n, h, w, c]` as `[n, c, h, w]`. */

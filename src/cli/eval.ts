@@ -1,5 +1,6 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images. */
 import type { Classifier } from "../classifier.ts";
+import { outputNode } from "../graph.ts";
 import { load } from "../runtimes/node.ts";
 import { complaint } from "../tensor.ts";
 import { openDataset } from "./dataset.ts";
@@ -35,7 +36,7 @@ export async function accuracyOf(
 ): Promise<Accuracy> {
   const all = await openDataset(directory, options.labels, options, signal);
   const examples = all.slice(0, options.limit ?? all.length);
-  const classes = model.model.spec.classes;
+  const classes = outputNode(model.model.graph).shape[2];
   for (const { name, label } of examples) {
     if (label >= classes) throw new RangeError(complaint(name, `a label below ${classes}`, `${label}`));
   }

@@ -3,11 +3,15 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, Option } from "commander";
+import { STORAGE_DTYPES } from "../convert.ts";
+import { METHODS } from "../quantizer.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
+import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
 import { whole, withCommon, withModel } from "./options.ts";
+import { quantize } from "./quantize.ts";
 import { messageOf } from "./terminal.ts";
 import { tune } from "./tune.ts";
 
@@ -30,6 +34,18 @@ function program(done: (status: number) => void): Command {
     .description("what a model is and what it needs, without loading it")
     .option("--tape", "the steps it runs")
     .action(async (source, options) => done(await inspect(source, options)));
+  withCommon(command.command("convert").argument("<model>", "a model of any format"))
+    .description("one safetensors file that needs nothing beside it")
+    .requiredOption("--out <file>", "the file to write")
+    .addOption(new Option("--dtype <dtype>", "of the weights").choices(STORAGE_DTYPES).default("f32"))
+    .action(async (source, options) => done(await convert(source, options)));
+  withCommon(command.command("quantize").argument("<model>", "a model of any format, in f32 or f16"))
+    .description("int8 weights and activations: a quarter of the size, and faster")
+    .requiredOption("--out <file>", "the file to write")
+    .option("--calibrate <dir>", "sample images; without any, only the weights become int8")
+    .addOption(new Option("--method <name>", "how ranges follow from images").choices(METHODS).default("mse"))
+    .option("--limit <n>", "images to look at", whole(1), 100)
+    .action(async (source, options) => done(await quantize(source, options)));
   withModel(command.command("bench"))
     .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
     .addOption(new Option("--scenario <name>", "kind of load").choices(Object.keys(SCENARIOS)).default("single-stream"))

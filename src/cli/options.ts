@@ -23,6 +23,7 @@ export interface CommonOptions {
   arch?: string;
   stride?: "3x3" | "1x1";
   size?: number;
+  epsilon?: number;
   cache?: string;
   offline?: boolean;
   quiet?: boolean;
@@ -43,6 +44,12 @@ function triple(text: string): Triple {
   if (![r, g, b].every(Number.isFinite) || rest.length > 0)
     throw new InvalidArgumentError("expected three numbers R,G,B");
   return [r!, g!, b!];
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("expected a number above 0");
+  return value;
 }
 
 function deviation(text: string): Triple {
@@ -83,6 +90,7 @@ export function withCommon(command: Command): Command {
     .addOption(
       new Option("--stride <where>", "a bottleneck's stride, when the file does not tell").choices(["3x3", "1x1"]),
     )
+    .option("--epsilon <number>", "of batch norms, when the file does not tell", positive)
     .option("--size <pixels>", "side of the square input", whole(1))
     .option("--cache <dir>", "folder for downloads")
     .option("--offline", "never touch the network")
@@ -111,8 +119,8 @@ export function readTuning(file: string | undefined): Tuning | undefined {
 
 /** What `load` is called with. */
 export function loadOptions(options: CommonOptions, signal: AbortSignal): LoadOptions {
-  const { build, threads, arch, stride, size, cache, offline, preprocess, mean, std, memory } = options;
-  const given = { arch, stride, size, cache, offline, preprocess, mean, std, memory };
+  const { build, threads, arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory } = options;
+  const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });

@@ -59,7 +59,8 @@ export async function openCheckpoint(
     const found = { folder, entry, source, kind };
     const format = formats.find((each) => each.reads(found));
     if (format !== undefined) return renamed(await format.open(found), source.name);
-    const readable = `${formats.map(({ label }) => label).join(", or ")}`;
+    const labels = formats.map(({ label }) => label);
+    const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
     const hint =
       kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
     throw new ModelError(complaint(source.name, readable, KIND_LABELS[kind], hint));

@@ -155,44 +155,67 @@ function checkLayout(where: string, entries: ReadonlyMap<string, Entry>, bytes: 
   }
 }
 
-/** A tensor to be written. `bytes` are little-endian, in C order. */
-export interface NamedTensor {
+/** A tensor to be written. */
+export interface TensorEntry {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
+}
+
+/** One with its bytes, little-endian, in C order. */
+export interface NamedTensor extends TensorEntry {
   readonly bytes: Uint8Array;
 }
 
 /**
- * A whole safetensors file. Wider dtypes go first, so that every tensor is aligned to its element; the header is
- * padded with spaces to 8 bytes. Throws `RangeError` for a name used twice or bytes that do not fit the shape.
+ * The beginning of a safetensors file, and the order in which its tensors follow: wider dtypes first, so that every
+ * tensor is aligned to its element; the header is padded with spaces to 8 bytes. Throws `RangeError` for a name used
+ * twice.
+ */
+export function planSafetensors<T extends TensorEntry>(
+  tensors: Iterable<T>,
+  metadata?: Readonly<Record<string, string>>,
+): { readonly header: Uint8Array<ArrayBuffer>; readonly order: readonly T[]; readonly bytes: number } {
+  const order = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
+  const entries: [string, unknown][] = metadata === undefined ? [] : [["__metadata__", metadata]];
+  const names = new Set(["__metadata__"]);
+  let at = 0;
+  for (const { name, dtype, shape } of order) {
+    if (names.has(name)) {
+      const where = `safetensors: ${JSON.stringify(name)}`;
+      throw new RangeError(complaint(where, "a name of its own", "one already taken"));
+    }
+    names.add(name);
+    const bytes = byteLength(dtype, shape);
+    entries.push([name, { dtype, shape, data_offsets: [at, at + bytes] }]);
+    at += bytes;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const header = new Uint8Array(8 + Math.ceil(json.byteLength / 8) * 8).fill(0x20, 8);
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.byteLength - 8), true);
+  header.set(json, 8);
+  return { header, order, bytes: header.byteLength + at };
+}
+
+/**
+ * A whole safetensors file in memory. Throws `RangeError` for a name used twice or bytes that do not fit the shape.
  */
 export function writeSafetensors(
   tensors: Iterable<NamedTensor>,
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
-  const sorted = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
-  const header: [string, unknown][] = metadata === undefined ? [] : [["__metadata__", metadata]];
-  const names = new Set(["__metadata__"]);
-  let at = 0;
-  for (const { name, dtype, shape, bytes } of sorted) {
+  const { header, order, bytes: size } = planSafetensors(tensors, metadata);
+  for (const { name, dtype, shape, bytes } of order) {
+    const expected = byteLength(dtype, shape);
+    if (expected === bytes.byteLength) continue;
     const where = `safetensors: ${JSON.stringify(name)}`;
-    if (names.has(name)) throw new RangeError(complaint(where, "a name of its own", "one already taken"));
-    if (byteLength(dtype, shape) !== bytes.byteLength) {
-      const expected = `${byteLength(dtype, shape)} bytes for ${dtype} [${shape.join(", ")}]`;
-      throw new RangeError(complaint(where, expected, `${bytes.byteLength}`));
-    }
-    names.add(name);
-    header.push([name, { dtype, shape, data_offsets: [at, at + bytes.byteLength] }]);
-    at += bytes.byteLength;
+    const wanted = `${expected} bytes for ${dtype} [${shape.join(", ")}]`;
+    throw new RangeError(complaint(where, wanted, `${bytes.byteLength}`));
   }
-  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  const base = 8 + Math.ceil(json.byteLength / 8) * 8;
-  const file = new Uint8Array(base + at).fill(0x20, 8, base);
-  new DataView(file.buffer).setBigUint64(0, BigInt(base - 8), true);
-  file.set(json, 8);
-  let to = base;
-  for (const { bytes } of sorted) {
+  const file = new Uint8Array(size);
+  file.set(header);
+  let to = header.byteLength;
+  for (const { bytes } of order) {
     file.set(bytes, to);
     to += bytes.byteLength;
   }

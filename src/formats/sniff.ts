@@ -42,7 +42,9 @@ const MAGIC: readonly (readonly [Kind, readonly number[]])[] = [
   ["gguf", [0x47, 0x47, 0x55, 0x46]],
   ["gzip", [0x1f, 0x8b]],
   ["pickle", [0x80, 0x02]],
+  ["pickle", [0x80, 0x03]],
   ["pickle", [0x80, 0x04]],
+  ["pickle", [0x80, 0x05]],
 ];
 
 /** The kind of file that begins with `head` (its first `SNIFF_BYTES` bytes, fewer when it is shorter). */

@@ -57,11 +57,7 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
   else if (projected(1) && (!bottleneck || has("layer1.1.downsample.0.weight"))) shortcut = "C";
   else if (projected(2)) shortcut = "B";
   else guesses.push("shortcuts without weights (option A; a plain network has the same tensors)");
-  let stride = checkpoint.metadata.stride_in_1x1 === "true" ? ("1x1" as const) : ("3x3" as const);
-  if (checkpoint.metadata.stride_in_1x1 === undefined && bottleneck) {
-    stride = "3x3";
-    guesses.push("stride on the 3×3 of each bottleneck (v1.5)");
-  }
+  if (bottleneck) guesses.push("stride on the 3×3 of each bottleneck (v1.5)");
   const spec: ResNetSpec = {
     block: bottleneck ? "bottleneck" : "basic",
     depths,
@@ -70,14 +66,19 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
     shortcut,
     groups,
     groupWidth,
-    stride,
+    stride: "3x3",
     squeeze: has("layer1.0.se.fc1.weight"),
     // The first norm sees the block's input, not what its first convolution makes.
     preact: !has("bn1.weight") && has("layer1.0.bn1.weight"),
     classes: shapeOf("fc.weight")[0]!,
   };
+  return { name: nameOf(spec), spec, guesses };
+}
+
+/** The table's name of a network, else a description. */
+export function nameOf(spec: ResNetSpec): string {
   const known = Object.entries(RESNETS).find(([, other]) => sameNetwork(spec, other));
-  return { name: known?.[0] ?? `${spec.block}-${depths.join("-")}`, spec, guesses };
+  return known?.[0] ?? `${spec.block}-${spec.depths.join("-")}`;
 }
 
 function sameNetwork(a: ResNetSpec, b: ResNetSpec): boolean {

@@ -1,5 +1,6 @@
 /** The mean over all pixels, between the last stage and the classifier. */
 import type { GlobalPoolNode } from "../graph.ts";
+import { boundsOf } from "../int8.ts";
 import { step } from "../tape.ts";
 import { type Op, WEIGHTLESS } from "./op.ts";
 
@@ -9,6 +10,11 @@ export const globalpool: Op<GlobalPoolNode> = {
     const [h, w, c] = place.node(node.inputs[0]!).shape;
     const units = place.batch * Math.ceil(c / 16);
     const input = place.address(node.inputs[0]!);
+    if (node.int8 !== undefined) {
+      const scale = node.int8.inputs[0]! / node.int8.step! / (h * w);
+      const out = place.address(node.name);
+      return [step(node.name, "globalpool_i8", units, h * w, c, input, out, scale, ...boundsOf(node))];
+    }
     return [step(node.name, "globalpool_f32", units, h * w, c, input, place.address(node.name))];
   },
 };

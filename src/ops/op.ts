@@ -11,6 +11,8 @@ import type { Variant } from "../variants.ts";
 export interface Param {
   readonly name: string;
   readonly shape: readonly number[];
+  /** What an int8 network must have; others take any float. */
+  readonly dtype?: "I8" | "I32" | "F32";
 }
 
 /** Where things are while an operation writes its steps. All addresses in bytes. */
@@ -40,10 +42,14 @@ export interface Packer {
   variant(name: string): Variant;
   /** The tensor in wasm memory, as f32, elements in the file's order. */
   tensor(name: string): Promise<{ readonly address: number; readonly info: TensorInfo }>;
+  /** The tensor in wasm memory as the file has it. */
+  raw(name: string): Promise<{ readonly address: number; readonly bytes: Uint8Array }>;
   /** A small tensor's values on the host. */
   values(name: string): Promise<Float32Array>;
   /** Writes values to `address`. */
   write(address: number, values: Float32Array): void;
+  /** Copies bytes to `address`. */
+  copy(address: number, bytes: Uint8Array): void;
   /** Puts values somewhere in wasm memory. */
   put(values: Float32Array): number;
   run(step: Step): void;

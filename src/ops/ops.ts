@@ -3,6 +3,7 @@ import type { Graph, InputNode, Node } from "../graph.ts";
 import { add } from "./add.ts";
 import { clamp } from "./clamp.ts";
 import { conv } from "./conv.ts";
+import { convI8 } from "./conv-i8.ts";
 import { gate } from "./gate.ts";
 import { globalpool } from "./globalpool.ts";
 import { linear } from "./linear.ts";
@@ -31,6 +32,7 @@ const OPS: { readonly [K in Node["op"]]: Op<Extract<Node, { op: K }>> } = {
 
 /** The operation a node is. */
 export function opOf(node: Node): Op {
+  if (node.op === "conv" && node.int8 !== undefined) return convI8 as unknown as Op;
   return OPS[node.op] as unknown as Op;
 }
 
@@ -42,7 +44,7 @@ export function paramsOf(graph: Graph): readonly Param[] {
 /** Trainable numbers, as publications count them: running statistics are not among them. */
 export function parameterCount(graph: Graph): number {
   return paramsOf(graph)
-    .filter(({ name }) => !/\.running_(mean|var)$/.test(name))
+    .filter(({ name }) => !/\.(running_(mean|var)|weight_scale)$/.test(name))
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 }
 

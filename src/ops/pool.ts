@@ -12,8 +12,9 @@ export const pool: Op<PoolNode> = {
     const input = place.address(node.inputs[0]!);
     const out = place.address(node.name);
     const units = place.batch * oh;
+    const dtype = node.int8 === undefined ? "f32" : "i8";
     return node.op === "maxpool"
-      ? [step(node.name, "maxpool_f32", units, ...sizes, input, out)]
-      : [step(node.name, "avgpool_f32", units, ...sizes, node.countPads ? 1 : 0, input, out)];
+      ? [step(node.name, `maxpool_${dtype}`, units, ...sizes, input, out)]
+      : [step(node.name, `avgpool_${dtype}`, units, ...sizes, node.countPads ? 1 : 0, input, out)];
   },
 };

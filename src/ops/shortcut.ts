@@ -10,8 +10,7 @@ export const shortcut: Op<PadShortcutNode> = {
     const [h, w, c] = place.node(node.inputs[0]!).shape;
     const input = place.address(node.inputs[0]!);
     const out = place.address(node.name);
-    return [
-      step(node.name, "shortcut_f32", place.batch * oh, h, w, c, oh, ow, n, node.stride, node.before, input, out),
-    ];
+    const kernel = node.int8 === undefined ? "shortcut_f32" : "shortcut_i8";
+    return [step(node.name, kernel, place.batch * oh, h, w, c, oh, ow, n, node.stride, node.before, input, out)];
   },
 };

@@ -11,7 +11,7 @@ import type { Place } from "./op.ts";
  * Patches of a band: transforms and products of a band should stay near the core, but every band reads all the weights
  * again, so it is given as many bytes as they have, and at least a megabyte.
  */
-function bandPatches(patches: number, patchBytes: number, weightBytes: number): number {
+export function bandPatches(patches: number, patchBytes: number, weightBytes: number): number {
   const fitting = Math.floor(Math.max(1 << 20, weightBytes) / patchBytes);
   const bands = Math.ceil(patches / Math.max(1, fitting));
   return Math.ceil(patches / bands);

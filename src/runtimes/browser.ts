@@ -2,7 +2,9 @@
  * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread wants a cross-origin-isolated page.
  */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "../classifier.ts";
+import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
@@ -16,6 +18,15 @@ export * from "../index.ts";
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
   return loadWith(browserRuntime(), source, options);
+}
+
+/** Quantizes a model: `quantizeWith` bound to this runtime. */
+export function quantize(
+  source: string | Uint8Array,
+  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+  options: QuantizeOptions & LoadOptions = {},
+): Promise<Quantized> {
+  return quantizeWith(browserRuntime(), source, images, options);
 }
 
 /** Where each module lies. Literal, one by one, because bundlers follow nothing cleverer. */
@@ -33,6 +44,7 @@ export function browserRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
     name: "browser",
+    formats: [SAFETENSORS, TFJS],
     module(name) {
       const module = modules.get(name) ?? compile(MODULES[name]());
       modules.set(name, module);

@@ -19,10 +19,16 @@ import process from "node:process";
 import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "../classifier.ts";
+import { ONNX } from "../formats/onnx.ts";
+import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { TORCH } from "../formats/torch.ts";
+import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
+export { ONNX } from "../formats/onnx.ts";
+export { TORCH } from "../formats/torch.ts";
 export * from "../index.ts";
 
 /**
@@ -33,6 +39,15 @@ export * from "../index.ts";
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
   return loadWith(nodeRuntime(), source, options);
+}
+
+/** Quantizes a model: `quantizeWith` bound to this runtime. */
+export function quantize(
+  source: string | Uint8Array,
+  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+  options: QuantizeOptions & LoadOptions = {},
+): Promise<Quantized> {
+  return quantizeWith(nodeRuntime(), source, images, options);
 }
 
 const TEMPORARY = ".tmp-";
@@ -67,6 +82,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
+    formats: [SAFETENSORS, TFJS, TORCH, ONNX],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
     module(name) {
       const module = modules.get(name) ?? compile(name);

@@ -1,6 +1,8 @@
 /** onnxruntime-node: native code, the ceiling. */
 import ort from "onnxruntime-node";
+import { bytesOf } from "../qdq.ts";
 import type { Open } from "./engine.ts";
 import { openOrt } from "./ort.ts";
 
-export const open: Open = (files, { threads }, images) => openOrt(ort, "cpu", files.onnx, threads, images);
+export const open: Open = (files, { dtype, threads }, images) =>
+  openOrt(ort, "cpu", files.onnx, threads, dtype === "int8" ? bytesOf(images) : images);

@@ -1,12 +1,19 @@
 /** onnxruntime-web: WebAssembly SIMD; in Node its threads are worker threads. */
 import { readFile } from "node:fs/promises";
 import ort from "onnxruntime-web";
+import { bytesOf } from "../qdq.ts";
 import { type Open, Unavailable } from "./engine.ts";
 import { openOrt } from "./ort.ts";
 
-export const open: Open = async (files, { threads }, images) => {
+export const open: Open = async (files, { dtype, threads }, images) => {
   ort.env.wasm.numThreads = threads;
-  const session = await openOrt(ort, "wasm", await readFile(files.onnx), threads, images);
+  const session = await openOrt(
+    ort,
+    "wasm",
+    await readFile(files.onnx),
+    threads,
+    dtype === "int8" ? bytesOf(images) : images,
+  );
   // The library falls back to fewer threads with no more than a warning, and says so here.
   if (ort.env.wasm.numThreads !== threads) {
     await session.close();

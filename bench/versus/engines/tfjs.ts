@@ -14,7 +14,8 @@ import { type Open, Unavailable } from "./engine.ts";
 
 type Tensors = Readonly<Record<string, tf.Tensor>>;
 
-export const open: Open = async (files, { model, threads }, images) => {
+export const open: Open = async (files, { model, dtype, threads }, images) => {
+  if (dtype === "int8") throw new Unavailable("TensorFlow.js: expected int8 kernels, got none: it computes in f32");
   tf.enableProdMode();
   setThreadsCount(threads);
   await tf.setBackend("wasm");

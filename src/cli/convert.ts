@@ -1,0 +1,31 @@
+/** `resnet-wasm convert IN --out FILE`: any model as one safetensors file that needs nothing beside it. */
+import { convert as pieces, type StorageDtype } from "../convert.ts";
+import { openModel } from "../model.ts";
+import { nodeRuntime } from "../runtimes/node.ts";
+import { type CommonOptions, loadOptions } from "./options.ts";
+import { writeAtomically } from "./output.ts";
+import { interruptible, remark } from "./terminal.ts";
+
+export interface ConvertCommand extends CommonOptions {
+  readonly out: string;
+  readonly dtype: StorageDtype;
+}
+
+/** Writes the converted model; the file appears whole or not at all. */
+export async function convert(source: string, options: ConvertCommand): Promise<number> {
+  const signal = interruptible();
+  const model = await openModel(source, loadOptions(options, signal), nodeRuntime());
+  try {
+    for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
+    const bytes = await writeAtomically(options.out, pieces(model, { dtype: options.dtype }), signal);
+    const report = { out: options.out, arch: model.arch, dtype: options.dtype, bytes, labels: model.labels.length };
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify(report)}\n`
+        : `${options.out}: ${model.arch}, ${options.dtype}, ${(bytes / 1e6).toFixed(1)} MB, ${model.labels.length} class names\n`,
+    );
+    return 0;
+  } finally {
+    await model.checkpoint.close();
+  }
+}

@@ -1,0 +1,53 @@
+/** Files that commands write: whole or not at all. */
+import { open, rename, rm } from "node:fs/promises";
+import { complaint } from "../tensor.ts";
+
+/**
+ * Writes pieces to a file beside `path` and gives it its name when it is whole.
+ *
+ * @returns bytes written
+ * @throws the signal's reason, or an Error naming the file when it cannot be written
+ */
+export async function writeAtomically(
+  path: string,
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  signal?: AbortSignal,
+): Promise<number> {
+  const temporary = `${path}.tmp-${process.pid}`;
+  let bytes = 0;
+  try {
+    const file = await named(path, open(temporary, "w"));
+    try {
+      for await (const piece of pieces) {
+        signal?.throwIfAborted();
+        await named(path, file.writeFile(piece));
+        bytes += piece.byteLength;
+      }
+      await named(path, file.sync());
+    } finally {
+      await file.close();
+    }
+    await named(path, rename(temporary, path));
+    return bytes;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such folder",
+  ENOSPC: "a full disk",
+  EACCES: "no permission",
+  EISDIR: "a folder",
+};
+
+/** The same, failing in words that name the file. */
+async function named<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Error(complaint(path, "a file that can be written", REASONS[code ?? ""] ?? message), { cause: error });
+  }
+}

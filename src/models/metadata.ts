@@ -1,0 +1,171 @@
+/**
+ * What a model says about itself beside its weights: the network, the preprocessing, the class names. This project's
+ * safetensors files hold it in `__metadata__`, so that the file alone is enough.
+ *
+ * Keys, all of them strings: `architecture` a name; `spec` a `ResNetSpec` as JSON, or `graph` a `Graph` as JSON where
+ * the network is no ResNet of the table; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a JSON array.
+ */
+import type { Graph, Shape } from "../graph.ts";
+import { inputShape } from "../graph.ts";
+import type { Preprocess } from "../image.ts";
+import { complaint, ModelError } from "../tensor.ts";
+import type { ResNetSpec } from "./resnet.ts";
+
+/** What is told about a model, by its file or by those beside it. */
+export interface Told {
+  /** A name of `RESNETS`, or another that its maker gave it. */
+  readonly arch?: string;
+  readonly spec?: Partial<ResNetSpec>;
+  readonly graph?: Graph;
+  /** Side of the square input. */
+  readonly size?: number;
+  /** Of every batch norm. */
+  readonly epsilon?: number;
+  readonly preprocess?: Preprocess;
+  readonly labels?: readonly string[];
+  /** Who told what: "preprocessing from preprocessor_config.json". */
+  readonly said: readonly string[];
+}
+
+/** The parts of a model that its metadata holds. */
+export interface Described {
+  readonly arch: string;
+  readonly spec: ResNetSpec | undefined;
+  readonly graph: Graph;
+  readonly preprocess: Preprocess;
+  readonly labels: readonly string[];
+}
+
+/** A model's metadata, for `writeSafetensors`. */
+export function writeMetadata({ arch, spec, graph, preprocess, labels }: Described): Record<string, string> {
+  const norm = graph.nodes.find((node) => node.op === "norm");
+  const [size] = inputShape(graph);
+  return {
+    format: "pt",
+    architecture: arch,
+    ...(spec === undefined ? { graph: graphToJson(graph) } : { spec: JSON.stringify(spec) }),
+    size: `${size}`,
+    ...(norm === undefined ? {} : { norm_epsilon: `${norm.epsilon}` }),
+    preprocess: JSON.stringify(preprocess),
+    ...(labels.length === 0 ? {} : { labels: JSON.stringify(labels) }),
+  };
+}
+
+/**
+ * Reads what `writeMetadata` wrote; other files have none of it, or only `norm_epsilon` and `stride_in_1x1`.
+ *
+ * @throws ModelError when a key does not hold what it should
+ */
+export function readMetadata(where: string, metadata: Readonly<Record<string, string>>): Told {
+  const json = (key: string): unknown => {
+    const text = metadata[key];
+    if (text === undefined) return undefined;
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw new ModelError(complaint(`${where}: __metadata__`, `JSON as "${key}"`, (error as Error).message));
+    }
+  };
+  const fail = (key: string, expected: string): never => {
+    throw new ModelError(complaint(`${where}: __metadata__`, `${expected} as "${key}"`, metadata[key]!.slice(0, 80)));
+  };
+  const spec = json("spec");
+  if (spec !== undefined && !isSpec(spec)) fail("spec", "a ResNet's description");
+  const preprocess = json("preprocess");
+  if (preprocess !== undefined && !isPreprocess(preprocess))
+    fail("preprocess", "resize, crop, filter, mean, std, order");
+  const labels = json("labels");
+  if (labels !== undefined && !(Array.isArray(labels) && labels.every((label) => typeof label === "string"))) {
+    fail("labels", "an array of names");
+  }
+  const graph = json("graph");
+  const number = (key: string): number | undefined => {
+    const text = metadata[key];
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    return Number.isFinite(value) && value > 0 ? value : fail(key, "a number above 0");
+  };
+  const [size, epsilon] = [number("size"), number("norm_epsilon")];
+  const stride = metadata.stride_in_1x1 === undefined ? {} : { stride: strideOf(metadata.stride_in_1x1) };
+  return {
+    ...(metadata.architecture === undefined || spec === undefined ? {} : { arch: metadata.architecture }),
+    ...(spec === undefined ? { spec: stride } : { spec: spec as ResNetSpec }),
+    ...(graph === undefined ? {} : { graph: graphOf(where, graph) }),
+    ...(size === undefined ? {} : { size }),
+    ...(epsilon === undefined ? {} : { epsilon }),
+    ...(preprocess === undefined ? {} : { preprocess: preprocess as Preprocess }),
+    ...(labels === undefined ? {} : { labels: labels as string[] }),
+    said: [],
+  };
+}
+
+function strideOf(text: string): ResNetSpec["stride"] {
+  return text === "true" ? "1x1" : "3x3";
+}
+
+/** Infinities, which clamps are made of and JSON has none of, as text. */
+function graphToJson(graph: Graph): string {
+  return JSON.stringify(graph, (_, value) => (Math.abs(value) === Number.POSITIVE_INFINITY ? `${value}` : value));
+}
+
+const OPS = ["input", "conv", "norm", "clamp", "add", "maxpool", "avgpool", "globalpool", "shortcut", "linear"];
+
+function graphOf(where: string, value: unknown): Graph {
+  const graph = JSON.parse(JSON.stringify(value), (_, item) => {
+    return item === "Infinity" || item === "-Infinity" ? Number(item) : item;
+  }) as Graph;
+  const culprit = `${where}: __metadata__ "graph"`;
+  if (!Array.isArray(graph?.nodes) || graph.nodes[0]?.op !== "input") {
+    throw new ModelError(complaint(culprit, "nodes, the input first", "something else"));
+  }
+  const before = new Set<string>();
+  for (const node of graph.nodes) {
+    const inputs: readonly string[] = Array.isArray(node?.inputs) ? node.inputs : ["?"];
+    const known = [...OPS, "gate", "sigmoid"].includes(node.op) && isShape(node.shape) && typeof node.name === "string";
+    const missing = inputs.find((name) => !before.has(name));
+    if (!known || missing !== undefined || before.has(node.name)) {
+      const got = missing === undefined ? `${JSON.stringify(node).slice(0, 80)}` : `"${node.name}" after "${missing}"`;
+      throw new ModelError(complaint(culprit, "nodes of known kinds, each after its inputs", got));
+    }
+    before.add(node.name);
+  }
+  return graph;
+}
+
+function isShape(shape: Shape): boolean {
+  return Array.isArray(shape) && shape.length === 3 && shape.every((size) => Number.isSafeInteger(size) && size > 0);
+}
+
+function isSpec(value: unknown): value is ResNetSpec {
+  const spec = value as ResNetSpec;
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    ["basic", "bottleneck"].includes(spec.block) &&
+    Array.isArray(spec.depths) &&
+    spec.depths.length <= 8 &&
+    spec.depths.every((depth) => Number.isInteger(depth) && depth > 0 && depth < 1000) &&
+    ["imagenet", "deep", "cifar"].includes(spec.stem) &&
+    ["A", "B", "C", "D", "none"].includes(spec.shortcut) &&
+    ["3x3", "1x1"].includes(spec.stride) &&
+    [spec.width, spec.groups, spec.groupWidth, spec.classes].every((count) => Number.isFinite(count) && count > 0) &&
+    typeof spec.squeeze === "boolean" &&
+    typeof spec.preact === "boolean"
+  );
+}
+
+function isPreprocess(value: unknown): value is Preprocess {
+  const way = value as Preprocess;
+  const triple = (numbers: readonly number[]): boolean =>
+    Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite);
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    [way.resize, way.crop].every((side) => Number.isInteger(side) && side > 0) &&
+    ["bilinear", "bicubic"].includes(way.filter) &&
+    triple(way.mean) &&
+    triple(way.std) &&
+    way.std.every((deviation) => deviation > 0) &&
+    ["rgb", "bgr"].includes(way.order)
+  );
+}
