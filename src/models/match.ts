@@ -3,7 +3,6 @@
  * of them must build the same graph, node by node. That gives a graph of unknown names torchvision's.
  */
 import type { ConvNode, Graph, Node } from "../graph.ts";
-import type { TensorInfo } from "../tensor.ts";
 import { type ResNetSpec, resnet } from "./resnet.ts";
 
 /** A graph recognised. */
@@ -18,10 +17,8 @@ export interface Match {
 /**
  * Finds the specification whose graph this is: the same operations with the same windows, channels and bounds, wired alike.
  * Undefined when there is none; the graph still runs under its own names.
- *
- * @param tensors the graph's own, of which only the biases are asked for
  */
-export function matchResnet(graph: Graph, tensors: ReadonlyMap<string, TensorInfo>): Match | undefined {
+export function matchResnet(graph: Graph): Match | undefined {
   const ids = new Map<string, number>();
   const mine = signatures(graph, ids);
   if (mine === undefined) return undefined;
@@ -32,7 +29,7 @@ export function matchResnet(graph: Graph, tensors: ReadonlyMap<string, TensorInf
     for (const built of [kept, withoutNorms(kept)]) {
       if (built.nodes.length !== graph.nodes.length) continue;
       const theirs = signatures(built, ids);
-      const rename = theirs === undefined ? undefined : pairs(graph, mine, built, theirs, tensors);
+      const rename = theirs === undefined ? undefined : pairs(graph, mine, built, theirs);
       if (rename !== undefined) return { spec, rename, normsFolded: built !== kept };
     }
   }
@@ -160,13 +157,12 @@ function pairs(
   myIds: readonly number[],
   theirs: Graph,
   theirIds: readonly number[],
-  tensors: ReadonlyMap<string, TensorInfo>,
 ): ReadonlyMap<string, string> | undefined {
   const byId = new Map(theirIds.map((id, i) => [id, theirs.nodes[i]!]));
   const rename = new Map<string, string>();
   for (const [i, node] of mine.nodes.entries()) {
     const other = byId.get(myIds[i]!);
-    if (other === undefined || (other.op === "conv" && other.bias && !tensors.has(`${node.name}.bias`)))
+    if (other === undefined || (other.op === "conv" && node.op === "conv" && other.bias && !node.bias))
       return undefined;
     rename.set(node.name, other.name);
   }

@@ -129,7 +129,7 @@ describe("whole networks give PyTorch's logits through ONNX", () => {
       return { name: tensor, dims: shape, raw: new Uint8Array(values.buffer) };
     });
     const checkpoint = await openBytes(exportGraph(built, tensors));
-    const found = matchResnet(checkpoint.graph!, checkpoint.tensors)!;
+    const found = matchResnet(checkpoint.graph!)!;
     expect(found.spec).toEqual(spec);
     expect(found.normsFolded).toBe(false);
     for (const [from, to] of found.rename) {
