@@ -109,7 +109,11 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
     const [size] = inputShape(network.graph);
-    const preprocess = sized({ ...preset, mean: options.mean ?? preset.mean, std: options.std ?? preset.std }, size);
+    const { mean, std } = ownNormalisation(checkpoint) ?? preset;
+    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, size);
+    if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
+      guesses.push(`images of ${size} pixels, a size that the file leaves open`);
+    }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
       throw new RangeError(complaint("preprocess", "none for an int8 model, which has its own", "one", hint));
@@ -136,6 +140,13 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     await opened.close();
     throw error;
   }
+}
+
+/** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */
+function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "std"> | undefined {
+  const largest = Number(metadata.normalises_input);
+  if (Number.isNaN(largest)) return undefined;
+  return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
 }
 
 /** The network a checkpoint holds: its own graph, or the one that is told, or the one its tensors look like. */

@@ -5,10 +5,12 @@ import { fold } from "../../src/fold.ts";
 import { ONNX, openOnnx } from "../../src/formats/onnx.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import type { Node } from "../../src/graph.ts";
+import { openModel } from "../../src/model.ts";
 import { matchResnet } from "../../src/models/match.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { paramsOf } from "../../src/ops/ops.ts";
 import { plan, planWeights } from "../../src/plan.ts";
+import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { run } from "../../src/tape.ts";
 import { type Checkpoint, complaint, ModelError } from "../../src/tensor.ts";
 import { choose } from "../../src/variants.ts";
@@ -617,6 +619,32 @@ describe("inputs, outputs and names", () => {
   test("an unknown tensor", async () => {
     const checkpoint = await open(classifier(4, [conv()], [CONV_WEIGHT]));
     await expect(checkpoint.read("nothing")).rejects.toThrow('m.onnx: expected a tensor "nothing"');
+  });
+});
+
+describe("a model from an ONNX file", () => {
+  const model = (file: OnnxFile): ReturnType<typeof openModel> => openModel(onnxBytes(file), {}, nodeRuntime());
+
+  test.each([
+    ["1", 1, 1],
+    ["255", 255, 1 / 255],
+  ])("whose graph normalises pixels of 0…%s gets them so", async (_name, largest, std) => {
+    const tensors = [floats("mean", [1, 3, 1, 1], [0.5, 0.4, 0.3]), floats("largest", [], [largest]), CONV_WEIGHT];
+    const nodes = [
+      node("Div", ["x", "largest"], "a"),
+      node("Sub", ["a", "mean"], "b"),
+      node("Conv", ["b", "conv.weight"], "body"),
+    ];
+    const { preprocess } = await model(classifier(4, nodes, tensors));
+    expect(preprocess).toMatchObject({ mean: [0, 0, 0], std: [std, std, std] });
+  });
+
+  test("of open size says that its size is a guess", async () => {
+    const inputs = [{ name: "x", dims: ["n", 3, "h", "w"] }];
+    const { guesses } = await model(classifier(4, [conv()], [CONV_WEIGHT], { inputs }));
+    expect(guesses).toContain("images of 32 pixels, a size that the file leaves open");
+    const fixed = await model(classifier(4, [conv()], [CONV_WEIGHT]));
+    expect(fixed.guesses.join()).not.toMatch(/open/);
   });
 });
 
