@@ -99,7 +99,7 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const told = { ...beside, ...file };
     const way = options.preprocess ?? known?.preprocess ?? told.preprocess;
-    const usual = network.spec?.stem === "cifar" ? "cifar" : "torchvision-v1";
+    const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
     const preset = presetOf(way ?? usual);
     const guesses = [...network.guesses];
     if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
@@ -140,6 +140,11 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     await opened.close();
     throw error;
   }
+}
+
+/** Whether a network was made for images that are not cropped: by its stem, or, of another family, by its input. */
+function isOfSmallImages({ spec, graph }: Pick<Model, "spec" | "graph">): boolean {
+  return spec === undefined ? inputShape(graph)[0] <= 64 : spec.stem === "cifar";
 }
 
 /** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */

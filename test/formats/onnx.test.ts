@@ -639,6 +639,15 @@ describe("a model from an ONNX file", () => {
     expect(preprocess).toMatchObject({ mean: [0, 0, 0], std: [std, std, std] });
   });
 
+  test("of no known family is not given a crop of small images", async () => {
+    const small = await model(classifier(4, [conv()], [CONV_WEIGHT]));
+    expect(small.spec).toBeUndefined();
+    expect(small.guesses).toContain("preprocessing of the cifar preset");
+    const inputs = [{ name: "x", dims: [1, 3, 224, 224] }];
+    const large = await model(classifier(4, [conv()], [CONV_WEIGHT], { inputs }));
+    expect(large.guesses).toContain("preprocessing of the torchvision-v1 preset");
+  });
+
   test("of open size says that its size is a guess", async () => {
     const inputs = [{ name: "x", dims: ["n", 3, "h", "w"] }];
     const { guesses } = await model(classifier(4, [conv()], [CONV_WEIGHT], { inputs }));
