@@ -1,0 +1,173 @@
+/**
+ * Classification as an HTTP service: one `fetch` handler for Cloudflare Workers, Deno, Bun and Node.
+ *
+ *     POST /classify          a photo as the body, or as the first file of a multipart form
+ *     POST /classify?url=…    a photo at an allowed origin
+ *     GET  /health            what is loaded
+ *     GET  /                  a page to try it
+ */
+import type { Classifier, Prediction } from "../classifier.ts";
+import { complaint, ModelError } from "../tensor.ts";
+import { page } from "./page.ts";
+import { HttpError, readBounded, readForm } from "./request.ts";
+
+export interface HandlerOptions {
+  /** Loads the model; called once, by the first request, and again after a failure. */
+  load(): Promise<Classifier>;
+  /** Origins that `?url=` may name, as `https://images.example.com`; none when absent. */
+  readonly origins?: readonly string[];
+  /** Largest body, in bytes; 10 MB. */
+  readonly maxBytes?: number;
+  /** Largest photo, in pixels; 25 megapixels, which is 100 MB while it is being decoded. */
+  readonly maxPixels?: number;
+  /** Requests that may wait for the model; beyond them the answer is 503. 32. */
+  readonly maxWaiting?: number;
+  /** Who may call from a page; `*`. */
+  readonly allowOrigin?: string;
+}
+
+/** What `/classify` answers. */
+export interface Answer {
+  readonly predictions: readonly Prediction[];
+  /** From the bytes to the probabilities. */
+  readonly ms: number;
+}
+
+const DEFAULTS = { origins: [], maxBytes: 10e6, maxPixels: 25e6, maxWaiting: 32, allowOrigin: "*" } as const;
+const MOST_CLASSES = 100;
+
+/**
+ * Makes the handler. It never throws, and never answers with a stack trace: what is wrong with a request is said in
+ * `{ "error": { "code", "message" } }` with a status of 400 to 499, what is wrong here with 500 and above.
+ */
+export function createHandler(given: HandlerOptions): (request: Request) => Promise<Response> {
+  const options = { ...DEFAULTS, ...given };
+  let loading: Promise<Classifier> | undefined;
+  let waiting = 0;
+  const model = (): Promise<Classifier> => {
+    loading ??= options.load().catch((error) => {
+      loading = undefined;
+      throw error;
+    });
+    return loading;
+  };
+  const headers = { "Access-Control-Allow-Origin": options.allowOrigin, Vary: "Origin" };
+  const json = (status: number, body: unknown, more: Readonly<Record<string, string>> = {}): Response =>
+    new Response(JSON.stringify(body), {
+      status,
+      headers: { ...headers, "Content-Type": "application/json", "Cache-Control": "no-store", ...more },
+    });
+
+  const classify = async (request: Request, url: URL): Promise<Response> => {
+    const topK = topKOf(url);
+    if (waiting >= options.maxWaiting) {
+      throw new HttpError(503, "busy", "too many photos are waiting; try again", { "Retry-After": "1" });
+    }
+    waiting += 1;
+    try {
+      const bytes = await photoOf(request, url, options);
+      const classifier = await model();
+      const start = performance.now();
+      const predictions = await classifier.classify(bytes, { topK, maxPixels: options.maxPixels }).catch((error) => {
+        throw unreadable(error);
+      });
+      return json(200, { predictions, ms: Number((performance.now() - start).toFixed(1)) } satisfies Answer);
+    } finally {
+      waiting -= 1;
+    }
+  };
+
+  const answer = async (request: Request): Promise<Response> => {
+    const url = new URL(request.url);
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (request.method === "OPTIONS") {
+      const allow = { "Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "Content-Type" };
+      return new Response(null, { status: 204, headers: { ...headers, ...allow, "Access-Control-Max-Age": "86400" } });
+    }
+    switch (url.pathname) {
+      case "/":
+        if (!isRead) throw new HttpError(405, "method", "this address is for GET", { Allow: "GET" });
+        return new Response(page(), {
+          headers: { "Content-Type": "text/html; charset=utf-8", "Cache-Control": "public, max-age=3600" },
+        });
+      case "/health": {
+        if (!isRead) throw new HttpError(405, "method", "this address is for GET", { Allow: "GET" });
+        const { model: loaded, build, memoryBytes } = await model();
+        return json(200, { arch: loaded.arch, build, memoryMB: Number((memoryBytes / 1e6).toFixed(1)), waiting });
+      }
+      case "/classify":
+        if (request.method !== "POST") throw new HttpError(405, "method", "this address is for POST", { Allow: "POST" });
+        return classify(request, url);
+      default:
+        throw new HttpError(404, "address", `nothing is at ${url.pathname}; POST a photo to /classify`);
+    }
+  };
+
+  return async (request) => {
+    try {
+      return await answer(request);
+    } catch (error) {
+      if (error instanceof HttpError) {
+        return json(error.status, { error: { code: error.code, message: error.message } }, error.headers);
+      }
+      const isOurs = error instanceof ModelError;
+      const message = isOurs ? error.message.split("\n")[0]! : "something went wrong here";
+      return json(500, { error: { code: isOurs ? "model" : "internal", message } });
+    }
+  };
+}
+
+function topKOf(url: URL): number {
+  const text = url.searchParams.get("top") ?? "5";
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= MOST_CLASSES) return value;
+  throw new HttpError(400, "top", complaint("top", `a whole number from 1 to ${MOST_CLASSES}`, `"${text}"`));
+}
+
+/** The photo's bytes, from wherever the request has it. */
+async function photoOf(
+  request: Request,
+  url: URL,
+  { maxBytes, origins }: Required<Pick<HandlerOptions, "maxBytes" | "origins">>,
+): Promise<Uint8Array> {
+  const remote = url.searchParams.get("url");
+  if (remote !== null) return fetchPhoto(remote, origins, maxBytes, request.signal);
+  const type = request.headers.get("Content-Type") ?? "";
+  const bytes = type.startsWith("multipart/form-data")
+    ? await readForm(request, maxBytes)
+    : await readBounded(request, maxBytes);
+  if (bytes.byteLength === 0) throw new HttpError(400, "empty", "the body is empty; send a JPEG, PNG or WebP photo");
+  return bytes;
+}
+
+async function fetchPhoto(
+  text: string,
+  origins: readonly string[],
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const target = URL.canParse(text) ? new URL(text) : undefined;
+  if (target === undefined) throw new HttpError(400, "url", complaint("url", "an address", `"${text.slice(0, 80)}"`));
+  if (!origins.includes(target.origin)) {
+    throw new HttpError(403, "origin", `photos are not fetched from ${target.origin.slice(0, 80)}`);
+  }
+  let response: Response;
+  try {
+    // A redirect could lead to an origin that is not allowed.
+    response = await fetch(target, { redirect: "manual", signal });
+  } catch {
+    throw new HttpError(502, "upstream", `${target.origin} did not answer`);
+  }
+  if (!response.ok) throw new HttpError(502, "upstream", `${target.origin} answered ${response.status}`);
+  return readBounded(response, maxBytes);
+}
+
+/** What is wrong with a photo, in the service's words. */
+function unreadable(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof ModelError) return error;
+  const message = error.message.split("\n")[0]!;
+  if (/expected at most .* megapixels/.test(message)) return new HttpError(413, "pixels", message);
+  if (/expected a JPEG/.test(message)) return new HttpError(415, "type", message);
+  if (/: expected .*, got /.test(message)) return new HttpError(422, "photo", message);
+  return error;
+}
