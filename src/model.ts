@@ -99,7 +99,7 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const told = { ...beside, ...file };
     const way = options.preprocess ?? known?.preprocess ?? told.preprocess;
-    const usual = network.spec?.stem === "cifar" ? "cifar" : "torchvision-v1";
+    const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
     const preset = presetOf(way ?? usual);
     const guesses = [...network.guesses];
     if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
@@ -109,7 +109,11 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
     const [size] = inputShape(network.graph);
-    const preprocess = sized({ ...preset, mean: options.mean ?? preset.mean, std: options.std ?? preset.std }, size);
+    const { mean, std } = ownNormalisation(checkpoint) ?? preset;
+    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, size);
+    if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
+      guesses.push(`images of ${size} pixels, a size that the file leaves open`);
+    }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
       throw new RangeError(complaint("preprocess", "none for an int8 model, which has its own", "one", hint));
@@ -136,6 +140,18 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     await opened.close();
     throw error;
   }
+}
+
+/** Whether a network was made for images that are not cropped: by its stem, or, of another family, by its input. */
+function isOfSmallImages({ spec, graph }: Pick<Model, "spec" | "graph">): boolean {
+  return spec === undefined ? inputShape(graph)[0] <= 64 : spec.stem === "cifar";
+}
+
+/** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */
+function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "std"> | undefined {
+  const largest = Number(metadata.normalises_input);
+  if (Number.isNaN(largest)) return undefined;
+  return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
 }
 
 /** The network a checkpoint holds: its own graph, or the one that is told, or the one its tensors look like. */

@@ -75,23 +75,36 @@ function* candidates(graph: Graph): Generator<ResNetSpec> {
 }
 
 /**
- * A number for what each node computes, in the order of the nodes: equal numbers, equal functions of the input. Undefined when two
- * nodes compute the same, which no residual network does.
+ * A number for each node, in their order, that says what it computes and what becomes of that: in two graphs, nodes of one
+ * number have the same place. Undefined when two nodes of the graph cannot be told apart.
  *
  * @param ids the numbers given so far
  */
 function signatures({ nodes }: Graph, ids: Map<string, number>): readonly number[] | undefined {
-  const known = new Map<string, number>();
-  const result = nodes.map((node) => {
-    const inputs = node.inputs.map((name) => known.get(name)!);
+  const numbered = (...key: readonly unknown[]): number => {
+    const text = JSON.stringify(key);
+    const id = ids.get(text) ?? ids.size;
+    ids.set(text, id);
+    return id;
+  };
+  const computed = new Map<string, number>();
+  for (const node of nodes) {
+    const inputs = node.inputs.map((name) => computed.get(name)!);
     // Either operand of a sum may come first.
     if (node.op === "add") inputs.sort((a, b) => a - b);
-    const key = JSON.stringify([node.op, node.shape, inputs, ...essence(node)]);
-    const id = ids.get(key) ?? ids.size;
-    ids.set(key, id);
-    known.set(node.name, id);
-    return id;
-  });
+    computed.set(node.name, numbered(node.op, node.shape, inputs, ...essence(node)));
+  }
+  // A projection may compute what the block's first convolution does; their readers differ.
+  const readers = new Map<string, number[]>(nodes.map(({ name }) => [name, []]));
+  const placed = new Map<string, number>();
+  for (const node of nodes.toReversed()) {
+    const id = numbered(computed.get(node.name), ...readers.get(node.name)!.sort((a, b) => a - b));
+    placed.set(node.name, id);
+    node.inputs.forEach((name, i) => {
+      readers.get(name)!.push(node.op === "add" ? id : numbered("input", i, id));
+    });
+  }
+  const result = nodes.map(({ name }) => placed.get(name)!);
   return new Set(result).size === result.length ? result : undefined;
 }
 
@@ -145,7 +158,6 @@ function pairs(
   theirs: Graph,
   theirIds: readonly number[],
 ): ReadonlyMap<string, string> | undefined {
-  if (myIds.at(-1) !== theirIds.at(-1)) return undefined;
   const byId = new Map(theirIds.map((id, i) => [id, theirs.nodes[i]!]));
   const rename = new Map<string, string>();
   for (const [i, node] of mine.nodes.entries()) {

@@ -169,7 +169,7 @@ function checkOperator(where: string, node: NodeProto): void {
   const isDefault = domain === "" || domain === "ai.onnx";
   if (isDefault && OPERATORS.has(opType)) return;
   let hint: string | undefined;
-  if (/Quantize|QLinear|Integer$/.test(opType)) hint = "this is a quantised model; use the one it was made from";
+  if (/quantize|qlinear|integer$/i.test(opType)) hint = "this is a quantised model; use the one it was made from";
   else if (/^(If|Loop|Scan)$/.test(opType)) hint = "graphs inside nodes are not read; export without control flow";
   else if (!isDefault) hint = "export the model without optimisations for one runtime, and without functions";
   const got = isDefault ? opType : `${domain}.${opType}`;
