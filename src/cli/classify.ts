@@ -1,7 +1,9 @@
 /** `resnet-wasm classify IMAGE…`: the most probable classes of each image. */
 import type { Prediction } from "../classifier.ts";
 import { load } from "../runtimes/node.ts";
+import { photosOf } from "./images.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
+import { imageBar } from "./progress.ts";
 import { barOf, interruptible, messageOf, remark } from "./terminal.ts";
 
 /** One line of the JSON result; `error` stands where an image could not be read. */
@@ -25,8 +27,9 @@ function show({ image, predictions, ms }: Result): string {
 /** Classifies every image; those that cannot be read are reported, the others still get their answers. */
 export async function classify(
   images: readonly string[],
-  options: CommonOptions & { readonly topK: number },
+  options: CommonOptions & { readonly topK: number; readonly recursive?: boolean },
 ): Promise<number> {
+  const photos = await photosOf(images, options.recursive === true);
   const started = performance.now();
   const model = await load(options.model, loadOptions(options, interruptible()));
   const { arch, guesses } = model.model;
@@ -36,18 +39,22 @@ export async function classify(
     `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
   const results: Result[] = [];
-  for (const image of images) {
+  // Where results go by as they come, they are the progress.
+  const bar = imageBar(options.quiet === true || (!options.json && process.stdout.isTTY === true), photos.length);
+  for (const { name: image, image: input } of photos) {
     const start = performance.now();
     try {
-      const predictions = await model.classify(image, { topK: options.topK });
+      const predictions = await model.classify(input, { topK: options.topK });
       results.push({ image, predictions, ms: Number((performance.now() - start).toFixed(1)) });
     } catch (error) {
       results.push({ image, predictions: [], ms: 0, error: messageOf(error) });
       process.stderr.write(`${messageOf(error)}\n`);
     }
+    bar.tick("");
     const last = results.at(-1)!;
     if (!options.json && last.error === undefined) process.stdout.write(`${show(last)}\n`);
   }
+  bar.stop();
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
   await model.dispose();
   return results.some(({ error }) => error !== undefined) ? 1 : 0;

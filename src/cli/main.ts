@@ -21,9 +21,10 @@ function program(done: (status: number) => void): Command {
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as Record<string, string>;
   const command = new Command("resnet-wasm").description(description!).version(version!).exitOverride();
-  withModel(command.command("classify").argument("<image...>", "JPEG or PNG files"))
+  withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin"))
     .description("the most probable classes of each image")
     .option("--top-k <n>", "classes to show", whole(1), 5)
+    .option("--recursive", "look into the folders in a folder")
     .action(async (images, options) => done(await classify(images, options)));
   withModel(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
     .description("accuracy over labelled images")

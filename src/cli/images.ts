@@ -1,0 +1,63 @@
+/** What a user names as images: files, folders, patterns and stdin. */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { glob, isDynamicPattern } from "tinyglobby";
+import type { ImageInput } from "../input.ts";
+import { complaint } from "../tensor.ts";
+
+/** One image and what to call it. */
+export interface Photo {
+  readonly name: string;
+  readonly image: ImageInput;
+}
+
+/** File names that are taken for images where a folder is named; a file that is named itself may have any. */
+export const IMAGE_FILE = /\.(jpe?g|jfif|png|webp|gif)$/i;
+
+export async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The image files of a folder, and with `recursive` of those in it, by name. */
+export async function imagesIn(directory: string, recursive: boolean): Promise<readonly string[]> {
+  const files = await readdir(directory, { recursive });
+  return files
+    .filter((file) => IMAGE_FILE.test(file))
+    .sort()
+    .map((file) => join(directory, file));
+}
+
+/**
+ * The images that arguments name, in their order: `-` is stdin; a folder, the images in it; a pattern that the shell has left
+ * alone, the files it fits; anything else, itself.
+ *
+ * @throws Error for a folder or a pattern without images
+ */
+export async function photosOf(names: readonly string[], recursive: boolean): Promise<readonly Photo[]> {
+  const photos: Photo[] = [];
+  const take = (files: readonly string[], from: string, wanted: string): void => {
+    if (files.length === 0) throw new Error(complaint(from, wanted, "none"));
+    for (const file of files) photos.push({ name: file, image: file });
+  };
+  for (const name of names) {
+    if (name === "-") photos.push({ name: "stdin", image: process.stdin });
+    else if (await isDirectory(name)) {
+      const hint = recursive ? "" : " (--recursive looks into the folders in it)";
+      take(await imagesIn(name, recursive), name, `a folder with JPEG, PNG, WebP or GIF images${hint}`);
+    } else if (isDynamicPattern(name) && !(await exists(name))) {
+      take((await glob(name)).sort(), name, "a pattern that some file fits");
+    } else photos.push({ name, image: name });
+  }
+  return photos;
+}
