@@ -4,7 +4,7 @@
 import { measureDots } from "./dots.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
-import { type Pixels, pixelAffine, planImage } from "./image.ts";
+import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import { type ImageInput, toPixels } from "./input.ts";
 import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import { type Model, type ModelOptions, openModel } from "./model.ts";
@@ -14,6 +14,7 @@ import { run, runStep, step } from "./tape.ts";
 import { complaint } from "./tensor.ts";
 import { startTeam, type Team } from "./threads.ts";
 import type { Tuning } from "./variants.ts";
+import { type Views, viewsOf } from "./views.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 
 export interface LoadOptions extends ModelOptions {
@@ -167,6 +168,31 @@ export class Classifier {
     return this.#alone(async () => {
       const logits = await this.#runPixels(pixels, outputNode(this.#graph).name);
       return this.#best(logits, topK);
+    });
+  }
+
+  /**
+   * Probabilities of every class, averaged over several views of one image.
+   *
+   * @returns `[classes]`, which sum to 1
+   * @throws as `classify`; RangeError for views that cannot be had
+   */
+  async probabilities(image: ImageInput, views: Views = {}): Promise<Float32Array> {
+    const pixels = await this.#pixels(image);
+    const { preprocess } = this.model;
+    checkPixels(pixels);
+    return this.#alone(async () => {
+      const seen = viewsOf(pixels, preprocess, views);
+      const output = outputNode(this.#graph);
+      const sums = new Float64Array(output.shape[2]);
+      for (const view of seen) {
+        const fitted = this.#prepare(pixels, [], view);
+        await this.#run(fitted);
+        softmax(this.#values(fitted, output.name, output.shape[2])).forEach((part, i) => {
+          sums[i]! += part;
+        });
+      }
+      return Float32Array.from(sums, (sum) => sum / seen.length);
     });
   }
 
@@ -361,12 +387,15 @@ export class Classifier {
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */
-  #prepare(pixels: Pixels, kept: readonly string[] = []): Fitted {
+  #prepare(pixels: Pixels, kept: readonly string[] = [], seen?: View): Fitted {
     const { memory, exports } = this.#live();
-    const [h, w] = inputShape(this.#graph);
+    const { preprocess } = this.model;
+    checkPixels(pixels);
+    const view = seen ?? centreView(pixels, preprocess);
+    const { width: w, height: h } = view;
     const fitted = this.#plan(1, h, w, kept);
     const [node] = this.#graph.nodes;
-    const recipe = planImage(pixels, this.model.preprocess, node!.int8 !== undefined);
+    const recipe = planView(pixels, view, preprocess, node!.int8 !== undefined);
     // Activations are dead now, all but the input: the staging area may lie over them.
     const input = fitted.addresses.get("input")!;
     const staging = align(input + h * w * 3 * elementBytes(node!));
@@ -401,4 +430,12 @@ export class Classifier {
         probability: probabilities[index]!,
       }));
   }
+}
+
+/** Softmax in f64, shifted by the largest logit so that it never overflows. */
+function softmax(logits: Float32Array): Float64Array {
+  const top = logits.reduce((a, b) => Math.max(a, b));
+  const parts = Float64Array.from(logits, (logit) => Math.exp(logit - top));
+  const sum = parts.reduce((a, b) => a + b, 0);
+  return parts.map((part) => part / sum);
 }

@@ -79,7 +79,7 @@ export interface Table {
 export interface Recipe {
   /** Bytes of staging memory. */
   readonly bytes: number;
-  /** Tables to write and steps to run: from the pixels at `base` to the input at `out`, `[crop, crop, 3]` f32. */
+  /** Tables to write and steps to run: from the pixels at `base` to the input at `out`, `[h, w, 3]`. */
   place(base: number, out: number): { readonly tables: readonly Table[]; readonly steps: readonly Step[] };
 }
 
@@ -105,8 +105,20 @@ const FILTERS: Readonly<Record<Filter, { readonly support: number; readonly at: 
   },
 };
 
-/** Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`, for outputs `[first, first + count)` of `to`. */
-function tapsOf(filter: Filter, from: number, to: number, first: number, count: number): Taps {
+/** One axis of a view: which part of the source is resized to how much, and what of that is kept. */
+interface Axis {
+  /** First source position and number of them. */
+  readonly offset: number;
+  readonly from: number;
+  /** Length after resizing; the part `[first, first + count)` is kept. */
+  readonly to: number;
+  readonly first: number;
+  readonly count: number;
+  readonly mirrored: boolean;
+}
+
+/** Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` for the kept part of an axis. */
+function tapsOf(filter: Filter, { offset, from, to, first, count, mirrored }: Axis): Taps {
   const { support: reach, at } = FILTERS[filter];
   const scale = from / to;
   const stretch = Math.max(1, scale);
@@ -115,7 +127,7 @@ function tapsOf(filter: Filter, from: number, to: number, first: number, count: 
   const bounds = new Int32Array(2 * count);
   const weights = new Int32Array(ksize * count);
   for (let i = 0; i < count; ++i) {
-    const centre = (first + i + 0.5) * scale;
+    const centre = (first + (mirrored ? count - 1 - i : i) + 0.5) * scale;
     const start = Math.max(0, Math.trunc(centre - support + 0.5));
     const taps = Math.min(from, Math.trunc(centre + support + 0.5)) - start;
     const exact = Array.from({ length: taps }, (_, j) => at((j + start - centre + 0.5) * (1 / stretch)));
@@ -124,7 +136,7 @@ function tapsOf(filter: Filter, from: number, to: number, first: number, count: 
       const scaled = (sum === 0 ? weight : weight / sum) * 2 ** 22;
       weights[i * ksize + j] = Math.trunc(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
     });
-    bounds[2 * i] = start;
+    bounds[2 * i] = offset + start;
     bounds[2 * i + 1] = taps;
   }
   return { ksize, bounds, weights };
@@ -142,7 +154,7 @@ function bytesOf(array: Int32Array | Float32Array): Uint8Array {
 }
 
 /** Throws unless `pixels` are what they say: whole positive sizes and four bytes a pixel. */
-function checkPixels(pixels: Pixels): void {
+export function checkPixels(pixels: Pixels): void {
   const { width, height, data } = pixels ?? {};
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new TypeError(
@@ -157,28 +169,69 @@ function checkPixels(pixels: Pixels): void {
   }
 }
 
+/** What of an image a network sees: a part of it (`box`) resized, a part of that kept, perhaps mirrored. */
+export interface View {
+  /** Of the source; the whole image when absent. */
+  readonly box?: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
+  /** Size that the box is resized to. */
+  readonly resized: readonly [width: number, height: number];
+  /** Corner and size of what is kept: the network's input. */
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+  /** Left and right exchanged. */
+  readonly mirrored: boolean;
+}
+
+/** Size of an image whose shorter side becomes `side`: torchvision rounds the longer one down. */
+export function shorterTo({ width, height }: Pixels, side: number): readonly [width: number, height: number] {
+  const long = Math.floor((side * Math.max(width, height)) / Math.min(width, height));
+  return width <= height ? [side, long] : [long, side];
+}
+
+/** The centre crop of a preset, its corner rounded half to even as torchvision does. */
+export function centreView(pixels: Pixels, { resize, crop }: Preprocess): View {
+  if (crop > resize) throw new RangeError(complaint("preprocess", `a crop of at most ${resize}`, `${crop}`));
+  const resized = shorterTo(pixels, resize);
+  const [left, top] = resized.map((side) => roundHalfEven((side - crop) / 2)) as [number, number];
+  return { resized, left, top, width: crop, height: crop, mirrored: false };
+}
+
 /**
- * Plans the preparation of one image. Only the rows and columns that the crop keeps are computed.
+ * Plans the preparation of one image by its preset's centre crop.
+ *
+ * @throws as `planView`
+ */
+export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false): Recipe {
+  checkPixels(pixels);
+  return planView(pixels, centreView(pixels, preprocess), preprocess, int8);
+}
+
+/**
+ * Plans the preparation of one view of an image. Only the rows and columns that it keeps are computed.
  *
  * @param int8 whether the input is seven bits of each byte instead of normalised f32
  * @throws TypeError or RangeError when `pixels` are not an image; RangeError when the crop is larger than the resized image
  */
-export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false): Recipe {
+export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int8 = false): Recipe {
   checkPixels(pixels);
-  const { width, height, data } = pixels;
-  const { resize, crop, filter, mean, std, order } = preprocess;
-  if (crop > resize) throw new RangeError(complaint("preprocess", `a crop of at most ${resize}`, `${crop}`));
-  // torchvision: the shorter side exactly, the longer one rounded down; the crop's corner rounded half to even.
-  const long = Math.floor((resize * Math.max(width, height)) / Math.min(width, height));
-  const [w, h] = width <= height ? [resize, long] : [long, resize];
-  const left = roundHalfEven((w - crop) / 2);
-  const top = roundHalfEven((h - crop) / 2);
-  const across = tapsOf(filter, width, w, left, crop);
-  const down = tapsOf(filter, height, h, top, crop);
+  const { width, data } = pixels;
+  const { filter, mean, std, order } = preprocess;
+  const box = view.box ?? { left: 0, top: 0, width, height: pixels.height };
+  const [w, h] = [view.width, view.height];
+  const across = tapsOf(filter, {
+    ...{ offset: box.left, from: box.width, to: view.resized[0], first: view.left, count: w },
+    mirrored: view.mirrored,
+  });
+  const down = tapsOf(filter, {
+    ...{ offset: box.top, from: box.height, to: view.resized[1], first: view.top, count: h },
+    mirrored: false,
+  });
   const first = down.bounds[0]!;
-  const last = down.bounds[2 * crop - 2]! + down.bounds[2 * crop - 1]!;
+  const last = down.bounds[2 * h - 2]! + down.bounds[2 * h - 1]!;
   const rows = last - first;
-  for (let i = 0; i < crop; ++i) down.bounds[2 * i]! -= first;
+  for (let i = 0; i < h; ++i) down.bounds[2 * i]! -= first;
   const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
   const affine = Float32Array.from([
     ...channels.map((i) => 1 / (255 * std[i]!)),
@@ -188,7 +241,7 @@ export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false):
   const parts = [source, ...[across.bounds, across.weights, down.bounds, down.weights, affine].map(bytesOf)];
   const tableBytes = parts.reduce((sum, { length }) => sum + aligned(length), 0);
   return {
-    bytes: tableBytes + aligned(rows * crop * 4) + aligned(crop * crop * 4),
+    bytes: tableBytes + aligned(rows * w * 4) + aligned(h * w * 4),
     place(base, out) {
       let free = base;
       const tables = parts.map((bytes) => {
@@ -198,18 +251,18 @@ export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false):
       });
       const [image, acrossBounds, acrossTaps, downBounds, downTaps, numbers] = tables.map(({ address }) => address);
       const middle = free;
-      const resized = middle + aligned(rows * crop * 4);
+      const resized = middle + aligned(rows * w * 4);
       return {
         tables,
         steps: [
           step(
-            ...(["resize across", "resize_u8_horizontal", rows, crop, width, across.ksize] as const),
+            ...(["resize across", "resize_u8_horizontal", rows, w, width, across.ksize] as const),
             ...([image!, acrossBounds!, acrossTaps!, middle] as const),
           ),
-          step("resize down", "resize_u8_vertical", crop, crop, down.ksize, middle, downBounds!, downTaps!, resized),
+          step("resize down", "resize_u8_vertical", h, w, down.ksize, middle, downBounds!, downTaps!, resized),
           int8
-            ? step("pixels", "pixels_i8", crop, crop, order === "bgr" ? 1 : 0, resized, out)
-            : step("normalise", "normalize_f32", crop, crop, order === "bgr" ? 1 : 0, resized, numbers!, out),
+            ? step("pixels", "pixels_i8", h, w, order === "bgr" ? 1 : 0, resized, out)
+            : step("normalise", "normalize_f32", h, w, order === "bgr" ? 1 : 0, resized, numbers!, out),
         ],
       };
     },

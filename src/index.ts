@@ -26,3 +26,4 @@ export type { Runtime, Store } from "./runtime.ts";
 export { type Checkpoint, type Dtype, ModelError, type TensorInfo } from "./tensor.ts";
 export { tune } from "./tune.ts";
 export type { Tuning } from "./variants.ts";
+export { type Views, viewsOf } from "./views.ts";

@@ -59,7 +59,11 @@ async function fromFolders(directory: string): Promise<readonly Example[]> {
 export type Split = "train" | "test";
 
 /** The 50,000 training or the 10,000 test images, in the official order. */
-async function cifar10(split: Split, options: CommonOptions, signal: AbortSignal): Promise<readonly Example[]> {
+async function cifar10(
+  split: Split,
+  options: Omit<CommonOptions, "model">,
+  signal: AbortSignal,
+): Promise<readonly Example[]> {
   const runtime = nodeRuntime();
   const { folder } = await locate(CIFAR10.package, runtime, {
     ...loadOptions(options, signal),
@@ -96,7 +100,7 @@ async function cifar10(split: Split, options: CommonOptions, signal: AbortSignal
 export async function openImages(
   source: string,
   limit: number,
-  options: CommonOptions,
+  options: Omit<CommonOptions, "model">,
   signal: AbortSignal,
 ): Promise<readonly ImageInput[]> {
   let images: readonly ImageInput[];
@@ -119,7 +123,7 @@ export async function openImages(
 export async function openDataset(
   source: string,
   labels: string | undefined,
-  options: CommonOptions,
+  options: Omit<CommonOptions, "model">,
   signal: AbortSignal,
   split: Split = "test",
 ): Promise<readonly Example[]> {

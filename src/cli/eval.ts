@@ -1,10 +1,16 @@
-/** `resnet-wasm eval DIR`: accuracy over labelled images. */
+/** `resnet-wasm eval DIR`: accuracy over labelled images, by one model or several together, in one view or many. */
+import { createHash } from "node:crypto";
 import type { Classifier } from "../classifier.ts";
 import { outputNode } from "../graph.ts";
-import { load } from "../runtimes/node.ts";
+import { toPixels } from "../input.ts";
+import { load, nodeRuntime } from "../runtimes/node.ts";
 import { complaint } from "../tensor.ts";
-import { openDataset } from "./dataset.ts";
+import type { Views } from "../views.ts";
+import { type Answered, hits, wilson } from "./accuracy.ts";
+import { type Example, openDataset } from "./dataset.ts";
+import { openJournal } from "./journal.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
+import { writeAtomically } from "./output.ts";
 import { imageBar } from "./progress.ts";
 import { interruptible, messageOf, remark } from "./terminal.ts";
 
@@ -18,63 +24,186 @@ export interface Accuracy {
   readonly failed: number;
 }
 
-export interface EvalOptions extends CommonOptions {
+/** A member of an ensemble, on its own. */
+export interface Member {
+  readonly model: string;
+  readonly top1: number;
+  readonly top5: number;
+}
+
+export interface EvalOptions extends Omit<CommonOptions, "model"> {
   readonly labels?: string;
   readonly limit?: number;
+  readonly crops?: 1 | 10;
+  readonly scales?: readonly number[];
+  readonly resume?: string;
+}
+
+/** The command's options: `--model` may come several times. */
+export interface EvalCommand extends EvalOptions {
+  readonly model: readonly string[];
+  readonly report?: string;
+}
+
+/** What an evaluation found. */
+export interface Evaluation {
+  readonly accuracy: Accuracy;
+  readonly answers: readonly Answered[];
+  readonly examples: readonly Example[];
+}
+
+/** What is kept of an image in the journal: its answer, or that it could not be read. */
+type Entry = Answered | { readonly name: string; readonly failed: string };
+
+const BEST = 5;
+
+/** Indices of the largest numbers, largest first. */
+function best(probabilities: Float32Array): readonly number[] {
+  return [...probabilities.keys()].sort((a, b) => probabilities[b]! - probabilities[a]! || a - b).slice(0, BEST);
+}
+
+async function answer(models: readonly Classifier[], example: Example, views: Views): Promise<Answered> {
+  const { name, label, image } = example;
+  const pixels = await toPixels(image(), nodeRuntime());
+  const each: Float32Array[] = [];
+  for (const model of models) each.push(await model.probabilities(pixels, views));
+  const mean = each[0]!.map((_, i) => each.reduce((sum, probabilities) => sum + probabilities[i]!, 0) / each.length);
+  return {
+    name,
+    label,
+    best: best(mean).map((index) => [index, Number(mean[index]!.toPrecision(6))] as const),
+    members: models.length === 1 ? [] : each.map(best),
+  };
 }
 
 /**
- * Accuracy of a loaded model over a labelled set.
+ * Evaluates models, their probabilities averaged, over a labelled set.
  *
- * @throws RangeError for a label the model has no class for, or when no image can be read
+ * @param fingerprint what the results depend on beside the options
+ * @throws RangeError for a label the models have no class for, models of different classes, or when no image can be read
  */
+export async function evaluateModels(
+  models: readonly Classifier[],
+  directory: string,
+  options: EvalOptions,
+  signal: AbortSignal,
+  fingerprint = "",
+): Promise<Evaluation> {
+  const all = await openDataset(directory, options.labels, options, signal);
+  const examples = all.slice(0, options.limit ?? all.length);
+  const [classes, ...others] = models.map((model) => outputNode(model.model.graph).shape[2]);
+  const other = others.find((count) => count !== classes);
+  if (other !== undefined)
+    throw new RangeError(complaint("ensemble", `models of ${classes} classes`, `one of ${other}`));
+  for (const { name, label } of examples) {
+    if (label >= classes!) throw new RangeError(complaint(name, `a label below ${classes}`, `${label}`));
+  }
+  const { crops, scales } = options;
+  const views: Views = { ...(crops === undefined ? {} : { crops }), ...(scales === undefined ? {} : { scales }) };
+  const names = createHash("sha256").update(JSON.stringify(examples.map(({ name, label }) => [name, label])));
+  const journal = await openJournal<Entry>(
+    options.resume,
+    JSON.stringify([fingerprint, models.map(({ build }) => build), views, examples.length, names.digest("hex")]),
+  );
+  const entries: Entry[] = [...journal.known];
+  const bar = imageBar(options.quiet === true || options.json === true, examples.length);
+  let right = 0;
+  const show = (entry: Entry): void => {
+    if ("best" in entry && entry.best[0]![0] === entry.label) right += 1;
+    bar.tick(`top-1 ${((100 * right) / entries.length).toFixed(1)} %`);
+  };
+  journal.known.forEach(show);
+  const start = performance.now();
+  try {
+    for (const example of examples.slice(entries.length)) {
+      signal.throwIfAborted();
+      let entry: Entry;
+      try {
+        entry = await answer(models, example, views);
+      } catch (error) {
+        // Views that cannot be had are the caller's mistake, not the image's.
+        if (error instanceof RangeError && /^(crops|scales|memory|preprocess):/.test(error.message)) throw error;
+        entry = { name: example.name, failed: messageOf(error) };
+        process.stderr.write(`${example.name}: ${messageOf(error)}\n`);
+      }
+      entries.push(entry);
+      await journal.add(entry);
+      show(entry);
+    }
+  } finally {
+    bar.stop();
+  }
+  const answers = entries.filter((entry): entry is Answered => "best" in entry);
+  const images = answers.length;
+  if (images === 0) throw new RangeError(complaint(directory, "at least one readable image", "none"));
+  const fresh = entries.length - journal.known.length;
+  const msPerImage = Number(((performance.now() - start) / Math.max(1, fresh)).toFixed(2));
+  const [top1, top5] = [hits(answers, 1) / images, hits(answers, BEST) / images];
+  return { accuracy: { images, top1, top5, msPerImage, failed: entries.length - images }, answers, examples };
+}
+
+/** Accuracy of a loaded model over a labelled set. Throws as `evaluateModels`. */
 export async function accuracyOf(
   model: Classifier,
   directory: string,
   options: EvalOptions,
   signal: AbortSignal,
 ): Promise<Accuracy> {
-  const all = await openDataset(directory, options.labels, options, signal);
-  const examples = all.slice(0, options.limit ?? all.length);
-  const classes = outputNode(model.model.graph).shape[2];
-  for (const { name, label } of examples) {
-    if (label >= classes) throw new RangeError(complaint(name, `a label below ${classes}`, `${label}`));
-  }
-  const bar = imageBar(options.quiet === true || options.json === true, examples.length);
-  let [images, top1, top5, failed] = [0, 0, 0, 0];
-  const start = performance.now();
-  for (const { name, label, image } of examples) {
-    signal.throwIfAborted();
-    try {
-      const best = await model.classify(image(), { topK: 5 });
-      images += 1;
-      if (best[0]!.index === label) top1 += 1;
-      if (best.some(({ index }) => index === label)) top5 += 1;
-    } catch (error) {
-      failed += 1;
-      process.stderr.write(`${name}: ${messageOf(error)}\n`);
-    }
-    bar.tick(`top-1 ${((100 * top1) / Math.max(1, images)).toFixed(1)} %`);
-  }
-  bar.stop();
-  if (images === 0) throw new RangeError(complaint(directory, "at least one readable image", "none"));
-  const msPerImage = Number(((performance.now() - start) / images).toFixed(2));
-  return { images, top1: top1 / images, top5: top5 / images, msPerImage, failed };
+  return (await evaluateModels([model], directory, options, signal)).accuracy;
 }
 
-/** Evaluates a model and prints its accuracy. */
-export async function evaluate(directory: string, options: EvalOptions): Promise<number> {
+/** Each member's own accuracy. */
+function membersOf(sources: readonly string[], answers: readonly Answered[]): readonly Member[] {
+  const share = (at: number, k: number): number =>
+    answers.filter(({ label, members }) => members[at]!.slice(0, k).includes(label)).length / answers.length;
+  return sources.map((model, at) => ({ model, top1: share(at, 1), top5: share(at, BEST) }));
+}
+
+/** Evaluates and prints accuracy; with `report`, writes a page about it. */
+export async function evaluate(directory: string, options: EvalCommand): Promise<number> {
   const signal = interruptible();
-  const model = await load(options.model, loadOptions(options, signal));
-  for (const guess of model.model.guesses) remark(options.quiet, `assumed: ${guess}`);
-  const { failed, ...result } = await accuracyOf(model, directory, options, signal);
-  await model.dispose();
-  const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
-  const { images, top1, top5, msPerImage } = result;
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify(result)}\n`
-      : `${images} images  top-1 ${percent(top1)}  top-5 ${percent(top5)}  ${msPerImage} ms an image\n`,
-  );
-  return failed > 0 ? 1 : 0;
+  const { model: sources } = options;
+  const models: Classifier[] = [];
+  try {
+    for (const source of sources) {
+      const model = await load(source, loadOptions(options, signal));
+      models.push(model);
+      const prefix = sources.length === 1 ? "" : `${source}: `;
+      for (const guess of model.model.guesses) remark(options.quiet, `${prefix}assumed: ${guess}`);
+    }
+    const { arch, stride, epsilon, size, preprocess, mean, std } = options;
+    const fingerprint = JSON.stringify([sources, { arch, stride, epsilon, size, preprocess, mean, std }]);
+    const evaluation = await evaluateModels(models, directory, options, signal, fingerprint);
+    const { accuracy, answers } = evaluation;
+    const { failed, ...figures } = accuracy;
+    const members = sources.length === 1 ? [] : membersOf(sources, answers);
+    const interval = wilson(hits(answers, 1), answers.length);
+    const result = {
+      ...figures,
+      top1Interval: interval.map((edge) => Number(edge.toFixed(4))),
+      crops: options.crops ?? 1,
+      scales: options.scales ?? [],
+      models: members.length === 0 ? [{ model: sources[0]!, top1: figures.top1, top5: figures.top5 }] : members,
+    };
+    if (options.report !== undefined) {
+      const { evaluationReport } = await import("./report/evaluation.ts");
+      const page = await evaluationReport(evaluation, { directory, options, members, labels: models[0]!.model.labels });
+      await writeAtomically(options.report, [new TextEncoder().encode(page)]);
+    }
+    const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
+    const { images, top1, top5, msPerImage } = figures;
+    const line = (name: string, one: number, five: number): string =>
+      `${name}top-1 ${percent(one)}  top-5 ${percent(five)}`;
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify(result)}\n`
+        : [
+            ...members.map((member) => `${line("", member.top1, member.top5)}  ${member.model}\n`),
+            `${line(`${images} images  `, top1, top5)}  ${msPerImage} ms an image\n`,
+          ].join(""),
+    );
+    return failed > 0 ? 1 : 0;
+  } finally {
+    for (const model of models) await model.dispose();
+  }
 }

@@ -10,7 +10,7 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { whole, withCommon, withModel } from "./options.ts";
+import { sizes, whole, withCommon, withModel, withModels } from "./options.ts";
 import { quantize } from "./quantize.ts";
 import { messageOf } from "./terminal.ts";
 import { tune } from "./tune.ts";
@@ -26,10 +26,14 @@ function program(done: (status: number) => void): Command {
     .option("--top-k <n>", "classes to show", whole(1), 5)
     .option("--recursive", "look into the folders in a folder")
     .action(async (images, options) => done(await classify(images, options)));
-  withModel(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
+  withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
     .description("accuracy over labelled images")
     .option("--labels <csv>", "lines of file,label")
     .option("--limit <n>", "only the first n images", whole(1))
+    .addOption(new Option("--crops <n>", "views of each image: 1, or 10").choices(["1", "10"]).argParser(Number))
+    .option("--scales <list>", "see the whole image at these lengths of its shorter side, as in 224,256,384", sizes)
+    .option("--resume <file>", "keep results there, and go on from what is in it")
+    .option("--report <file>", "write a page about it, HTML")
     .action(async (directory, options) => done(await evaluate(directory, options)));
   withCommon(command.command("inspect").argument("<model>", "a model, or the name of a network"))
     .description("what a model is and what it needs, without loading it")

@@ -104,6 +104,29 @@ export function withModel(command: Command): Command {
   return withCommon(command.option("--model <source>", `${known}, a path, or npm:package@version/path`, DEFAULT_MODEL));
 }
 
+/** Adds `--model`, which may come several times. */
+export function withModels(command: Command): Command {
+  const known = Object.keys(PRETRAINED).join(", ");
+  const add = (source: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), source];
+  return withCommon(
+    command
+      .addOption(
+        new Option(
+          "--model <source>",
+          `${known}, a path …; several are averaged (default: "${DEFAULT_MODEL}")`,
+        ).argParser(add),
+      )
+      .hook("preAction", (_, action) => {
+        if (action.getOptionValue("model") === undefined) action.setOptionValue("model", [DEFAULT_MODEL]);
+      }),
+  );
+}
+
+/** Whole numbers with commas between them, or a usage error. */
+export function sizes(text: string): readonly number[] {
+  return text.split(",").map(whole(1));
+}
+
 /** The tuning in a file that `tune` wrote. Throws `ModelError` for any other file. */
 export function readTuning(file: string | undefined): Tuning | undefined {
   if (file === undefined) return undefined;
@@ -118,7 +141,7 @@ export function readTuning(file: string | undefined): Tuning | undefined {
 }
 
 /** What `load` is called with. */
-export function loadOptions(options: CommonOptions, signal: AbortSignal): LoadOptions {
+export function loadOptions(options: Omit<CommonOptions, "model">, signal: AbortSignal): LoadOptions {
   const { build, threads, arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory } = options;
   const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

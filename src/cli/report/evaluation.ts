@@ -1,0 +1,204 @@
+/** The report of `eval`: how right, how sure, what for what, and the worst mistakes. */
+import {
+  type Answered,
+  type Bin,
+  type Confusion,
+  calibrationError,
+  confusions,
+  hits,
+  mistakes,
+  reliability,
+  wilson,
+} from "../accuracy.ts";
+import { environment } from "../environment.ts";
+import type { EvalCommand, Evaluation, Member } from "../eval.ts";
+import { type Chart, document, escaped, figure, figures, grid } from "./page.ts";
+import { thumbnail } from "./photo.ts";
+
+/** Up to so many classes have their whole matrix shown. */
+const MATRIX = 50;
+/** Pairs, classes and pictures in their lists. */
+const [PAIRS, EXTREMES, PICTURES] = [15, 8, 24];
+
+const ACCENT = "#0a72c4";
+
+interface Subject {
+  readonly directory: string;
+  readonly options: EvalCommand;
+  readonly members: readonly Member[];
+  readonly labels: readonly string[];
+}
+
+const percent = (fraction: number, digits = 2): string => `${(100 * fraction).toFixed(digits)} %`;
+
+function reliabilityChart(bins: readonly Bin[]): Chart {
+  const points = bins.map(({ confidence, accuracy }) => ({ x: confidence, y: accuracy }));
+  return {
+    id: "reliability",
+    caption:
+      "Points on the line mean what they say; below it the model is surer than right. A larger point is more images.",
+    description: `Accuracy by confidence: ${bins.map((bin) => `${percent(bin.confidence, 0)}: ${percent(bin.accuracy, 0)}`).join(", ")}`,
+    config: {
+      type: "scatter",
+      data: {
+        datasets: [
+          {
+            label: "answers",
+            data: points,
+            backgroundColor: ACCENT,
+            pointRadius: bins.map(({ count }) => 3 + 9 * Math.sqrt(count / Math.max(...bins.map((bin) => bin.count)))),
+          },
+          {
+            type: "line",
+            label: "perfectly calibrated",
+            data: [
+              { x: 0, y: 0 },
+              { x: 1, y: 1 },
+            ],
+            borderColor: "#8888",
+            borderDash: [5, 5],
+            borderWidth: 1.5,
+            pointRadius: 0,
+          },
+        ],
+      },
+      options: {
+        scales: {
+          x: { min: 0, max: 1, title: { display: true, text: "confidence" } },
+          y: { min: 0, max: 1, title: { display: true, text: "accuracy" } },
+        },
+      },
+    },
+  };
+}
+
+/** Rows are what was shown, columns what was answered; darker is more of the row. */
+function matrix(all: readonly Confusion[], classes: readonly number[], nameOf: (index: number) => string): string {
+  const counts = new Map(all.map(({ label, answer, count }) => [`${label} ${answer}`, count]));
+  const totals = new Map<number, number>();
+  for (const { label, count } of all) totals.set(label, (totals.get(label) ?? 0) + count);
+  const cell = (label: number, answer: number): string => {
+    const count = counts.get(`${label} ${answer}`) ?? 0;
+    const share = count / Math.max(1, totals.get(label) ?? 0);
+    const hue = label === answer ? "10,114,196" : "200,60,30";
+    const title = escaped(`${nameOf(label)} taken for ${nameOf(answer)}: ${count}`);
+    const shade = count === 0 ? "" : ` style="background:rgba(${hue},${(0.1 + 0.75 * share).toFixed(2)})"`;
+    return `<td title="${title}"${shade}>${count === 0 ? "" : count}</td>`;
+  };
+  const head = classes.map(
+    (index) => `<th title="${escaped(nameOf(index))}">${escaped(nameOf(index).slice(0, 9))}</th>`,
+  );
+  const rows = classes.map(
+    (label) => `<tr><th>${escaped(nameOf(label))}</th>${classes.map((answer) => cell(label, answer)).join("")}</tr>`,
+  );
+  return `<div class="matrix"><table><tr><th></th>${head.join("")}</tr>${rows.join("")}</table></div>`;
+}
+
+/** Accuracy of each class that has images, worst first. */
+function classAccuracies(
+  answers: readonly Answered[],
+): readonly { readonly label: number; readonly right: number; readonly count: number }[] {
+  const classes = new Map<number, { label: number; right: number; count: number }>();
+  for (const { label, best } of answers) {
+    const known = classes.get(label) ?? { label, right: 0, count: 0 };
+    known.count += 1;
+    if (best[0]![0] === label) known.right += 1;
+    classes.set(label, known);
+  }
+  return [...classes.values()].sort(
+    (a, b) => a.right / a.count - b.right / b.count || b.count - a.count || a.label - b.label,
+  );
+}
+
+async function pictures(
+  worst: readonly Answered[],
+  { examples }: Evaluation,
+  nameOf: (index: number) => string,
+): Promise<string> {
+  const images = new Map(examples.map((example) => [example.name, example.image]));
+  const items: string[] = [];
+  for (const { name, label, best } of worst.slice(0, PICTURES)) {
+    const [[index, probability]] = best as [readonly [number, number]];
+    const source = await thumbnail(images.get(name)!());
+    const said = `<b>${escaped(nameOf(index))}</b> ${percent(probability, 0)}`;
+    items.push(
+      `<li><img src="${source}" alt="${escaped(name)}"><p>${said}<br><span class="soft">is ${escaped(nameOf(label))} · ${escaped(name)}</span></p></li>`,
+    );
+  }
+  return `<ul class="photos">${items.join("")}</ul>`;
+}
+
+/** The page. */
+export async function evaluationReport(
+  evaluation: Evaluation,
+  { directory, options, members, labels }: Subject,
+): Promise<string> {
+  const { accuracy, answers } = evaluation;
+  const nameOf = (index: number): string => labels[index] ?? `${index}`;
+  const interval = (k: number): string =>
+    wilson(hits(answers, k), answers.length)
+      .map((edge) => percent(edge, 1))
+      .join(" to ");
+  const bins = reliability(answers);
+  const all = confusions(answers);
+  const seen = [...new Set(all.flatMap(({ label, answer }) => [label, answer]))].sort((a, b) => a - b);
+  const wrong = mistakes(answers);
+  const byClass = classAccuracies(answers);
+  const chart = reliabilityChart(bins);
+  const machine = environment();
+  const views =
+    (options.scales ?? []).length > 0
+      ? `${options.scales!.join(", ")} pixels${options.crops === 10 ? ", mirrored too" : ""}`
+      : `${options.crops ?? 1} ${options.crops === 10 ? "crops" : "crop"}`;
+  const classRows = (rows: typeof byClass): string =>
+    grid(
+      ["class", "right", "of"],
+      rows.map(({ label, right, count }) => [nameOf(label), right, count]),
+    );
+  const body = [
+    `<p class="soft">${escaped(options.model.join(" + "))} over ${escaped(directory)}, ${escaped(views)}, ${machine.date.slice(0, 10)}</p>`,
+    figures([
+      [percent(accuracy.top1), `top-1, 95 %: ${interval(1)}`],
+      [percent(accuracy.top5), `top-5, 95 %: ${interval(5)}`],
+      [percent(calibrationError(bins)), "expected calibration error"],
+      [`${accuracy.images}`, accuracy.failed === 0 ? "images" : `images, ${accuracy.failed} more could not be read`],
+      [`${accuracy.msPerImage} ms`, "an image, decoding included"],
+    ]),
+    ...(members.length === 0
+      ? []
+      : [
+          "<h2>Alone and together</h2>",
+          grid(
+            ["model", "top-1", "top-5"],
+            [
+              ...members.map(({ model, top1, top5 }) => [model, percent(top1), percent(top5)]),
+              ["together", percent(accuracy.top1), percent(accuracy.top5)],
+            ],
+          ),
+        ]),
+    "<h2>How sure, how right</h2>",
+    figure(chart),
+    "<h2>What was taken for what</h2>",
+    seen.length <= MATRIX
+      ? matrix(all, seen, nameOf)
+      : grid(
+          ["shown", "answered", "times"],
+          all
+            .filter(({ label, answer }) => label !== answer)
+            .slice(0, PAIRS)
+            .map(({ label, answer, count }) => [nameOf(label), nameOf(answer), count]),
+        ),
+    "<h2>By class</h2>",
+    byClass.length <= 2 * EXTREMES
+      ? classRows(byClass)
+      : `<p class="soft">The ${EXTREMES} worst and the ${EXTREMES} best of ${byClass.length}.</p>${classRows([...byClass.slice(0, EXTREMES), ...byClass.slice(-EXTREMES)])}`,
+    "<h2>Most confident mistakes</h2>",
+    wrong.length === 0 ? "<p>None.</p>" : await pictures(wrong, evaluation, nameOf),
+    "<h2>Where</h2>",
+    grid(
+      ["", ""],
+      Object.entries(machine).map(([name, value]) => [name, `${value}`]),
+    ),
+  ];
+  return document("Evaluation", body, [chart]);
+}
