@@ -6,6 +6,7 @@ import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "../classifier.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { SHARDED } from "../formats/sharded.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime, Store, StoreFile, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
@@ -46,7 +47,7 @@ export function browserRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
     name: "browser",
-    formats: [SAFETENSORS, TFJS],
+    formats: [SAFETENSORS, SHARDED, TFJS],
     module(name) {
       const module = modules.get(name) ?? compile(MODULES[name]());
       modules.set(name, module);

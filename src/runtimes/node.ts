@@ -25,6 +25,7 @@ import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type ImageInput, type LoadOptions, loadWith } from "../classifier.ts";
 import { ONNX } from "../formats/onnx.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { SHARDED } from "../formats/sharded.ts";
 import { TORCH } from "../formats/torch.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, Store, StoreFile, WorkerHandle } from "../runtime.ts";
@@ -91,7 +92,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
-    formats: [SAFETENSORS, TFJS, TORCH, ONNX],
+    formats: [SAFETENSORS, SHARDED, TFJS, TORCH, ONNX],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
     module(name) {
       const module = modules.get(name) ?? compile(name);
