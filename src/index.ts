@@ -12,6 +12,7 @@ export { type ConvertOptions, convert, type StorageDtype } from "./convert.ts";
 export { fold } from "./fold.ts";
 export { type Format, openCheckpoint, SAFETENSORS, TFJS } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
+export { openSharded, SHARDED } from "./formats/sharded.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Progress } from "./hub.ts";
 export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";

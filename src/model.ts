@@ -95,7 +95,7 @@ export async function openModel(source: string | Uint8Array, options: ModelOptio
     const quantization = readQuantization(name, opened.metadata);
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
-    const beside = await readConfig(located.folder);
+    const beside = await readConfig(located.folder, { preprocess: options.preprocess === undefined });
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const told = { ...beside, ...file };
     const way = options.preprocess ?? known?.preprocess ?? told.preprocess;
@@ -162,7 +162,7 @@ async function networkOf(
   options: ModelOptions,
 ): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
   const held = checkpoint.graph ?? file.graph;
-  const size = options.size ?? file.size;
+  const size = options.size ?? file.size ?? beside.size;
   if (size !== undefined && (!Number.isInteger(size) || size < 1)) {
     throw new RangeError(complaint("size", "a whole number of pixels, 1 or more", `${size}`));
   }

@@ -38,6 +38,25 @@ export interface Runtime {
   startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle;
   /** The npm registry's address, as the user configured it, ending in a slash. */
   registry(): Promise<string>;
+  /** The Hugging Face hub, as the user configured it. */
+  huggingFace(): Promise<HuggingFace>;
+  /** Begins a checksum. */
+  hash(algorithm: "sha1" | "sha256" | "sha512"): Hash;
+}
+
+/** A checksum of bytes that come one after the other. */
+export interface Hash {
+  update(bytes: Uint8Array): unknown;
+  digest(): Uint8Array;
+}
+
+/** How to reach the Hugging Face hub. */
+export interface HuggingFace {
+  /** Its address, without a slash at its end. */
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  /** The folder in which the hub's own programs keep models; absent where there is none. */
+  readonly cache: string | undefined;
 }
 
 /** A cache of downloaded files that a broken download never poisons. */
@@ -48,7 +67,8 @@ export interface Store {
   get(key: string): Promise<Folder | undefined>;
   /**
    * Fills an entry. `fill` writes files one after the other; only when it returns does the entry exist, whole.
-   * When it throws, or the process dies, nothing remains that `get` would return.
+   * When it throws, or the process dies, nothing remains that `get` would return; but files that have a note are kept
+   * aside for the next `put` of the same key, where the runtime can.
    */
   put(key: string, fill: (writer: StoreWriter) => Promise<void>): Promise<Folder>;
 }
@@ -56,4 +76,22 @@ export interface Store {
 export interface StoreWriter {
   /** Writes one file at `path`, relative to the entry. */
   write(path: string, bytes: Uint8Array): Promise<void>;
+  /** A file to be written bit by bit. It becomes part of the entry when it is begun. */
+  file(path: string): Promise<StoreFile>;
+}
+
+/** A file of a cache entry that is being written, perhaps where an earlier, interrupted `put` left off. */
+export interface StoreFile {
+  /** Bytes that are there. */
+  readonly size: number;
+  /** What `begin` was told of them, in this `put` or an earlier one. Bytes without a note do not outlive a failure. */
+  readonly note: string | undefined;
+  /** Keeps the first `keep` bytes, or none, and the note for what will follow. */
+  begin(note: string | undefined, keep?: number): Promise<void>;
+  /** Adds bytes at the end. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Bytes `[offset, offset + length)` of those that are there. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Ends the file: it is whole. */
+  close(): Promise<void>;
 }

@@ -92,7 +92,7 @@ describe("eval", () => {
   it("reads labels.csv", async () => {
     const { code, stdout } = await cli("eval", "photos", ...LOCAL, "--json");
     expect(code).toBe(0);
-    expect(Object.keys(JSON.parse(stdout))).toEqual(["images", "top1", "top5", "msPerImage"]);
+    expect(Object.keys(JSON.parse(stdout))).toEqual(expect.arrayContaining(["images", "top1", "top5", "msPerImage"]));
     expect(JSON.parse(stdout).images).toBe(1);
   });
   it("reads one folder a class", async () => {

@@ -77,7 +77,7 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
 }
 
 /** The first key that one object of this (valid) JSON text holds twice; `JSON.parse` would keep the last silently. */
-function duplicateKey(text: string): string | undefined {
+export function duplicateKey(text: string): string | undefined {
   const open: Set<string>[] = [];
   for (let at = 0; at < text.length; at++) {
     if (text[at] === "{") open.push(new Set());

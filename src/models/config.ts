@@ -1,5 +1,273 @@
+/**
+ * What the files beside the weights say of a model: `config.json`, as Hugging Face's transformers and timm write it, and
+ * `preprocessor_config.json`. Sources: transformers' `ResNetConfig`, `ConvNextImageProcessor` and its likes; timm's
+ * `load_model_config_from_hf` and `transforms_imagenet_eval`.
+ */
 import type { Folder } from "../bytes.ts";
+import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
+import type { Filter, Preprocess, Triple } from "../image.ts";
+import { complaint, ModelError } from "../tensor.ts";
 import type { Told } from "./metadata.ts";
-export async function readConfig(_folder: Folder): Promise<Told> {
-  return { said: [] };
+import type { ResNetSpec } from "./resnet.ts";
+
+const CONFIG = "config.json";
+const PREPROCESSOR = "preprocessor_config.json";
+const MAX_BYTES = 1 << 24;
+const WAY_HINT = "choose the preprocessing with --preprocess";
+/** ConvNext's processor crops below this size only; from it on images are squashed. */
+const CONVNEXT_CROPS_BELOW = 384;
+/** Pillow's numbers for its filters. */
+const PILLOW: readonly string[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** A file of the folder: its name for errors, and what is in it. */
+interface Described {
+  readonly where: string;
+  readonly json: Json;
+}
+
+/**
+ * Reads what the files beside the weights say. Files that are absent, or that describe no model, say nothing.
+ *
+ * @param folder the folder of the weights
+ * @param wanted `preprocess: false` when the caller has a way of its own: one that this cannot follow is then no error
+ * @throws ModelError when a file describes a model of another kind, or preprocessing that there is no way to do
+ */
+export async function readConfig(folder: Folder, wanted: { readonly preprocess?: boolean } = {}): Promise<Told> {
+  const config = await readJson(folder, CONFIG);
+  const processor = wanted.preprocess === false ? undefined : await readJson(folder, PREPROCESSOR);
+  if (config !== undefined && typeof config.json.architecture === "string") {
+    return readTimm(config, wanted.preprocess !== false);
+  }
+  const told = config === undefined ? { said: [] } : readTransformers(config);
+  const preprocess = processor === undefined ? undefined : readProcessor(processor);
+  if (preprocess === undefined) return told;
+  return { ...told, size: preprocess.crop, preprocess, said: [...told.said, `preprocessing from ${PREPROCESSOR}`] };
+}
+
+/** A JSON object beside the weights; whatever else may answer to its name, a server's page above all, is none. */
+async function readJson(folder: Folder, path: string): Promise<Described | undefined> {
+  let bytes: Uint8Array;
+  let where: string;
+  try {
+    const file = await folder.open(path);
+    where = file.name;
+    try {
+      if (sniff(await file.read(0, Math.min(SNIFF_BYTES, file.size))) !== "json") return undefined;
+      if (file.size > MAX_BYTES) throw new RangeError(complaint(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
+      bytes = await file.read(0, file.size);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof RangeError) throw new ModelError(error.message);
+    if (error instanceof ModelError) return undefined;
+    throw error;
+  }
+  try {
+    return { where, json: JSON.parse(new TextDecoder().decode(bytes)) };
+  } catch (error) {
+    throw new ModelError(complaint(where, KIND_LABELS.json, (error as Error).message));
+  }
+}
+
+/** transformers' description of a network. */
+function readTransformers({ where, json }: Described): Told {
+  const { model_type: type } = json;
+  if (typeof type !== "string") return { said: [] };
+  if (type !== "resnet") throw new ModelError(complaint(where, 'model_type "resnet"', JSON.stringify(type)));
+  const must = (key: string, usual: unknown): void => {
+    const value = json[key] ?? usual;
+    if (value !== usual) throw new ModelError(complaint(where, `${key} ${usual}`, show(value)));
+  };
+  must("hidden_act", "relu");
+  must("num_channels", 3);
+  must("downsample_in_first_stage", false);
+  const block = json.layer_type ?? "bottleneck";
+  if (block !== "basic" && block !== "bottleneck") {
+    throw new ModelError(complaint(where, "layer_type basic or bottleneck", show(block)));
+  }
+  const depths = counts(where, "depths", json.depths ?? [3, 4, 6, 3]);
+  const sizes = counts(where, "hidden_sizes", json.hidden_sizes ?? [256, 512, 1024, 2048]);
+  const [width] = counts(where, "embedding_size", [json.embedding_size ?? 64]) as [number];
+  const expansion = block === "bottleneck" ? 4 : 1;
+  const usual = depths.map((_, stage) => width * expansion * 2 ** stage);
+  if (show(sizes) !== show(usual)) {
+    throw new ModelError(complaint(where, `hidden_sizes ${show(usual)}, doubling from stage to stage`, show(sizes)));
+  }
+  const labels = labelsOf(where, "id2label", json.id2label);
+  const spec: Partial<ResNetSpec> = {
+    block,
+    depths,
+    stem: "imagenet",
+    width,
+    shortcut: "B",
+    groups: 1,
+    groupWidth: 64,
+    stride: json.downsample_in_bottleneck === true ? "1x1" : "3x3",
+    squeeze: false,
+    preact: false,
+    ...(labels === undefined ? {} : { classes: labels.length }),
+  };
+  const said = [`network from ${CONFIG}`, ...(labels === undefined ? [] : [`labels from ${CONFIG}`])];
+  return { spec, ...(labels === undefined ? {} : { labels }), said };
+}
+
+/** timm's description of a network and its preprocessing; old ones have both in one object. */
+function readTimm({ where, json }: Described, wantsWay: boolean): Told {
+  const way = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
+  // What follows the dot, or went before the name, says how it was trained.
+  const arch = String(json.architecture).replace(/^(?:tv|ssl|swsl)_|\..*$/g, "");
+  const classes = json.num_classes ?? way.num_classes;
+  const names = json.label_names ?? way.label_names ?? json.labels ?? undefined;
+  const descriptions = json.label_descriptions ?? way.label_descriptions;
+  const labels = labelsOf(where, "label_names", names)?.map((name) => {
+    // Names may be ImageNet's synsets; descriptions are for people.
+    const description = isObject(descriptions) && Object.hasOwn(descriptions, name) ? descriptions[name] : undefined;
+    return typeof description === "string" ? description : name;
+  });
+  const preprocess = wantsWay ? timmWay(where, way) : undefined;
+  const spec = classes === undefined ? {} : { classes: counts(where, "num_classes", [classes])[0]! };
+  return {
+    arch,
+    spec,
+    ...(preprocess === undefined ? {} : { size: preprocess.crop, preprocess }),
+    ...(labels === undefined ? {} : { labels }),
+    said: [
+      `network from ${CONFIG}`,
+      ...(preprocess === undefined ? [] : [`preprocessing from ${CONFIG}`]),
+      ...(labels === undefined ? [] : [`labels from ${CONFIG}`]),
+    ],
+  };
+}
+
+function timmWay(where: string, way: Json): Preprocess | undefined {
+  if (way.input_size === undefined || way.mean === undefined) return undefined;
+  const [channels, height, width] = counts(where, "input_size", way.input_size) as [number, number, number];
+  if (channels !== 3 || height !== width) {
+    throw new ModelError(complaint(where, "input_size [3, n, n]", show(way.input_size)));
+  }
+  const mode = way.crop_mode ?? "center";
+  const percentage = shareOf(where, way.crop_pct ?? 0.875);
+  // The whole of a squashed image is a square, which is only the same for squares.
+  if (mode !== "center") throw new ModelError(complaint(where, 'crop_mode "center"', show(mode), WAY_HINT));
+  return {
+    resize: Math.floor(height / percentage),
+    crop: height,
+    filter: filterOf(where, "interpolation", way.interpolation ?? "bicubic"),
+    mean: triple(where, "mean", way.mean),
+    std: deviations(where, "std", way.std),
+    order: "rgb",
+  };
+}
+
+/** transformers' description of preprocessing. */
+function readProcessor({ where, json }: Described): Preprocess | undefined {
+  const type = String(
+    json.image_processor_type ?? json.feature_extractor_type ?? (json.crop_size === undefined ? "ConvNext" : ""),
+  );
+  // timm's own is in config.json.
+  if (type.startsWith("TimmWrapper")) return undefined;
+  if (json.do_resize === false) throw new ModelError(complaint(where, "do_resize true", "false", WAY_HINT));
+  if (json.do_flip_channel_order === true) {
+    throw new ModelError(complaint(where, "do_flip_channel_order false", "true", WAY_HINT));
+  }
+  // Pixels of 0…255 are multiplied by this; ours are of 0…1.
+  const factor = json.do_rescale === false ? 1 : (json.rescale_factor ?? 1 / 255);
+  if (typeof factor !== "number" || !(factor > 0)) {
+    throw new ModelError(complaint(where, "a rescale_factor above 0", show(factor)));
+  }
+  const scale = Math.abs(factor * 255 - 1) < 1e-6 ? 1 : factor * 255;
+  const normalizes = json.do_normalize !== false;
+  const mean = normalizes ? triple(where, "image_mean", json.image_mean ?? [0.5, 0.5, 0.5]) : ([0, 0, 0] as const);
+  const std = normalizes ? deviations(where, "image_std", json.image_std ?? [0.5, 0.5, 0.5]) : ([1, 1, 1] as const);
+  return {
+    ...windowOf(where, type, json),
+    filter: filterOf(where, "resample", json.resample ?? (type.startsWith("ViT") ? 2 : 3)),
+    mean: [mean[0] / scale, mean[1] / scale, mean[2] / scale],
+    std: [std[0] / scale, std[1] / scale, std[2] / scale],
+    order: "rgb",
+  };
+}
+
+/** The sides before and after the crop. */
+function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "resize" | "crop"> {
+  const { size, crop_size: cropSize } = json;
+  const isConvNext = type.startsWith("ConvNext");
+  const shorter = isObject(size) ? size.shortest_edge : isConvNext || cropSize !== undefined ? size : undefined;
+  if (shorter === undefined) {
+    const got = `${show(size)}, which squashes`;
+    throw new ModelError(complaint(where, "a size with a shortest_edge", got, WAY_HINT));
+  }
+  const [edge] = counts(where, "size", [shorter]) as [number];
+  if (isConvNext) {
+    if (edge >= CONVNEXT_CROPS_BELOW) {
+      const got = `${edge}, from which on images are squashed`;
+      throw new ModelError(complaint(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, WAY_HINT));
+    }
+    return { resize: Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875)), crop: edge };
+  }
+  const { height, width } = isObject(cropSize) ? cropSize : { height: cropSize, width: cropSize };
+  if (json.do_center_crop === false || height === undefined || height !== width) {
+    throw new ModelError(complaint(where, "a square crop_size", show(cropSize), WAY_HINT));
+  }
+  const [crop] = counts(where, "crop_size", [height]) as [number];
+  if (crop > edge) throw new ModelError(complaint(where, `a crop_size of at most ${edge}`, `${crop}`, WAY_HINT));
+  return { resize: edge, crop };
+}
+
+function filterOf(where: string, key: string, value: unknown): Filter {
+  const name = typeof value === "number" ? PILLOW[value] : value;
+  if (name === "bilinear" || name === "bicubic") return name;
+  throw new ModelError(complaint(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT));
+}
+
+function shareOf(where: string, value: unknown): number {
+  if (typeof value === "number" && value > 0.1 && value <= 1) return value;
+  throw new ModelError(complaint(where, "a crop_pct above 0.1, to 1", show(value), WAY_HINT));
+}
+
+/** Class names from an array, or from an object by index. */
+function labelsOf(where: string, key: string, value: unknown): readonly string[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  const items = Array.isArray(value) ? value.map((label, i) => [`${i}`, label]) : Object.entries(value);
+  const byIndex = new Map(items as [string, unknown][]);
+  const labels = Array.from({ length: byIndex.size }, (_, i) => byIndex.get(`${i}`));
+  if (typeof value === "object" && labels.length > 0 && labels.every((label) => typeof label === "string")) {
+    return labels;
+  }
+  throw new ModelError(complaint(where, `${key} with a name for each class, from 0`, show(value)));
+}
+
+/** Whole numbers above 0, of a size that networks have. */
+function counts(where: string, key: string, value: unknown): readonly number[] {
+  const isGood = Array.isArray(value) && value.length > 0 && value.length <= 16;
+  if (isGood && value.every((count) => Number.isInteger(count) && count > 0 && count <= 1e6)) return value;
+  throw new ModelError(complaint(where, `${key} of whole numbers above 0`, show(value)));
+}
+
+/** One number a channel, or one for all. */
+function triple(where: string, key: string, value: unknown): Triple {
+  const numbers = typeof value === "number" ? [value, value, value] : value;
+  if (Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite)) {
+    return [numbers[0], numbers[1], numbers[2]];
+  }
+  throw new ModelError(complaint(where, `${key} of three numbers`, show(value)));
+}
+
+function deviations(where: string, key: string, value: unknown): Triple {
+  const numbers = triple(where, key, value);
+  if (numbers.every((number) => number > 0)) return numbers;
+  throw new ModelError(complaint(where, `${key} of three numbers above 0`, show(value)));
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A value as an error shows it, never longer than a line. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

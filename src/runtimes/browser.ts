@@ -1,12 +1,15 @@
 /**
  * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread wants a cross-origin-isolated page.
  */
+import { sha1 } from "@noble/hashes/legacy.js";
+import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { SHARDED } from "../formats/sharded.ts";
 import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
-import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
+import type { ModuleName, Runtime, Store, StoreFile, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
 export * from "../index.ts";
@@ -46,7 +49,7 @@ export function browserRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
     name: "browser",
-    formats: [SAFETENSORS, TFJS],
+    formats: [SAFETENSORS, SHARDED, TFJS],
     module(name) {
       const module = modules.get(name) ?? compile(MODULES[name]());
       modules.set(name, module);
@@ -65,9 +68,16 @@ export function browserRuntime(): Runtime {
         ),
       );
     },
+    async huggingFace() {
+      return { endpoint: "https://huggingface.co", token: undefined, cache: undefined };
+    },
+    hash: (algorithm) => HASHES[algorithm].create(),
     startWorker,
   };
 }
+
+/** The Web's own hashes want all bytes at once. */
+const HASHES = { sha1, sha256, sha512 } as const;
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
   const { name, read, size } = await fetchFile(url.href);
@@ -122,17 +132,99 @@ function cacheStore(name: string): Store {
   return {
     name,
     async get(key) {
-      const cache = await caches.open(name);
+      const cache = await openCache(name);
       return (await cache.match(addressOf(key, ".complete"))) === undefined ? undefined : folderOf(cache, key);
     },
     async put(key, fill) {
-      const cache = await caches.open(name);
-      await fill({
-        write: (path, bytes) => cache.put(addressOf(key, path), new Response(bytes as Uint8Array<ArrayBuffer>)),
-      });
-      await cache.put(addressOf(key, ".complete"), new Response());
+      const cache = await openCache(name);
+      const written = new Set<string>();
+      const files: CacheFile[] = [];
+      try {
+        await fill({
+          write: (path, bytes) => {
+            written.add(addressOf(key, path));
+            return kept(path, cache.put(addressOf(key, path), new Response(bytes as Uint8Array<ArrayBuffer>)));
+          },
+          async file(path) {
+            const file = cacheFile(cache, path, addressOf(key, path), written);
+            files.push(file);
+            return file;
+          },
+        });
+        await cache.put(addressOf(key, ".complete"), new Response());
+      } catch (error) {
+        await Promise.all(files.map((file) => file.abort()));
+        for (const address of written) await cache.delete(address);
+        throw error;
+      }
       return folderOf(cache, key);
     },
+  };
+}
+
+async function openCache(name: string): Promise<Cache> {
+  if (globalThis.caches !== undefined) return caches.open(name);
+  throw new ModelError(complaint("cache", "a secure page, of https: or localhost", "a page without the Cache API"));
+}
+
+async function kept(path: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (cause) {
+    const got = (cause as Error)?.name === "QuotaExceededError" ? "a full disk" : `${cause}`;
+    throw new ModelError(complaint(path, "a file that can be kept in the cache", got), { cause });
+  }
+}
+
+interface CacheFile extends StoreFile {
+  /** Gives the file up, if it is not closed. */
+  abort(): Promise<void>;
+}
+
+/** A file that streams into the cache. It goes on within one `put`, but not in a later one. */
+function cacheFile(cache: Cache, path: string, address: string, written: Set<string>): CacheFile {
+  let note: string | undefined;
+  let size = 0;
+  let writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  let stored: Promise<void> = Promise.resolve();
+  const abort = async (): Promise<void> => {
+    await writer?.abort().catch(() => {});
+    await stored.catch(() => {});
+    writer = undefined;
+    size = 0;
+  };
+  return {
+    get size() {
+      return size;
+    },
+    get note() {
+      return note;
+    },
+    async begin(text, keep = 0) {
+      note = text;
+      if (keep === size && writer !== undefined) return;
+      await abort();
+      if (keep > 0) throw new ModelError(complaint(path, "a download that starts anew", `one from byte ${keep}`));
+      const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+      written.add(address);
+      stored = kept(path, cache.put(address, new Response(readable)));
+      stored.catch((error) => writable.abort(error).catch(() => {}));
+      writer = writable.getWriter();
+    },
+    async append(bytes) {
+      // What stops the writer is said by the cache.
+      await writer!.write(bytes).catch(() => stored);
+      size += bytes.byteLength;
+    },
+    async read() {
+      throw new ModelError(complaint(path, "a download that starts anew", "one that goes on"));
+    },
+    async close() {
+      await writer?.close().catch(() => stored);
+      await stored;
+      writer = undefined;
+    },
+    abort,
   };
 }
 

@@ -1,6 +1,8 @@
 /**
  * Node ≥ 20, and Deno and Bun through their `node:` modules: files, the user's cache folder, the npm configuration.
  */
+import { createHash, randomUUID } from "node:crypto";
+import { constants } from "node:fs";
 import {
   type FileHandle,
   mkdir,
@@ -11,10 +13,11 @@ import {
   rename,
   rm,
   stat,
+  utimes,
   writeFile,
 } from "node:fs/promises";
-import { homedir } from "node:os";
-import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { homedir, hostname } from "node:os";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
@@ -22,10 +25,11 @@ import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
 import { ONNX } from "../formats/onnx.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { SHARDED } from "../formats/sharded.ts";
 import { TORCH } from "../formats/torch.ts";
 import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
-import type { ModuleName, Runtime, Store, WorkerHandle } from "../runtime.ts";
+import type { HuggingFace, ModuleName, Runtime, Store, StoreFile, WorkerHandle } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
 export { ONNX } from "../formats/onnx.ts";
@@ -35,7 +39,7 @@ export * from "../index.ts";
 /**
  * Loads a model in Node, Deno or Bun: `loadWith` bound to this runtime.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
+ * @param source a short name (`resnet50`), a path, `npm:package@version/path`, `hf:owner/repo`, a URL, or the bytes of a safetensors file
  * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
@@ -51,8 +55,14 @@ export function quantize(
   return quantizeWith(nodeRuntime(), source, images, options);
 }
 
+/** Begins the name of an entry that is being written. */
 const TEMPORARY = ".tmp-";
+/** Begins the name of one that was given up, from which the next `put` goes on. */
+const PARTIAL = ".part-";
+/** Ends the name of the note about a file that is not whole. */
+const NOTE = ".note~";
 const DAY_MS = 24 * 60 * 60 * 1000;
+const WEEK_MS = 7 * DAY_MS;
 /** Most bytes asked of one read; the system's own limit is 2 GiB. */
 const MAX_READ_BYTES = 1 << 30;
 const CACHE_HINT = "name another folder with --cache DIR";
@@ -83,7 +93,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
-    formats: [SAFETENSORS, TFJS, TORCH, ONNX],
+    formats: [SAFETENSORS, SHARDED, TFJS, TORCH, ONNX],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
     module(name) {
       const module = modules.get(name) ?? compile(name);
@@ -98,6 +108,8 @@ export function nodeRuntime(): Runtime {
       const url = process.env.npm_config_registry || registryUrl();
       return url.endsWith("/") ? url : `${url}/`;
     },
+    huggingFace,
+    hash: (algorithm) => createHash(algorithm),
   };
 }
 
@@ -186,9 +198,25 @@ function defaultCache(): string {
   return join(homedir(), ".cache", "resnet-wasm");
 }
 
+/** The Hugging Face hub as its own programs are configured (huggingface.co/docs/huggingface_hub, environment variables). */
+async function huggingFace(): Promise<HuggingFace> {
+  const { HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, XDG_CACHE_HOME } = process.env;
+  const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+  const endpoint = (HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
+  if (!URL.canParse(endpoint) || !/^https?:/i.test(endpoint)) {
+    throw new ModelError(complaint("HF_ENDPOINT", "an address such as https://huggingface.co", endpoint));
+  }
+  const token = HF_TOKEN || (await readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""));
+  if (!/^[\x21-\x7e]*$/.test(token.trim())) {
+    throw new ModelError(complaint("HF_TOKEN", "a token such as hf_…", "other characters"));
+  }
+  return { endpoint, token: token.trim() || undefined, cache: HF_HUB_CACHE || join(home, "hub") };
+}
+
 /**
- * Entries are folders that appear by a rename, whole. What a killed process leaves is a `.tmp-` folder, which is
- * nobody's entry; the next `put` beside it removes it when it is a day old.
+ * Entries are folders that appear by a rename, whole. While one is written it is a `.tmp-` folder, named after the
+ * process that does it; when that fails with files worth going on with, it becomes a `.part-` folder. The next `put` of
+ * the same key takes over such a folder, or one whose process has died, by a rename that only one process can win.
  */
 function store(root: string): Store {
   return {
@@ -199,10 +227,27 @@ function store(root: string): Store {
     },
     async put(key, fill) {
       const target = inside(root, key);
-      const temporary = await makeTemporary(root, dirname(target));
+      const temporary = await makeTemporary(root, target);
+      const written = new Set<string>();
+      const open = new Set<StoreFile>();
       try {
-        await fill({ write: (path, bytes) => writeInto(temporary, path, bytes) });
+        await fill({
+          async write(path, bytes) {
+            written.add(inside(temporary, path));
+            await writeInto(temporary, path, bytes);
+          },
+          async file(path) {
+            const file = await openPartial(inside(temporary, path), written);
+            open.add(file);
+            return file;
+          },
+        });
+        await prune(temporary, written);
         await moveInto(temporary, target);
+      } catch (error) {
+        await Promise.all([...open].map((file) => file.close().catch(() => {})));
+        await putAside(temporary, partialOf(target), error);
+        throw error;
       } finally {
         await rm(temporary, { recursive: true, force: true });
       }
@@ -211,11 +256,31 @@ function store(root: string): Store {
   };
 }
 
-async function makeTemporary(root: string, parent: string): Promise<string> {
+function partialOf(target: string): string {
+  return join(dirname(target), `${PARTIAL}${basename(target)}`);
+}
+
+/** The folder in which `target` is made: a new one, or one that was left behind half made. */
+async function makeTemporary(root: string, target: string): Promise<string> {
+  const parent = dirname(target);
+  const begin = `${TEMPORARY}${basename(target)}~`;
+  const owner = `${begin}${hostname().replace(/[^\w.-]/g, "_")}~${process.pid}~`;
   try {
     await mkdir(parent, { recursive: true });
     await sweep(parent);
-    return await mkdtemp(join(parent, TEMPORARY));
+    for (const item of await readdir(parent)) {
+      const isLeft = item === basename(partialOf(target)) || (item.startsWith(begin) && hasDied(item));
+      if (!isLeft) continue;
+      const mine = join(parent, `${owner}${randomUUID().slice(0, 8)}`);
+      try {
+        await rename(join(parent, item), mine);
+        return mine;
+      } catch (error) {
+        // Another process was quicker.
+        if (codeOf(error) !== "ENOENT") throw error;
+      }
+    }
+    return await mkdtemp(join(parent, owner));
   } catch (error) {
     throw new ModelError(complaint(`cache ${root}`, "a folder that can be written", nameOf(error), CACHE_HINT), {
       cause: error,
@@ -223,14 +288,108 @@ async function makeTemporary(root: string, parent: string): Promise<string> {
   }
 }
 
-/** Removes what processes that were killed left behind. */
+/** Whether the process that a `.tmp-` folder is named after was one of this machine, and is no more. */
+function hasDied(item: string): boolean {
+  const [host, pid] = item.split("~").slice(-3, -1);
+  if (host !== hostname().replace(/[^\w.-]/g, "_") || !/^[1-9]\d*$/.test(pid ?? "")) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (error) {
+    return codeOf(error) === "ESRCH";
+  }
+}
+
+/** Removes what was left behind so long ago that nobody will go on with it. */
 async function sweep(parent: string): Promise<void> {
   for (const item of await readdir(parent)) {
-    if (!item.startsWith(TEMPORARY)) continue;
+    const limit = item.startsWith(TEMPORARY) ? DAY_MS : item.startsWith(PARTIAL) ? WEEK_MS : Number.POSITIVE_INFINITY;
     const path = join(parent, item);
     const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs;
-    if (age > DAY_MS) await rm(path, { recursive: true, force: true });
+    if (age > limit) await rm(path, { recursive: true, force: true });
   }
+}
+
+/** Keeps a failed entry for the next `put`, if it has files to go on with and the disk has room. */
+async function putAside(temporary: string, partial: string, error: unknown): Promise<void> {
+  if (codeOf((error as Error)?.cause) === "ENOSPC") return;
+  try {
+    const items = await readdir(temporary, { recursive: true });
+    if (!items.some((item) => item.endsWith(NOTE))) return;
+    const now = new Date();
+    await utimes(temporary, now, now);
+    await rename(temporary, partial);
+  } catch {
+    // Another process has put its own aside, or the disk fails: then this one starts anew.
+  }
+}
+
+/** Removes all but the files written: notes, and what an earlier `put` had begun. */
+async function prune(temporary: string, written: ReadonlySet<string>): Promise<void> {
+  for (const item of await readdir(temporary, { recursive: true })) {
+    const path = join(temporary, item);
+    if (!written.has(path) && !(await isFolder(path))) await rm(path);
+  }
+}
+
+/** A file to append to; what is there already counts only if it has a note. */
+async function openPartial(path: string, written: Set<string>): Promise<StoreFile> {
+  let note = await readFile(path + NOTE, "utf8").catch(() => undefined);
+  let handle: FileHandle | undefined;
+  const left = note === undefined ? undefined : await stat(path).catch(() => undefined);
+  let size = left?.size ?? 0;
+  const opened = async (): Promise<FileHandle> => {
+    if (handle === undefined) {
+      await mkdir(dirname(path), { recursive: true });
+      handle = await open(path, constants.O_RDWR | constants.O_CREAT);
+    }
+    return handle;
+  };
+  const writing = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw new ModelError(complaint(path, what, nameOf(error), CACHE_HINT), { cause: error });
+    }
+  };
+  return {
+    get size() {
+      return size;
+    },
+    get note() {
+      return note;
+    },
+    begin: (text, keep = 0) =>
+      writing("a file that can be written", async () => {
+        written.add(path);
+        const file = await opened();
+        if ((await file.stat()).size > keep) await file.truncate(keep);
+        size = keep;
+        if (text === undefined) await rm(path + NOTE, { force: true });
+        else await writeFile(path + NOTE, text);
+        note = text;
+      }),
+    append: (bytes) =>
+      writing(`${bytes.byteLength} bytes to be written`, async () => {
+        const file = await opened();
+        for (let at = 0; at < bytes.byteLength; ) {
+          const { bytesWritten } = await file.write(bytes, at, bytes.byteLength - at, size);
+          at += bytesWritten;
+          size += bytesWritten;
+        }
+      }),
+    read: (offset, length) =>
+      writing("a file that can be read", async () => {
+        const bytes = new Uint8Array(length);
+        const { bytesRead } = await (await opened()).read(bytes, 0, length, offset);
+        return bytes.subarray(0, bytesRead);
+      }),
+    async close() {
+      const file = handle;
+      handle = undefined;
+      await file?.close();
+    },
+  };
 }
 
 async function writeInto(directory: string, path: string, bytes: Uint8Array): Promise<void> {
@@ -293,5 +452,5 @@ function nameOf(error: unknown): string {
 }
 
 function codeOf(error: unknown): string | undefined {
-  return (error as { code?: string }).code;
+  return (error as { code?: string } | undefined)?.code;
 }

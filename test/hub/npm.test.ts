@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { createTar } from "nanotar";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type LocateOptions, locate, type Progress } from "../src/hub.ts";
-import type { Runtime } from "../src/runtime.ts";
-import { nodeRuntime } from "../src/runtimes/node.ts";
-import { ModelError } from "../src/tensor.ts";
+import { type LocateOptions, locate, type Progress } from "../../src/hub.ts";
+import type { Runtime } from "../../src/runtime.ts";
+import { nodeRuntime } from "../../src/runtimes/node.ts";
+import { ModelError } from "../../src/tensor.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 

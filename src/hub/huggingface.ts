@@ -1,0 +1,279 @@
+/**
+ * `hf:owner/repo[@revision][/file]`: a repository of the Hugging Face hub, or of one that serves its layout
+ * (`{endpoint}/{repo}/resolve/{revision}/{file}`). A model that other programs have left in the hub's own cache
+ * (huggingface.co/docs/hub/local-cache) is read there; what is fetched here goes to this package's cache.
+ */
+import type { Folder } from "../bytes.ts";
+import type { Located, LocateOptions } from "../hub.ts";
+import type { HuggingFace, Runtime, StoreWriter } from "../runtime.ts";
+import { complaint, ModelError } from "../tensor.ts";
+import { type Checksum, digestOf, download, type Facts, fetchBytes, Refused, type Request, shown } from "./fetch.ts";
+import { checkKept, parseIntegrity } from "./integrity.ts";
+import { checkPath, MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
+
+interface Source {
+  /** `owner/repo`. */
+  readonly repo: string;
+  /** A branch, a tag or a commit. */
+  readonly revision: string;
+  /** The weight file; empty to look for it. */
+  readonly file: string;
+}
+
+/** Where a model's weights may be, the best first. */
+const WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"] as const;
+const CONFIG = "config.json";
+/** Files beside the weights, which a repository may lack. */
+const BESIDE = ["preprocessor_config.json"] as const;
+/** Where a cache entry remembers what it was made from. */
+const ORIGIN_FILE = ".origin.json";
+const MAX_CONFIG_BYTES = 1 << 24;
+const MAX_COMMIT_BYTES = 100;
+const INDEX = /\.json$/i;
+
+/**
+ * Finds the weights of a repository, with `config.json` and `preprocessor_config.json` beside them if it has them. All
+ * files come from one commit, and have the checksums that the hub gives.
+ *
+ * @throws TypeError for a source that is none; ModelError when there is no such repository, revision or file, it may not
+ * be read, or the bytes are not the promised ones; the signal's reason when it aborts
+ */
+export async function locateRepository(text: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
+  const source = parseSource(text);
+  const pinned = options.integrity === undefined ? [] : [parseIntegrity(options.integrity)];
+  const store = runtime.store(options.cache);
+  const file = source.file === "" ? "" : `+${encodeURIComponent(source.file)}`;
+  const key = `hf/${source.repo}@${encodeURIComponent(source.revision)}${file}`;
+  const kept = await store.get(key);
+  if (kept !== undefined) {
+    const { entry } = JSON.parse((await readText(kept, ORIGIN_FILE, MAX_CONFIG_BYTES)) ?? "{}") as { entry?: unknown };
+    const located = { folder: kept, entry: checkPath(`${kept.name}/${ORIGIN_FILE}`, entry) };
+    await checkKept(runtime, kept, located.entry, pinned);
+    return located;
+  }
+  const hub = await runtime.huggingFace();
+  const shared = await findShared(source, hub, runtime, options);
+  if (shared !== undefined) {
+    await checkKept(runtime, shared.folder, shared.entry, pinned);
+    return shared;
+  }
+  if (options.offline === true) {
+    const hint = "run it once without --offline to fetch it";
+    throw new ModelError(complaint("hub", `${text} in the cache ${store.name}`, "no such entry", hint));
+  }
+  let entry = "";
+  const folder = await store.put(key, async (writer) => {
+    const fetching = { source, hub, pinned, writer, runtime, options };
+    entry = await fetchRepository(fetching);
+  });
+  return { folder, entry };
+}
+
+function parseSource(text: string): Source {
+  const parts = /^hf:([\w-][\w.-]*\/[\w-][\w.-]*)(?:@(refs\/[\w-]+\/[\w-]+|[\w-][\w.-]*))?(?:\/(.*))?$/i.exec(text);
+  if (parts === null) throw new TypeError(complaint("hub", "hf:owner/repo, hf:owner/repo@revision/file", text));
+  const [, repo, revision = "main", file = ""] = parts as unknown as [string, string, string?, string?];
+  return { repo, revision, file: file === "" ? "" : checkPath("hub", file) };
+}
+
+/** The model in the hub's own cache, if it is there with all its files. */
+async function findShared(
+  { repo, revision, file }: Source,
+  { cache }: HuggingFace,
+  runtime: Runtime,
+  { offline = false }: LocateOptions,
+): Promise<Located | undefined> {
+  if (cache === undefined) return undefined;
+  const root = `${cache}/models--${repo.replace("/", "--")}`;
+  const named = await readText(runtime.folder(root), `refs/${revision}`, MAX_COMMIT_BYTES);
+  const commit = named?.trim() ?? revision;
+  if (!/^[0-9a-f]{40,64}$/.test(commit)) return undefined;
+  const folder = runtime.folder(`${root}/snapshots/${commit}`);
+  let entry: string | undefined;
+  for (const name of file === "" ? WEIGHTS : [file]) if (entry === undefined && (await has(folder, name))) entry = name;
+  if (entry === undefined) return undefined;
+  // Without its configuration it may be half a model; what the hub lacks too is remembered in its cache.
+  const lacksConfig = runtime.folder(`${root}/.no_exist/${commit}`);
+  if (!offline && !(await has(folder, CONFIG)) && !(await has(lacksConfig, CONFIG))) return undefined;
+  if (INDEX.test(entry)) {
+    const index = await readText(folder, entry, MAX_DESCRIPTION_BYTES);
+    for (const path of shardsOf(`${folder.name}/${entry}`, new TextEncoder().encode(index))) {
+      if (!(await has(folder, beside(entry, path)))) return undefined;
+    }
+  }
+  return { folder, entry };
+}
+
+async function has(folder: Folder, path: string): Promise<boolean> {
+  return (await readText(folder, path, 0)) !== undefined;
+}
+
+/** The first `limit` bytes of a file, when it is there. */
+async function readText(folder: Folder, path: string, limit: number): Promise<string | undefined> {
+  try {
+    const file = await folder.open(path);
+    try {
+      return new TextDecoder().decode(await file.read(0, Math.min(limit, file.size)));
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof ModelError) return undefined;
+    throw error;
+  }
+}
+
+/** `path`, which `entry` names, from the root. */
+function beside(entry: string, path: string): string {
+  return `${entry.slice(0, entry.lastIndexOf("/") + 1)}${path}`;
+}
+
+/** What fetching one repository shares. */
+interface Fetching {
+  readonly source: Source;
+  readonly hub: HuggingFace;
+  readonly pinned: readonly Checksum[];
+  readonly writer: StoreWriter;
+  readonly runtime: Runtime;
+  readonly options: LocateOptions;
+}
+
+/** Writes a model's files, and returns the path of its weights. */
+async function fetchRepository(fetching: Fetching): Promise<string> {
+  const { source, hub, writer } = fetching;
+  const config = await fetchSmall(fetching, CONFIG, source.revision, MAX_CONFIG_BYTES);
+  // From here on the commit is fixed, whatever becomes of the branch.
+  const revision = config.commit ?? source.revision;
+  if (config.bytes !== undefined) await writer.write(CONFIG, config.bytes);
+  for (const entry of source.file === "" ? WEIGHTS : [source.file]) {
+    if (!(await fetchWeights(fetching, entry, revision))) continue;
+    for (const path of BESIDE) {
+      const { bytes } = await fetchSmall(fetching, path, revision, MAX_CONFIG_BYTES);
+      if (bytes !== undefined) await writer.write(path, bytes);
+    }
+    const origin = { entry, repository: source.repo, commit: revision, endpoint: hub.endpoint };
+    await writer.write(ORIGIN_FILE, new TextEncoder().encode(`${JSON.stringify(origin, undefined, 2)}\n`));
+    return entry;
+  }
+  const expected = source.file === "" ? `one of ${WEIGHTS.join(", ")}` : source.file;
+  const where = `hub: ${source.repo}@${source.revision} at ${hub.endpoint}`;
+  const hint =
+    config.bytes === undefined
+      ? `check the name, the revision and the endpoint; ${accessHint(fetching)}`
+      : "name the weight file: hf:owner/repo/file";
+  throw new ModelError(complaint(where, expected, "404 for all of them", hint));
+}
+
+/** Fetches the weights, shards included. False when the repository has no such file. */
+async function fetchWeights(fetching: Fetching, entry: string, revision: string): Promise<boolean> {
+  const { pinned, writer } = fetching;
+  if (!INDEX.test(entry)) return fetchLarge(fetching, entry, revision, pinned);
+  const { bytes } = await fetchSmall(fetching, entry, revision, MAX_DESCRIPTION_BYTES, pinned);
+  if (bytes === undefined) return false;
+  for (const path of shardsOf(`${fetching.source.repo}/${entry}`, bytes)) {
+    if (await fetchLarge(fetching, beside(entry, path), revision, [])) continue;
+    throw new ModelError(complaint(`${fetching.source.repo}/${entry}`, `a file ${path} in the repository`, "404"));
+  }
+  await writer.write(entry, bytes);
+  return true;
+}
+
+/** Fetches a file into the entry. False when the repository has none. */
+async function fetchLarge(
+  fetching: Fetching,
+  path: string,
+  revision: string,
+  pinned: readonly Checksum[],
+): Promise<boolean> {
+  const { writer, runtime, options } = fetching;
+  const facts = (headers: readonly Headers[]): Facts => {
+    const { checksums, size } = factsOf(headers);
+    return { checksums: [...pinned, ...checksums], size };
+  };
+  try {
+    await download(requestOf(fetching, path, revision), await writer.file(path), facts, runtime, options);
+    return true;
+  } catch (error) {
+    if (isMissing(fetching, error)) return false;
+    throw error;
+  }
+}
+
+/** A small file, if the repository has it, and the commit that it is of. */
+async function fetchSmall(
+  fetching: Fetching,
+  path: string,
+  revision: string,
+  limit: number,
+  pinned: readonly Checksum[] = [],
+): Promise<{ readonly bytes?: Uint8Array; readonly commit: string | undefined }> {
+  const { runtime, options } = fetching;
+  const request = requestOf(fetching, path, revision);
+  try {
+    const { bytes, headers } = await fetchBytes(request, limit, options);
+    for (const { algorithm, hex } of [...pinned, ...factsOf(headers).checksums]) {
+      const digest = digestOf(runtime, algorithm, bytes);
+      if (digest.startsWith(hex)) continue;
+      const hint = "the download is damaged or not the file it should be";
+      throw new ModelError(complaint(shown(request.url), `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint));
+    }
+    return { bytes, commit: commitOf(headers) };
+  } catch (error) {
+    if (isMissing(fetching, error)) return { commit: commitOf([error.headers]) };
+    throw error;
+  }
+}
+
+function requestOf({ source, hub }: Fetching, path: string, revision: string): Request {
+  const encoded = path.split("/").map(encodeURIComponent).join("/");
+  return {
+    url: `${hub.endpoint}/${source.repo}/resolve/${encodeURIComponent(revision)}/${encoded}`,
+    name: `${source.repo}/${path}`,
+    authorization: hub.token === undefined ? undefined : `Bearer ${hub.token}`,
+  };
+}
+
+/** Whether only the file is missing. Throws when the repository is, or may not be read. */
+function isMissing(fetching: Fetching, error: unknown): error is Refused {
+  if (!(error instanceof Refused)) return false;
+  const { source, hub } = fetching;
+  const where = `hub: ${source.repo}@${source.revision} at ${hub.endpoint}`;
+  if (error.status === 401 || error.status === 403) {
+    const got = `${error.status}, which is also the answer for one that does not exist`;
+    throw new ModelError(complaint(where, "a repository to read", got, accessHint(fetching)), { cause: error });
+  }
+  if (error.status !== 404) return false;
+  const code = error.headers.get("x-error-code");
+  if (code !== "RepoNotFound" && code !== "RevisionNotFound") return true;
+  const expected = code === "RepoNotFound" ? "a repository of that name" : "a revision of that name";
+  throw new ModelError(complaint(where, expected, "404", accessHint(fetching)), { cause: error });
+}
+
+function accessHint({ source, hub }: Fetching): string {
+  const conditions = `if it is gated, accept its conditions at ${hub.endpoint}/${source.repo}`;
+  return hub.token === undefined
+    ? `if it is private or gated, set HF_TOKEN; ${conditions}`
+    : `the token (HF_TOKEN, or the file token in HF_HOME) may not read it; ${conditions}`;
+}
+
+/** The commit that the hub says a file is of. */
+function commitOf(headers: readonly Headers[]): string | undefined {
+  const commit = headers.map((each) => each.get("x-repo-commit")).find((each) => each !== null);
+  return commit != null && /^[0-9a-f]{7,64}$/.test(commit) ? commit : undefined;
+}
+
+/**
+ * Checksum and length of a file, from the hub's answer and not from that of the store it redirects to: the SHA-256 of
+ * files in LFS, which are linked, git's own SHA-1 of others.
+ */
+function factsOf(headers: readonly Headers[]): Facts {
+  const linked = headers.find((each) => each.has("x-linked-etag"));
+  const own = headers.find((each) => each.has("x-repo-commit"));
+  const tag = linked?.get("x-linked-etag") ?? own?.get("etag") ?? "";
+  const hex = /^(?:W\/)?"?([0-9a-f]{64}|[0-9a-f]{40})"?$/.exec(tag)?.[1];
+  const size = linked?.get("x-linked-size") ?? undefined;
+  return {
+    checksums: hex === undefined ? [] : [{ algorithm: hex.length === 64 ? "sha256" : "git", hex }],
+    size: size === undefined || !/^\d+$/.test(size) ? undefined : Number(size),
+  };
+}
