@@ -12,4 +12,7 @@ export const linear: Op<LinearNode> = {
   weightBytes: (node, variant) => conv.weightBytes(asConv(node), variant),
   pack: (node, address, packer) => conv.pack(asConv(node), address, packer),
   forward: (node, place) => conv.forward(asConv(node), place),
+  train: (node, place) => conv.train!(asConv(node), place),
+  keeps: (node, trained) => conv.keeps!(asConv(node), trained),
+  backward: (node, place) => conv.backward!(asConv(node), place),
 };
