@@ -24,6 +24,7 @@
  * Why: copied patches make every row of the kernel one run of memory, and the same tile serves as for 1×1. Only the kernel
  * rows that the range needs are copied, so that threads share that work too.
  */
+import { BLOCK } from "./outer_f32";
 import { outerTile_f32 } from "./outer_tile_f32";
 
 export function outer_conv_f32(
@@ -63,10 +64,12 @@ export function outer_conv_f32(
   const patchBytes = (<usize>k) << 2;
   const rowBytes = (<usize>n) << 2;
   const whole = dw == 1 && groups == 1;
+  // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
+  const most = max(1, BLOCK / (mr * across << 3)) * across;
   let unit = from;
   while (unit < to) {
     const group = unit / perGroup;
-    const end = min(to, (group + 1) * perGroup);
+    const end = min(min(to, (group + 1) * perGroup), unit + most);
     const first = (((unit - group * perGroup) / across) * mr) / run;
     const last = min(k - 1, ((end - 1 - group * perGroup) / across) * mr + mr - 1) / run;
     const base = input + ((<usize>(group * deep)) << 2);

@@ -2,7 +2,7 @@
 import { type ConvNode, NO_CLAMP } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { TILE_ROWS, type Variant } from "../variants.ts";
-import { chunkRows, TAIL_BYTES } from "./gemm.ts";
+import { chunkRows, outerRows, outerScratch, TAIL_BYTES } from "./gemm.ts";
 import { normAffine, normParams, type Op, type Packer, type Param, type Place, type TrainPlace } from "./op.ts";
 import { winogradSteps, winogradWeightGradient } from "./winograd.ts";
 
@@ -150,8 +150,6 @@ function train(node: ConvNode, place: TrainPlace): readonly Step[] {
 
 /** Scratch of the kernels that transform Winograd's weights. */
 const PACK_BYTES = 288;
-/** Products that a tile of weight gradients adds up before they go to memory: two rows of 64 bytes each, 8 KB of L1. */
-const OUTER_ROWS = 64;
 
 /** The convolution of the output's gradient that gives the input's, for stride 1. */
 function transposed(node: ConvNode, input: ConvNode["shape"], adds: boolean): ConvNode {
@@ -231,15 +229,16 @@ function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const mr = TILE_ROWS[place.build];
   const across = Math.ceil(ng / 8);
   if (algorithm === "gemm" && groups === 1) {
+    const mc = outerRows(c, n);
     return [
       step(
-        ...([name, "outer_f32", Math.ceil(c / mr) * across, mr, OUTER_ROWS, m, n, c, 1, c, n, n, 0, 1] as const),
-        ...([input, dy, dw, place.scratch(32)] as const),
+        ...([name, "outer_f32", Math.ceil(c / mr) * across, mr, mc, m, n, c, 1, c, n, n, 0, 1] as const),
+        ...([input, dy, dw, place.scratch(outerScratch(mr, mc, c, n))] as const),
       ),
     ];
   }
   const k = kh * kw * cg;
-  const mc = Math.min(m, Math.max(16, Math.min(128, Math.floor(32768 / k))));
+  const mc = Math.min(m, 96);
   const [top, left] = node.pads;
   const slide = [...node.kernel, ...node.stride, ...node.dilation] as const;
   return [

@@ -4,7 +4,7 @@
 import type { ConvNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { patchCount, TILE_ROWS } from "../variants.ts";
-import { chunkRows, TAIL_BYTES } from "./gemm.ts";
+import { chunkRows, outerRows, outerScratch, TAIL_BYTES } from "./gemm.ts";
 import type { Place, TrainPlace } from "./op.ts";
 
 /**
@@ -78,7 +78,8 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const products = place.workspace(productBytes + 4 * band * (before + after));
   const transformed = products + productBytes;
   const gradients = transformed + 4 * band * before;
-  const scratch = place.scratch(positions * 20);
+  const mc = outerRows(c, n);
+  const scratch = place.scratch(Math.max(positions * 20, outerScratch(mr, mc, c, n)));
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(node.name);
   const units = positions * Math.ceil(c / mr) * Math.ceil(n / 8);
@@ -94,7 +95,7 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
         ...([dy, place.zeros, gradients, scratch] as const),
       ),
       step(
-        ...([node.name, "outer_f32", units, mr, OUTER_ROWS, count, n, c, positions, before, after, n, c * n, adds] as const),
+        ...([node.name, "outer_f32", units, mr, mc, count, n, c, positions, before, after, n, c * n, adds] as const),
         ...([transformed, gradients, products, scratch] as const),
       ),
     );
@@ -102,6 +103,3 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   steps.push(step(node.name, "winograd4_unpack_f32", c, n, c, products, dw, scratch));
   return steps;
 }
-
-/** Products that a tile adds up before they go to memory. */
-const OUTER_ROWS = 64;
