@@ -68,7 +68,7 @@ export function conv_input_f32(
     let base = panels;
     for (let earlier = 0; earlier < py * sw; ++earlier) {
       const cells = tapsOf(kh, sh, dh, earlier / sw) * tapsOf(kw, sw, dw, earlier % sw) * deep + 1;
-      base += (<usize>cells << 5) * <usize>(groups * across);
+      base += ((<usize>cells) << 5) * <usize>(groups * across);
     }
     for (let px = 0; px < sw; ++px) {
       const taps = tapsOf(kh, sh, dh, py) * tapsOf(kw, sw, dw, px);

@@ -88,8 +88,6 @@ export function maxpool_input_f32(
   }
 }
 
-// @ts-ignore: decorator
-@inline
 function give(target: usize, at: i32, value: f32): void {
   store<f32>(target + <usize>at, load<f32>(target + <usize>at) + value);
 }

@@ -49,7 +49,7 @@ export function norm_slopes_f32(
     if (dw) store<f32>(dw + i, load<f32>(dw + i) + <f32>(s1 * inverse));
     if (db) store<f32>(db + i, load<f32>(db + i) + <f32>s0);
     store<f32>(slopes + i, <f32>scale);
-    store<f32>(slopes + bytes + i, live ? <f32>(-scale * inverse * inverse * s1 / <f64>pixels) : 0);
-    store<f32>(slopes + 2 * bytes + i, live ? <f32>(-scale * s0 / <f64>pixels) : 0);
+    store<f32>(slopes + bytes + i, live ? <f32>((-scale * inverse * inverse * s1) / <f64>pixels) : 0);
+    store<f32>(slopes + 2 * bytes + i, live ? <f32>((-scale * s0) / <f64>pixels) : 0);
   }
 }

@@ -93,9 +93,7 @@ export function norm_sums_f32(
       let at = base + i;
       for (let p = 0; p < count; ++p) {
         const x = load<f32>(input + at);
-        const y = output
-          ? load<f32>(output + at)
-          : x * load<f32>(statistics + i) + load<f32>(statistics + bytes + i);
+        const y = output ? load<f32>(output + at) : x * load<f32>(statistics + i) + load<f32>(statistics + bytes + i);
         const g = open || (y > lo && y < hi) ? load<f32>(dy + at) : 0;
         s0 += g;
         s1 += g * (x - mean);

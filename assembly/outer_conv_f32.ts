@@ -65,7 +65,7 @@ export function outer_conv_f32(
   const rowBytes = (<usize>n) << 2;
   const whole = dw == 1 && groups == 1;
   // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
-  const most = max(1, BLOCK / (mr * across << 3)) * across;
+  const most = max(1, BLOCK / ((mr * across) << 3)) * across;
   let unit = from;
   while (unit < to) {
     const group = unit / perGroup;

@@ -53,7 +53,7 @@ export function outer_f32(
   const aPanels = scratch + 32;
   const bPanels = aPanels + ((<usize>(down * mr * mc)) << 2);
   // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
-  const most = m > mc ? max(1, BLOCK / (mr * across << 3)) * across : perGroup;
+  const most = m > mc ? max(1, BLOCK / ((mr * across) << 3)) * across : perGroup;
   let unit = from;
   while (unit < to) {
     const group = unit / perGroup;
@@ -72,7 +72,7 @@ export function outer_f32(
         }
         for (let j = 0; j < across; ++j) {
           const from4 = b0 + ((<usize>j) << 5);
-          pack(rows, min(8, n - (j << 3)), 8, from4, bBytes, bPanels + (<usize>(j * mc) << 5));
+          pack(rows, min(8, n - (j << 3)), 8, from4, bBytes, bPanels + ((<usize>(j * mc)) << 5));
         }
       }
       for (let each = first; each <= last; ++each) {
@@ -87,7 +87,7 @@ export function outer_f32(
           outBytes,
           more,
           packs ? aPanels + ((<usize>(i * mr * mc)) << 2) : a0 + ((<usize>(i * mr)) << 2),
-          packs ? bPanels + (<usize>(j * mc) << 5) : b0 + ((<usize>j) << 5),
+          packs ? bPanels + ((<usize>(j * mc)) << 5) : b0 + ((<usize>j) << 5),
           out + ((<usize>group * ogo + <usize>(i * mr) * ldo + (j << 3)) << 2),
           scratch,
         );

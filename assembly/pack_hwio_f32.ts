@@ -48,8 +48,6 @@ export function pack_hwio_f32(
   }
 }
 
-// @ts-ignore: decorator
-@inline
 function copy(cols: i32, source: usize, target: usize): void {
   if (cols == 8) {
     v128.store(target, v128.load(source));

@@ -46,7 +46,7 @@ export function pack_input_f32(
     let panel = out;
     for (let earlier = 0; earlier <= phase; ++earlier) {
       const cells = tapsOf(kh, sh, dh, earlier / sw) * tapsOf(kw, sw, dw, earlier % sw) * n + 1;
-      panel += (<usize>cells << 5) * <usize>(earlier < phase ? perPhase : column);
+      panel += ((<usize>cells) << 5) * <usize>(earlier < phase ? perPhase : column);
     }
     v128.store(panel, f32x4.splat(0));
     v128.store(panel, f32x4.splat(0), 16);

@@ -105,8 +105,6 @@ function down(at: usize, tap: usize, to4: usize): void {
 }
 
 /** Row `v` of G times (a, b, c). */
-// @ts-ignore: decorator
-@inline
 function product(v: i32, a: v128, b: v128, c: v128): v128 {
   switch (v) {
     case 0:

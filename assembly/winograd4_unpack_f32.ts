@@ -67,22 +67,16 @@ export function winograd4_unpack_f32(
   }
 }
 
-// @ts-ignore: decorator
-@inline
 function row0(d0: v128, d1: v128, d2: v128, d3: v128, d4: v128): v128 {
   const sixth = f32x4.mul(f32x4.add(d1, d2), f32x4.splat(-1.0 / 6.0));
   return madd(d0, f32x4.splat(0.25), madd(f32x4.add(d3, d4), f32x4.splat(1.0 / 24.0), sixth));
 }
 
-// @ts-ignore: decorator
-@inline
 function row1(d1: v128, d2: v128, d3: v128, d4: v128): v128 {
   const sixth = f32x4.mul(f32x4.sub(d2, d1), f32x4.splat(1.0 / 6.0));
   return madd(f32x4.sub(d3, d4), f32x4.splat(1.0 / 12.0), sixth);
 }
 
-// @ts-ignore: decorator
-@inline
 function row2(d1: v128, d2: v128, d3: v128, d4: v128, d5: v128): v128 {
   const four = f32x4.sub(f32x4.add(d3, d4), f32x4.add(d1, d2));
   return madd(four, f32x4.splat(1.0 / 6.0), d5);

@@ -109,7 +109,8 @@ export function fuse(graph: Graph): Graph {
   };
   for (const original of graph.nodes) {
     const node: Node = { ...original, inputs: original.inputs.map((name) => renamed.get(name) ?? name) };
-    const norm = node.op === "add" || node.op === "clamp" ? original.inputs.map(openNorm).find((each) => each) : undefined;
+    const norm =
+      node.op === "add" || node.op === "clamp" ? original.inputs.map(openNorm).find((each) => each) : undefined;
     if (node.op === "add" && norm !== undefined && !norm.residual) {
       const other = node.inputs[0] === norm.name ? node.inputs[1]! : node.inputs[0]!;
       nodes.splice(nodes.indexOf(norm), 1);
@@ -170,7 +171,11 @@ export function layTraining(whole: Graph, spec: TrainSpec, batch: number): Train
     return { address, bytes: end - address };
   };
   const isRunning = ({ name }: Param): boolean => /\.running_(mean|var)$/.test(name);
-  const all = rest.flatMap((node) => opOf(node).params(node).map((param) => ({ node, param })));
+  const all = rest.flatMap((node) =>
+    opOf(node)
+      .params(node)
+      .map((param) => ({ node, param })),
+  );
   const trainable = all.filter(({ node, param }) => spec.trains(node.name) && !isRunning(param));
   const decays = ({ shape }: Param): boolean => spec.decayNorms || shape.length > 1;
   const paramsOf = (list: typeof all): Param[] => list.map(({ param }) => param);
@@ -412,7 +417,15 @@ function commitSteps({ running, fresh, hyper }: TrainLayout): readonly Step[] {
   return [step("running", "blend_f32", running.bytes / 64, share, fresh.address, running.address)];
 }
 
-function updateSteps({ spec, trained, decayedBytes, gradients, states, averages, hyper }: TrainLayout): readonly Step[] {
+function updateSteps({
+  spec,
+  trained,
+  decayedBytes,
+  gradients,
+  states,
+  averages,
+  hyper,
+}: TrainLayout): readonly Step[] {
   const steps: Step[] = [];
   const parts = [
     { from: 0, bytes: decayedBytes, decays: true },

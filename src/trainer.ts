@@ -8,8 +8,8 @@ import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import { adamw, sgd } from "./optimizers.ts";
 import {
-  HYPER,
   type Held,
+  HYPER,
   isLive,
   layTraining,
   planStep,
@@ -109,8 +109,7 @@ const PLANS = 8;
 const NORM_MOMENTUM = 0.1;
 
 function whole(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1)
-    throw new RangeError(complaint(name, "a whole number from 1", `${value}`));
+  if (!Number.isInteger(value) || value < 1) throw new RangeError(complaint(name, "a whole number from 1", `${value}`));
   return value;
 }
 
@@ -123,7 +122,8 @@ function within(name: string, value: number, good: boolean, range: string): numb
 function predicateOf(graph: Graph, part: TrainPart): (node: string) => boolean {
   const trains = typeof part === "function" ? part : named(graph, part);
   const some = graph.nodes.some((node) => trains(node.name) && opOf(node).params(node).length > 0);
-  if (!some) throw new RangeError(complaint("train", "a part with weights", "one without", "head, layer4, layer3, all"));
+  if (!some)
+    throw new RangeError(complaint("train", "a part with weights", "one without", "head, layer4, layer3, all"));
   return trains;
 }
 
@@ -197,8 +197,7 @@ export async function trainWith(runtime: Runtime, model: Trainable, options: Tra
   const kernels = await loadKernels(runtime, spec.build, newMemory(end, spec.threads > 1));
   await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, kernels);
   ensureMemory(kernels.memory, end);
-  const team =
-    spec.threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, spec.threads) : undefined;
+  const team = spec.threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, spec.threads) : undefined;
   const trainer = new Trainer(model, layout, kernels, team, { batch, accumulate, rate, ema: options.ema });
   await trainer.fill();
   return trainer;

@@ -87,9 +87,18 @@ describe.each(RUNNABLE)("%s", (build) => {
     if (process.env.SHOW) {
       const worst = Object.entries(seen).sort(([, a], [, b]) => b - a);
       for (const way of ["direct", "winograd"])
-        console.log(golden.name, build, worst.filter(([k]) => k.startsWith(way)).slice(0, 6).map(([k, v]) => `${k} ${v.toExponential(1)}`).join("; "));
+        console.log(
+          golden.name,
+          build,
+          worst
+            .filter(([k]) => k.startsWith(way))
+            .slice(0, 6)
+            .map(([k, v]) => `${k} ${v.toExponential(1)}`)
+            .join("; "),
+        );
     }
     expect(Object.entries(seen).filter(([, error]) => !(error <= 1e-3))).toEqual([]);
   });
 });
+
 export type { Trainer };

@@ -91,5 +91,11 @@ export function withClasses<T extends { readonly graph: Graph; readonly checkpoi
 export function headOf(graph: Graph): Graph {
   const last = outputNode(graph);
   const { shape } = nodeOf(graph, last.inputs[0]!);
-  return { name: graph.name, nodes: [{ op: "input", name: "input", inputs: [], shape }, { ...last, inputs: ["input"] }] };
+  return {
+    name: graph.name,
+    nodes: [
+      { op: "input", name: "input", inputs: [], shape },
+      { ...last, inputs: ["input"] },
+    ],
+  };
 }

@@ -16,7 +16,8 @@ export const add: Op<AddNode> = {
     const [h, w, c] = node.shape;
     const units = place.batch * h * w;
     const dy = place.dy(node.name);
-    return node.inputs.flatMap((_, at) => {
+    // The operand that the gradient is handed on to goes last: until then it is this node's own.
+    return [1, 0].flatMap((at) => {
       const dx = place.dx(node, at);
       if (dx === undefined) return [];
       const { address } = dx;

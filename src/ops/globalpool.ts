@@ -16,8 +16,6 @@ export const globalpool: Op<GlobalPoolNode> = {
     if (dx === undefined) return [];
     const [h, w, c] = place.node(node.inputs[0]!).shape;
     const residual = dx.adds ? dx.address : 0;
-    return [
-      step(node.name, "globalpool_input_f32", place.batch, h * w, c, place.dy(node.name), residual, dx.address),
-    ];
+    return [step(node.name, "globalpool_input_f32", place.batch, h * w, c, place.dy(node.name), residual, dx.address)];
   },
 };

@@ -70,9 +70,7 @@ function backward(node: NormNode, place: TrainPlace): readonly Step[] {
   if (dx !== undefined) {
     const clamp = node.residual ? NO_CLAMP : node.clamp;
     const residual = dx.adds ? dx.address : 0;
-    steps.push(
-      step(name, "norm_input_f32", pixels, c, input, dy, statistics, slopes, residual, dx.address, ...clamp),
-    );
+    steps.push(step(name, "norm_input_f32", pixels, c, input, dy, statistics, slopes, residual, dx.address, ...clamp));
   }
   const other = node.residual ? place.dx(node, 1) : undefined;
   if (other?.adds) {
