@@ -64,11 +64,11 @@ NETWORKS = [
         {"shortcut": "B"},
         "bn2",
         lambda c: Cifar20("B", c),
-        [4, 32, 32, 3],
+        [5, 32, 32, 3],
         "live",
         {**SGD, "nesterov": True, "labelSmoothing": 0.1, "decayNorms": False},
     ),
-    ("bottleneck", "resnet50", SMALL, "bn3", lambda c: Small(c, [1, 2, 1]), [4, 64, 64, 3], "live", SGD),
+    ("bottleneck", "resnet50", SMALL, "bn3", lambda c: Small(c, [1, 2, 1]), [4, 52, 60, 3], "live", SGD),
     (
         "bottleneck, frozen norms",
         "resnet50",
