@@ -72,6 +72,8 @@ export interface NormNode extends Base {
   readonly epsilon: number;
   /** Set by folding: the ReLU that followed. */
   readonly clamp: Clamp;
+  /** Set by fusing, for training: `inputs[1]` is added before the clamp. */
+  readonly residual?: boolean;
 }
 
 export interface ClampNode extends Base {

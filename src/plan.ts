@@ -118,7 +118,7 @@ export function resize(graph: Graph, input: Shape): Graph {
 }
 
 /** A stretch of the tape during which a buffer holds something. */
-interface Buffer {
+export interface Buffer {
   readonly names: string[];
   readonly bytes: number;
   readonly first: number;
@@ -152,14 +152,14 @@ export function lifetimes(graph: Graph, batch: number, kept: readonly string[]):
 }
 
 /** Operands that a node's kernel may overwrite with its output. */
-function overwritable(node: Node): readonly string[] {
+export function overwritable(node: Node): readonly string[] {
   if (node.op === "conv") return node.residual ? [node.inputs[1]!] : [];
   if (node.op === "gate") return [node.inputs[0]!];
   return ["add", "clamp", "norm", "sigmoid"].includes(node.op) ? node.inputs : [];
 }
 
 /** Greedy placement by size (Pisarchyk & Lee 2020, arXiv 2001.03288): the largest first, each at the lowest free offset. */
-function place(buffers: readonly Buffer[], base: number): { addresses: Map<string, number>; end: number } {
+export function place(buffers: readonly Buffer[], base: number): { addresses: Map<string, number>; end: number } {
   const placed: { buffer: Buffer; at: number }[] = [];
   const addresses = new Map<string, number>();
   let end = base;

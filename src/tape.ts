@@ -45,6 +45,12 @@ export const SCRATCH_ARG: Readonly<Partial<Record<KernelName, number>>> = {
   winograd4_input_f32: 12,
   winograd2_output_f32: 9,
   winograd4_output_f32: 9,
+  outer_f32: 14,
+  outer_conv_f32: 21,
+  conv_input_f32: 21,
+  winograd4_pack_f32: 6,
+  winograd4_gradient_f32: 9,
+  winograd4_unpack_f32: 4,
 };
 
 type Call = (from: number, to: number, ...args: readonly number[]) => void;

@@ -58,6 +58,16 @@ class Layout {
     this.writable.push({ address, bytes: 4 * count });
     return address;
   }
+  /** Memory that a kernel adds to: random before, compared afterwards where it is the last that was laid out. */
+  inout(count: number): number {
+    const address = this.random(count);
+    this.output = { address, count };
+    this.writable.push({ address, bytes: 4 * count });
+    return address;
+  }
+  ints(values: readonly number[]): number {
+    return this.bytes(new Uint8Array(Int32Array.from(values).buffer));
+  }
   scratch(bytes: number): number {
     const address = this.#take(bytes);
     this.writable.push({ address, bytes });
@@ -292,6 +302,433 @@ const winogradWeights = (o: 2 | 4): Case[] =>
     },
   ]);
 
+const outers: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
+  (
+    [
+      // m n k groups
+      [1, 1, 1, 1],
+      [7, 8, mr, 1],
+      [23, 9, mr + 1, 2],
+      [10, 15, 2 * mr - 1, 3],
+      [37, 43, 41, 1],
+      [21, 32, 36, 2],
+    ] as const
+  ).flatMap(([m, n, k, groups]) =>
+    [0, 1].map(
+      (adds): Case => [
+        `${mr} rows: ${m} products of ${k} by ${n}, ${groups} groups${adds ? ", added" : ""}`,
+        (l) => {
+          const mc = 9;
+          const [lda, ldb, ldo] = [groups * k + 3, groups * n + 1, n + 2];
+          const [a, b] = [l.random(m * lda), l.random(m * ldb + 7)];
+          const scratch = l.scratch(32 + 4 * mc * (Math.ceil(k / mr) * mr + Math.ceil(n / 8) * 8));
+          l.bound = boundOf(m + 1);
+          const out = l.inout(groups * k * ldo);
+          const units = groups * Math.ceil(k / mr) * Math.ceil(n / 8);
+          const sizes = [mr, mc, m, n, k, groups, lda, ldb, ldo, k * ldo, adds] as const;
+          return step("", "outer_f32", units, ...sizes, a, b, out, scratch);
+        },
+      ],
+    ),
+  ),
+);
+
+/** Convolutions whose gradients are taken: strides that leave pixels out, dilation, groups, odd channels. */
+const SLIDES = [
+  // batch h w c n kh kw sh sw dh dw top left groups
+  [2, 7, 6, 3, 8, 3, 3, 2, 2, 1, 1, 1, 1, 1],
+  [1, 9, 8, 4, 10, 7, 7, 2, 2, 1, 1, 3, 3, 1],
+  [1, 6, 5, 8, 12, 3, 3, 1, 1, 2, 2, 2, 2, 2],
+  [2, 5, 7, 6, 4, 1, 1, 2, 2, 1, 1, 0, 0, 1],
+  [1, 8, 9, 16, 16, 3, 3, 2, 2, 1, 1, 1, 1, 4],
+  [1, 7, 11, 5, 9, 3, 2, 3, 1, 1, 2, 0, 1, 1],
+] as const;
+
+function slid(at: (typeof SLIDES)[number]): { oh: number; ow: number; title: string } {
+  const [batch, h, w, c, n, kh, kw, sh, sw, dh, dw, top, left, groups] = at;
+  return {
+    oh: Math.floor((h + 2 * top - dh * (kh - 1) - 1) / sh) + 1,
+    ow: Math.floor((w + 2 * left - dw * (kw - 1) - 1) / sw) + 1,
+    title: `${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${sh}×${sw} dilation ${dh}×${dw}, ${groups} groups`,
+  };
+}
+
+const outerConvs: Case[] = [4, 6].flatMap((mr) =>
+  SLIDES.map((each): Case => {
+    const [batch, h, w, c, n, kh, kw, sh, sw, dh, dw, top, left, groups] = each;
+    const { oh, ow, title } = slid(each);
+    return [
+      `${mr} rows: ${title}`,
+      (l) => {
+        const mc = 11;
+        const k = (kh * kw * c) / groups;
+        const input = l.random(batch * h * w * c);
+        const dy = l.random(batch * oh * ow * n + 7);
+        const scratch = l.scratch(32 + 4 * mc * k);
+        l.bound = boundOf(batch * oh * ow + 1);
+        const out = l.inout(k * n);
+        const units = groups * Math.ceil(k / mr) * Math.ceil(n / groups / 8);
+        const sizes = [mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] as const;
+        return step("", "outer_conv_f32", units, ...sizes, input, dy, out, scratch);
+      },
+    ];
+  }),
+);
+
+const convInputs: Case[] = [4, 6].flatMap((mr) =>
+  SLIDES.flatMap((each) =>
+    [false, true].map((residual): Case => {
+      const [batch, h, w, c, n, kh, kw, sh, sw, dh, dw, top, left, groups] = each;
+      const { oh, ow, title } = slid(each);
+      return [
+        `${mr} rows: ${title}${residual ? ", residual" : ""}`,
+        (l) => {
+          const panelCount = groups * Math.ceil(c / groups / 8);
+          const dy = l.random(batch * oh * ow * n);
+          const panels = l.random((panelCount * ((kh * kw * n) / groups + sh * sw) * 32) / 4);
+          const other = residual ? l.random(batch * h * w * c) : 0;
+          const zeros = l.zeros(n);
+          const scratch = l.scratch(192 + 4 * kh * kw * Math.ceil(w / sw));
+          l.bound = boundOf((kh * kw * n) / groups + 2);
+          const out = l.out(batch * h * w * c);
+          const sizes = [mr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] as const;
+          return step("", "conv_input_f32", batch * h, ...sizes, dy, panels, other, zeros, out, scratch);
+        },
+      ];
+    }),
+  ),
+);
+
+const packInputs: Case[] = SLIDES.map((each): Case => {
+  const [, , , c, n, kh, kw, sh, sw, dh, dw, , , groups] = each;
+  return [
+    slid(each).title,
+    (l) => {
+      const panelCount = groups * Math.ceil(c / groups / 8);
+      const weights = l.random((kh * kw * c * n) / groups);
+      const out = l.out((panelCount * ((kh * kw * n) / groups + sh * sw) * 32) / 4);
+      const sizes = [n / groups, c / groups, kh, kw, sh, sw, dh, dw, groups] as const;
+      return step("", "pack_input_f32", sh * sw * panelCount, ...sizes, weights, out);
+    },
+  ];
+});
+
+/** Pixels, channels and pixels of a slice of batch norms. */
+const NORMED = [
+  [1, 1, 4],
+  [7, 3, 4],
+  [16, 8, 8],
+  [37, 13, 10],
+  [65, 20, 64],
+] as const;
+
+/** The clamp between norm and gradient, and how what passed it is known. */
+const MASKED = [
+  ["no clamp", Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, false],
+  ["a clamp, computed again", 0, 0.75, false],
+  ["a clamp, from the output", -0.25, Number.POSITIVE_INFINITY, true],
+] as const;
+
+const POOLED = [
+  // batch h w c kh kw s p adds
+  [2, 8, 8, 8, 3, 3, 2, 1, 0],
+  [1, 7, 5, 6, 2, 3, 1, 1, 1],
+  [1, 4, 4, 3, 2, 2, 2, 0, 0],
+] as const;
+
+const unpools = (kernel: "maxpool_input_f32" | "avgpool_input_f32"): Case[] =>
+  POOLED.flatMap(([batch, h, w, c, kh, kw, s, p, adds]) =>
+    (kernel === "avgpool_input_f32" ? [0, 1] : [0]).map(
+      (all): Case => [
+        `${batch}×${h}×${w}×${c}, ${kh}×${kw} stride ${s} pad ${p}${all ? ", padding counted" : ""}${adds ? ", added" : ""}`,
+        (l) => {
+          const oh = Math.floor((h + 2 * p - kh) / s) + 1;
+          const ow = Math.floor((w + 2 * p - kw) / s) + 1;
+          const input = l.random(batch * h * w * c);
+          const dy = l.random(batch * oh * ow * c);
+          l.bound = boundOf(kh * kw + 2);
+          const out = l.inout(batch * h * w * c);
+          const sizes = [h, w, c, oh, ow, kh, kw, s, s, p, p] as const;
+          return kernel === "maxpool_input_f32"
+            ? step("", kernel, batch, ...sizes, adds, input, dy, out)
+            : step("", kernel, batch, ...sizes, all, adds, dy, out);
+        },
+      ],
+    ),
+  );
+
+const TRAINING = {
+  outer_f32: outers,
+  outer_conv_f32: outerConvs,
+  conv_input_f32: convInputs,
+  pack_input_f32: packInputs,
+  pack_hwio_f32: [
+    [8, 3, 9, 1, 1],
+    [5, 2, 1, 2, 1],
+    [17, 4, 9, 1, 0],
+    [16, 6, 4, 2, 0],
+  ].map(([n, c, taps, groups, biased]) => [
+    `${groups} groups of ${c} → ${n}, ${taps} taps${biased ? ", bias" : ""}`,
+    (l) => {
+      const units = groups! * Math.ceil(n! / 8);
+      const weights = l.random(taps! * c! * groups! * n!);
+      const shift = biased ? l.random(groups! * n!) : 0;
+      const out = l.out((units * panelBytes(taps! * c!)) / 4);
+      return step("", "pack_hwio_f32", units, n!, c!, taps!, groups!, weights, shift, out);
+    },
+  ]),
+  winograd4_pack_f32: [
+    [8, 4, 0, 1],
+    [12, 8, 0, 0],
+    [4, 12, 1, 0],
+    [16, 8, 1, 0],
+  ].map(([n, c, turned, biased]) => [
+    `${c} → ${n}${turned ? ", turned" : ""}${biased ? ", bias" : ""}`,
+    (l) => {
+      const [columns, cells] = turned ? [c!, n!] : [n!, c!];
+      const weights = l.random(9 * n! * c!);
+      const shift = biased ? l.random(n!) : 0;
+      const scratch = l.scratch(288);
+      l.bound = boundOf(8);
+      const out = l.out(36 * Math.ceil(columns / 8) * (panelBytes(cells) / 4));
+      return step("", "winograd4_pack_f32", Math.ceil(columns / 8), n!, c!, turned!, weights, shift, out, scratch);
+    },
+  ]),
+  winograd4_gradient_f32: [
+    [1, 8, 8, 4, 0, 4],
+    [2, 7, 5, 8, 1, 3],
+    [1, 1, 1, 12, 0, 1],
+  ].map(([batch, oh, ow, n, first, count]) => [
+    `${batch}×${oh}×${ow}×${n}, from patch ${first}`,
+    (l) => {
+      const dy = l.random(batch! * oh! * ow! * n!);
+      const [zeros, scratch] = [l.zeros(n!), l.scratch(448)];
+      // Sums of |A| rows: 15, twice.
+      l.bound = HALF_ULP * 15 ** 2 * 8;
+      const out = l.out(count! * 36 * n!);
+      const sizes = [oh!, ow!, n!, Math.ceil(oh! / 4), Math.ceil(ow! / 4), first!] as const;
+      return step("", "winograd4_gradient_f32", count!, ...sizes, dy, zeros, out, scratch);
+    },
+  ]),
+  winograd4_unpack_f32: [
+    [4, 3],
+    [12, 5],
+  ].map(([n, c]) => [
+    `${c} → ${n}`,
+    (l) => {
+      const products = l.random(36 * n! * c!);
+      const scratch = l.scratch(288);
+      l.bound = boundOf(8);
+      return step("", "winograd4_unpack_f32", c!, n!, c!, products, l.inout(9 * n! * c!), scratch);
+    },
+  ]),
+  norm_add_f32: [1, 4, 5, 17].map((c) => [
+    `${c} channels`,
+    (l) => {
+      l.bound = boundOf(3);
+      return step("", "norm_add_f32", 5, c, l.random(5 * c), l.random(2 * c), l.random(5 * c), l.out(5 * c), 0, 0.75);
+    },
+  ]),
+  norm_stats_f32: NORMED.map(([pixels, c, rows]) => [
+    `${pixels}×${c}, slices of ${rows}`,
+    (l) => {
+      const slices = Math.ceil(pixels / rows);
+      l.bound = boundOf(rows);
+      return step("", "norm_stats_f32", slices, pixels, c, rows, l.random(pixels * c), l.out(slices * 2 * c));
+    },
+  ]),
+  norm_live_f32: NORMED.map(([pixels, c, rows]) => [
+    `${pixels}×${c}, slices of ${rows}`,
+    (l) => {
+      // Random partial "squares" may be negative: an epsilon above what they can come to.
+      const partials = l.random(Math.ceil(pixels / rows) * 2 * c);
+      const [weight, shift] = [l.random(c), l.random(c)];
+      l.bound = HALF_ULP * 8 * rows;
+      const out = l.out(6 * c);
+      const sizes = [pixels, c, rows] as const;
+      return step("", "norm_live_f32", c, ...sizes, partials, weight, shift, out, out + 16 * c, out + 20 * c, 2);
+    },
+  ]),
+  norm_fixed_f32: [1, 5].map((c) => [
+    `${c} channels`,
+    (l) => {
+      l.bound = HALF_ULP * 8;
+      const sources = [l.random(c), l.random(c), l.random(c), l.random(c)] as const;
+      return step("", "norm_fixed_f32", c, c, ...sources, l.out(4 * c), 1.5);
+    },
+  ]),
+  norm_sums_f32: NORMED.flatMap(([pixels, c, rows]) =>
+    MASKED.flatMap(([way, lo, hi, fromOutput]) =>
+      [false, true].map(
+        (keeps): Case => [
+          `${pixels}×${c}, slices of ${rows}, ${way}${keeps ? ", mask kept" : ""}`,
+          (l) => {
+            const slices = Math.ceil(pixels / rows);
+            const count = pixels * c;
+            const input = l.random(count);
+            const output = fromOutput ? l.random(count) : 0;
+            const [dy, statistics] = [l.random(count), l.random(4 * c)];
+            l.bound = boundOf(rows + 1);
+            const out = l.out((keeps ? count : 0) + slices * 2 * c);
+            const [masked, partials] = keeps ? [out, out + 4 * count] : [0, out];
+            const sources = [input, output, dy, statistics, masked, partials] as const;
+            return step("", "norm_sums_f32", slices, pixels, c, rows, ...sources, lo, hi);
+          },
+        ],
+      ),
+    ),
+  ),
+  norm_slopes_f32: NORMED.flatMap(([pixels, c, rows]) =>
+    [0, 1].map(
+      (live): Case => [
+        `${pixels}×${c}, slices of ${rows}${live ? ", live" : ""}`,
+        (l) => {
+          const partials = l.random(Math.ceil(pixels / rows) * 2 * c);
+          const statistics = l.random(4 * c);
+          l.bound = HALF_ULP * 8 * Math.ceil(pixels / rows);
+          const out = l.inout(5 * c);
+          const [dw, db] = live ? [out, out + 4 * c] : [0, 0];
+          const outs = [dw, db, out + 8 * c] as const;
+          return step("", "norm_slopes_f32", c, pixels, c, rows, live, partials, statistics, ...outs);
+        },
+      ],
+    ),
+  ),
+  norm_input_f32: [1, 4, 5, 17].flatMap((c) =>
+    MASKED.slice(0, 2).flatMap(([way, lo, hi]) =>
+      [false, true].map(
+        (residual): Case => [
+          `${c} channels, ${way}${residual ? ", residual" : ""}`,
+          (l) => {
+            const [input, dy, statistics, slopes] = [
+              l.random(5 * c),
+              l.random(5 * c),
+              l.random(4 * c),
+              l.random(3 * c),
+            ];
+            const other = residual ? l.random(5 * c) : 0;
+            l.bound = boundOf(4);
+            return step("", "norm_input_f32", 5, c, input, dy, statistics, slopes, other, l.out(5 * c), lo, hi);
+          },
+        ],
+      ),
+    ),
+  ),
+  clamp_input_f32: [1, 3, 4, 7].flatMap((c) =>
+    [false, true].map(
+      (residual): Case => [
+        `${c} channels${residual ? ", residual" : ""}`,
+        (l) => {
+          const [output, dy] = [l.random(5 * c), l.random(5 * c)];
+          const other = residual ? l.random(5 * c) : 0;
+          l.bound = boundOf(1);
+          return step("", "clamp_input_f32", 5, c, output, dy, other, l.out(5 * c), 0, 0.5);
+        },
+      ],
+    ),
+  ),
+  columns_f32: [1, 16, 21].map((c) => [
+    `${c} columns`,
+    (l) => {
+      l.bound = boundOf(4);
+      return step("", "columns_f32", Math.ceil(c / 16), 9, c, l.random(9 * c), l.inout(c));
+    },
+  ]),
+  maxpool_input_f32: unpools("maxpool_input_f32"),
+  avgpool_input_f32: unpools("avgpool_input_f32"),
+  globalpool_input_f32: [1, 4, 7].flatMap((c) =>
+    [false, true].map(
+      (residual): Case => [
+        `${c} channels${residual ? ", residual" : ""}`,
+        (l) => {
+          const dy = l.random(3 * c);
+          const other = residual ? l.random(3 * 6 * c) : 0;
+          l.bound = boundOf(2);
+          return step("", "globalpool_input_f32", 3, 6, c, dy, other, l.out(3 * 6 * c));
+        },
+      ],
+    ),
+  ),
+  shortcut_input_f32: [
+    [4, 4, 16, 32, 2, 8, 0],
+    [5, 3, 3, 8, 2, 2, 1],
+    [2, 2, 4, 4, 1, 0, 1],
+  ].map(([h, w, c, n, s, before, adds]) => [
+    `${h}×${w}×${c} → ${n}, stride ${s}${adds ? ", added" : ""}`,
+    (l) => {
+      const [oh, ow] = [Math.ceil(h! / s!), Math.ceil(w! / s!)];
+      const dy = l.random(2 * oh * ow * n!);
+      l.bound = boundOf(1);
+      const out = l.inout(2 * h! * w! * c!);
+      return step("", "shortcut_input_f32", 2 * h!, h!, w!, c!, oh, ow, n!, s!, before!, adds!, dy, out);
+    },
+  ]),
+  loss_f32: [2, 10, 1000].flatMap((n) =>
+    [0, 0.1].map(
+      (smoothing): Case => [
+        `${n} classes, smoothing ${smoothing}`,
+        (l) => {
+          const input = l.random(3 * n);
+          const labels = l.ints([0, n - 1, n >> 1]);
+          l.bound = 2e-6;
+          const out = l.out(3 * n + 6);
+          return step("", "loss_f32", 3, n, input, labels, out, out + 12 * n, 1 / 3, smoothing);
+        },
+      ],
+    ),
+  ),
+  squares_f32: [4, 4096, 4100, 12288].map((n) => [
+    `${n} elements`,
+    (l) => {
+      l.bound = boundOf(1024) * 4;
+      return step("", "squares_f32", Math.ceil(n / 4096), n, l.random(n), l.out(Math.ceil(n / 4096)));
+    },
+  ]),
+  clip_f32: [0.5, Number.POSITIVE_INFINITY].map((limit) => [
+    `to ${limit}`,
+    (l) => {
+      l.bound = 1e-6;
+      // Of 9 numbers that come to more than nothing, whatever their signs.
+      const input = l.bytes(new Uint8Array(Float32Array.from({ length: 9 }, (_, i) => i / 3).buffer));
+      const out = l.out(2);
+      return step("", "clip_f32", 1, 9, input, out, out + 4, limit);
+    },
+  ]),
+  sgd_f32: [0, 1].map((nesterov) => [
+    nesterov ? "Nesterov" : "momentum",
+    (l) => {
+      const [hyper, dw] = [l.random(2), l.random(48)];
+      l.bound = boundOf(4);
+      const out = l.inout(96);
+      return step("", "sgd_f32", 3, nesterov, hyper, dw, out, out + 4 * 48, 0.9, 0.01);
+    },
+  ]),
+  adamw_f32: [
+    [
+      "a step",
+      (l) => {
+        const hyper = l.bytes(new Uint8Array(Float32Array.of(0.01, 0.5, 0.02, 3).buffer));
+        const dw = l.random(48);
+        // Squares are not negative.
+        const out = l.bytes(new Uint8Array(Float32Array.from({ length: 144 }, (_, i) => (i % 7) / 7).buffer));
+        l.output = { address: out, count: 144 };
+        l.writable.push({ address: out, bytes: 4 * 144 });
+        l.bound = boundOf(8);
+        return step("", "adamw_f32", 3, hyper, dw, out, out + 192, out + 384, 0.9, 0.999, 1e-3, 0.1);
+      },
+    ],
+  ],
+  blend_f32: [
+    [
+      "three lines",
+      (l) => {
+        l.bound = boundOf(2);
+        return step("", "blend_f32", 3, l.random(1), l.random(48), l.inout(48));
+      },
+    ],
+  ],
+} satisfies Partial<Record<KernelName, readonly Case[]>>;
+
 const CASES: Partial<Record<KernelName, readonly Case[]>> & {
   readonly [K in keyof typeof reference]: readonly Case[];
 } = {
@@ -385,6 +822,7 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
   winograd4_output_f32: winogradOutputs(4),
   winograd2_weights_f32: winogradWeights(2),
   winograd4_weights_f32: winogradWeights(4),
+  ...TRAINING,
   // Its units go on from one another, so a split range gives the bytes of the whole: both have come to the same number.
   peak_f32: [
     [

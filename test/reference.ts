@@ -215,6 +215,67 @@ function winogradWeights(o: 2 | 4): Kernel {
   };
 }
 
+/** Pixels of a slice. */
+function slice(unit: number, rows: number, pixels: number): readonly number[] {
+  return Array.from({ length: Math.min(rows, pixels - unit * rows) }, (_, i) => unit * rows + i);
+}
+
+/** Whether a clamp passes the gradient of a value: an open one passes everything. */
+function passes(y: number, lo: number, hi: number): boolean {
+  return (lo === Number.NEGATIVE_INFINITY && hi === Number.POSITIVE_INFINITY) || (y > lo && y < hi);
+}
+
+/** A matrix transposed. */
+function turn(rows: Rows): Rows {
+  return rows[0]!.map((_, j) => rows.map((row) => row[j]!));
+}
+
+/** Kernel positions of one phase of a convolution with a stride, last first. */
+function tapsOfPhase(
+  { kh, kw, sh, sw, dh, dw }: { kh: number; kw: number; sh: number; sw: number; dh: number; dw: number },
+  phase: number,
+): readonly { readonly v: number; readonly u: number }[] {
+  const taps: { v: number; u: number }[] = [];
+  for (let v = kh - 1; v >= 0; --v) {
+    for (let u = kw - 1; u >= 0; --u) {
+      if ((v * dh) % sh === Math.floor(phase / sw) && (u * dw) % sw === phase % sw) taps.push({ v, u });
+    }
+  }
+  return taps;
+}
+
+/** A pool backwards, image by image: `share` gives a window's gradient to its elements. */
+function unpooled(
+  heap: DataView,
+  [from, to]: readonly [number, number],
+  [h, w, c, oh, ow, kh, kw, sh, sw, top, left]: readonly number[],
+  adds: number,
+  dy: number,
+  out: number,
+  share: (window: readonly number[], g: number, give: (at: number, g: number) => void) => void,
+): void {
+  const size = h! * w! * c!;
+  for (let image = from; image < to; ++image) {
+    const sums = Array.from({ length: size }, (_, i) => (adds === 1 ? get(heap, out, image * size + i) : 0));
+    for (let o = 0; o < oh! * ow! * c!; ++o) {
+      const y = Math.floor(o / c! / ow!);
+      const x = Math.floor(o / c!) % ow!;
+      const window: number[] = [];
+      for (let v = 0; v < kh!; ++v) {
+        for (let u = 0; u < kw!; ++u) {
+          const iy = y * sh! + v - top!;
+          const ix = x * sw! + u - left!;
+          if (iy >= 0 && iy < h! && ix >= 0 && ix < w!) window.push(image * size + (iy * w! + ix) * c! + (o % c!));
+        }
+      }
+      share(window, get(heap, dy, image * oh! * ow! * c! + o), (at, g) => {
+        sums[at - image * size]! += g;
+      });
+    }
+    for (const [i, sum] of sums.entries()) set(heap, out, image * size + i, sum);
+  }
+}
+
 export const reference = {
   gemm_f32(heap, from, to, _mr, mc, m, n, k, groups, lda, ldo, a, panels, residual, out, _scratch, lo, hi) {
     const perGroup = Math.ceil(n! / 8);
@@ -373,6 +434,370 @@ export const reference = {
       let value = exponent === 0 ? fraction * 2 ** (1 - offset) : (1 + fraction) * 2 ** (exponent - offset);
       if (exponent === (1 << exponentBits) - 1) value = fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN;
       set(heap, out!, i, sign * value);
+    }
+  },
+  // training
+  outer_f32(heap, from, to, mr, _mc, m, n, k, _groups, lda, ldb, ldo, ogo, adds, a, b, out) {
+    const across = Math.ceil(n! / 8);
+    const perGroup = across * Math.ceil(k! / mr!);
+    for (let unit = from; unit < to; ++unit) {
+      const group = Math.floor(unit / perGroup);
+      const i0 = Math.floor((unit % perGroup) / across) * mr!;
+      const j0 = ((unit % perGroup) % across) * 8;
+      for (let i = i0; i < Math.min(k!, i0 + mr!); ++i) {
+        for (let j = j0; j < Math.min(n!, j0 + 8); ++j) {
+          const at = group * ogo! + i * ldo! + j;
+          let sum = adds === 1 ? get(heap, out!, at) : 0;
+          for (let r = 0; r < m!; ++r) {
+            sum += get(heap, a!, r * lda! + group * k! + i) * get(heap, b!, r * ldb! + group * n! + j);
+          }
+          set(heap, out!, at, sum);
+        }
+      }
+    }
+  },
+  outer_conv_f32(heap, from, to, ...args) {
+    const [mr, _mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [input, dy, out] = args.slice(18) as Tuple;
+    const [deep, width] = [c / groups, n / groups];
+    const k = kh * kw * deep;
+    const across = Math.ceil(width / 8);
+    const perGroup = across * Math.ceil(k / mr);
+    for (let unit = from; unit < to; ++unit) {
+      const group = Math.floor(unit / perGroup);
+      const q0 = Math.floor((unit % perGroup) / across) * mr;
+      const j0 = ((unit % perGroup) % across) * 8;
+      for (let q = q0; q < Math.min(k, q0 + mr); ++q) {
+        const v = Math.floor(q / deep / kw);
+        const u = Math.floor(q / deep) % kw;
+        for (let j = j0; j < Math.min(width, j0 + 8); ++j) {
+          const at = q * n + group * width + j;
+          let sum = get(heap, out, at);
+          for (let p = 0; p < batch * oh * ow; ++p) {
+            const image = Math.floor(p / (oh * ow));
+            const iy = (Math.floor(p / ow) % oh) * sh + v * dh - top;
+            const ix = (p % ow) * sw + u * dw - left;
+            if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
+            const x = get(heap, input, ((image * h + iy) * w + ix) * c + group * deep + (q % deep));
+            sum += x * get(heap, dy, p * n + group * width + j);
+          }
+          set(heap, out, at, sum);
+        }
+      }
+    }
+  },
+  pack_hwio_f32(heap, from, to, n, c, taps, groups, weights, shift, out) {
+    const across = Math.ceil(n! / 8);
+    for (let unit = from; unit < to; ++unit) {
+      const panel = out! + unit * (taps! * c! + 1) * 32;
+      for (let r = 0; r < 8; ++r) {
+        const inGroup = 8 * (unit % across) + r;
+        const o = Math.floor(unit / across) * n! + inGroup;
+        const exists = inGroup < n!;
+        set(heap, panel, r, exists && shift !== 0 ? get(heap, shift!, o) : 0);
+        for (let cell = 0; cell < taps! * c!; ++cell) {
+          set(heap, panel, 8 * (cell + 1) + r, exists ? get(heap, weights!, cell * groups! * n! + o) : 0);
+        }
+      }
+    }
+  },
+  pack_input_f32(heap, from, to, n, c, kh, kw, sh, sw, dh, dw, groups, weights, out) {
+    const across = Math.ceil(c! / 8);
+    const slide = { kh: kh!, kw: kw!, sh: sh!, sw: sw!, dh: dh!, dw: dw! };
+    for (let unit = from; unit < to; ++unit) {
+      const column = unit % (groups! * across);
+      const phase = Math.floor(unit / (groups! * across));
+      const taps = tapsOfPhase(slide, phase);
+      let panel = out!;
+      for (let earlier = 0; earlier < phase; ++earlier) {
+        panel += groups! * across * (tapsOfPhase(slide, earlier).length * n! + 1) * 32;
+      }
+      panel += column * (taps.length * n! + 1) * 32;
+      const group = Math.floor(column / across);
+      for (let r = 0; r < 8; ++r) {
+        const i = 8 * (column % across) + r;
+        set(heap, panel, r, 0);
+        for (const [t, { v, u }] of taps.entries()) {
+          for (let j = 0; j < n!; ++j) {
+            const at = ((v * kw! + u) * c! + i) * groups! * n! + group * n! + j;
+            set(heap, panel, 8 * (t * n! + j + 1) + r, i < c! ? get(heap, weights!, at) : 0);
+          }
+        }
+      }
+    }
+  },
+  conv_input_f32(heap, from, to, ...args) {
+    const [_mr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [dy, panels, residual, _zeros, out] = args.slice(16) as Tuple;
+    const [deep, width] = [n / groups, c / groups];
+    const across = Math.ceil(width / 8);
+    const slide = { kh, kw, sh, sw, dh, dw };
+    for (let at = from * w * c; at < to * w * c; ++at) {
+      const y = Math.floor(at / c / w) % h;
+      const x = Math.floor(at / c) % w;
+      const image = Math.floor(at / c / w / h);
+      const phase = ((y + top) % sh) * sw + ((x + left) % sw);
+      let panel = panels;
+      for (let earlier = 0; earlier < phase; ++earlier) {
+        panel += groups * across * (tapsOfPhase(slide, earlier).length * deep + 1) * 32;
+      }
+      const taps = tapsOfPhase(slide, phase);
+      const group = Math.floor((at % c) / width);
+      const i = (at % c) % width;
+      panel += (group * across + Math.floor(i / 8)) * (taps.length * deep + 1) * 32;
+      let sum = bias(heap, panel, i % 8) + (residual === 0 ? 0 : get(heap, residual, at));
+      for (const [t, { v, u }] of taps.entries()) {
+        const oy = (y + top - v * dh) / sh;
+        const ox = (x + left - u * dw) / sw;
+        if (oy < 0 || oy >= oh || ox < 0 || ox >= ow) continue;
+        for (let j = 0; j < deep; ++j) {
+          const g = get(heap, dy, ((image * oh + oy) * ow + ox) * n + group * deep + j);
+          sum += g * weight(heap, panel, t * deep + j, i % 8);
+        }
+      }
+      set(heap, out, at, sum);
+    }
+  },
+  winograd4_pack_f32(heap, from, to, n, c, turned, weights, shift, out) {
+    const [columns, cells] = turned === 1 ? [c!, n!] : [n!, c!];
+    for (let unit = from; unit < to; ++unit) {
+      const panel = (p: number): number => out! + (p * Math.ceil(columns / 8) + unit) * (cells + 1) * 32;
+      for (let r = 0; r < 8; ++r) {
+        const column = 8 * unit + r;
+        const exists = column < columns;
+        const first = turned === 0 && exists && shift !== 0 ? get(heap, shift!, column) : 0;
+        for (let p = 0; p < 36; ++p) set(heap, panel(p), r, p === 7 ? first : 0);
+        for (let cell = 0; cell < cells; ++cell) {
+          const g = square(3, (v, u) => {
+            if (!exists) return 0;
+            const [o, i, tap] = turned === 1 ? [cell, column, 8 - (v * 3 + u)] : [column, cell, v * 3 + u];
+            return get(heap, weights!, (tap * c! + i) * n! + o);
+          });
+          const result = sandwich(WINOGRAD[4].g, g).flat();
+          for (const [p, value] of result.entries()) set(heap, panel(p), 8 * (cell + 1) + r, value);
+        }
+      }
+    }
+  },
+  winograd4_gradient_f32(heap, from, to, oh, ow, n, ty, tx, first, dy, _zeros, out) {
+    for (let unit = from; unit < to; ++unit) {
+      const patch = first! + unit;
+      const image = Math.floor(patch / (ty! * tx!));
+      const y = (Math.floor(patch / tx!) % ty!) * 4;
+      const x = (patch % tx!) * 4;
+      for (let i = 0; i < n!; ++i) {
+        const g = square(4, (v, u) => {
+          const inside = y + v < oh! && x + u < ow!;
+          return inside ? get(heap, dy!, ((image * oh! + y + v) * ow! + x + u) * n! + i) : 0;
+        });
+        const result = sandwich(turn(WINOGRAD[4].at), g).flat();
+        for (const [p, value] of result.entries()) set(heap, out!, (unit * 36 + p) * n! + i, value);
+      }
+    }
+  },
+  winograd4_unpack_f32(heap, from, to, n, c, products, out) {
+    for (let i = from; i < to; ++i) {
+      for (let j = 0; j < n!; ++j) {
+        const u6 = square(6, (v, u) => get(heap, products!, ((v * 6 + u) * c! + i) * n! + j));
+        for (const [tap, value] of sandwich(turn(WINOGRAD[4].g), u6).flat().entries()) {
+          const at = (tap * c! + i) * n! + j;
+          set(heap, out!, at, get(heap, out!, at) + value);
+        }
+      }
+    }
+  },
+  norm_add_f32(heap, from, to, c, input, parameters, residual, out, lo, hi) {
+    for (let at = from * c!; at < to * c!; ++at) {
+      const y = get(heap, input!, at) * get(heap, parameters!, at % c!) + get(heap, parameters!, c! + (at % c!));
+      set(heap, out!, at, clamped(y + get(heap, residual!, at), lo!, hi!));
+    }
+  },
+  norm_stats_f32(heap, from, to, pixels, c, rows, input, partials) {
+    for (let unit = from; unit < to; ++unit) {
+      for (let i = 0; i < c!; ++i) {
+        const values = slice(unit, rows!, pixels!).map((p) => get(heap, input!, p * c! + i));
+        const mean = values.reduce((a, b) => a + b, 0) / values.length;
+        set(heap, partials!, unit * 2 * c! + i, mean);
+        set(
+          heap,
+          partials!,
+          unit * 2 * c! + c! + i,
+          values.reduce((sum, x) => sum + (x - mean) ** 2, 0),
+        );
+      }
+    }
+  },
+  norm_live_f32(heap, from, to, pixels, c, rows, partials, gamma, beta, statistics, mean, variance, epsilon) {
+    for (let i = from; i < to; ++i) {
+      let sum = 0;
+      const slices = Math.ceil(pixels! / rows!);
+      const part = (s: number, which: number): number => get(heap, partials!, (2 * s + which) * c! + i);
+      for (let s = 0; s < slices; ++s) sum += part(s, 0) * slice(s, rows!, pixels!).length;
+      const middle = sum / pixels!;
+      let squares = 0;
+      for (let s = 0; s < slices; ++s) {
+        squares += part(s, 1) + (part(s, 0) - middle) ** 2 * slice(s, rows!, pixels!).length;
+      }
+      const inverse = 1 / Math.sqrt(squares / pixels! + epsilon!);
+      const scale = get(heap, gamma!, i) * inverse;
+      [scale, get(heap, beta!, i) - middle * scale, middle, inverse].forEach((value, row) => {
+        set(heap, statistics!, row * c! + i, value);
+      });
+      set(heap, mean!, i, middle);
+      set(heap, variance!, i, squares / Math.max(1, pixels! - 1));
+    }
+  },
+  norm_fixed_f32(heap, from, to, c, gamma, beta, mean, variance, statistics, epsilon) {
+    for (let i = from; i < to; ++i) {
+      const inverse = 1 / Math.sqrt(get(heap, variance!, i) + epsilon!);
+      const scale = get(heap, gamma!, i) * inverse;
+      const middle = get(heap, mean!, i);
+      [scale, get(heap, beta!, i) - middle * scale, middle, inverse].forEach((value, row) => {
+        set(heap, statistics!, row * c! + i, value);
+      });
+    }
+  },
+  norm_sums_f32(heap, from, to, pixels, c, rows, input, output, dy, statistics, masked, partials, lo, hi) {
+    for (let unit = from; unit < to; ++unit) {
+      for (let i = 0; i < c!; ++i) {
+        let [sum, product] = [0, 0];
+        for (const p of slice(unit, rows!, pixels!)) {
+          const x = get(heap, input!, p * c! + i);
+          const again = x * get(heap, statistics!, i) + get(heap, statistics!, c! + i);
+          const y = output === 0 ? again : get(heap, output!, p * c! + i);
+          const g = passes(y, lo!, hi!) ? get(heap, dy!, p * c! + i) : 0;
+          sum += g;
+          product += g * (x - get(heap, statistics!, 2 * c! + i));
+          if (masked !== 0) set(heap, masked!, p * c! + i, g);
+        }
+        set(heap, partials!, unit * 2 * c! + i, sum);
+        set(heap, partials!, unit * 2 * c! + c! + i, product);
+      }
+    }
+  },
+  norm_slopes_f32(heap, from, to, pixels, c, rows, live, partials, statistics, dw, db, slopes) {
+    for (let i = from; i < to; ++i) {
+      let [sum, product] = [0, 0];
+      for (let s = 0; s < Math.ceil(pixels! / rows!); ++s) {
+        sum += get(heap, partials!, 2 * s * c! + i);
+        product += get(heap, partials!, (2 * s + 1) * c! + i);
+      }
+      const scale = get(heap, statistics!, i);
+      const inverse = get(heap, statistics!, 3 * c! + i);
+      if (dw !== 0) set(heap, dw!, i, get(heap, dw!, i) + product * inverse);
+      if (db !== 0) set(heap, db!, i, get(heap, db!, i) + sum);
+      set(heap, slopes!, i, scale);
+      set(heap, slopes!, c! + i, live === 1 ? (-scale * inverse ** 2 * product) / pixels! : 0);
+      set(heap, slopes!, 2 * c! + i, live === 1 ? (-scale * sum) / pixels! : 0);
+    }
+  },
+  norm_input_f32(heap, from, to, c, input, dy, statistics, slopes, residual, out, lo, hi) {
+    for (let at = from * c!; at < to * c!; ++at) {
+      const i = at % c!;
+      const x = get(heap, input!, at);
+      const y = x * get(heap, statistics!, i) + get(heap, statistics!, c! + i);
+      const g = passes(y, lo!, hi!) ? get(heap, dy!, at) : 0;
+      let dx = get(heap, slopes!, i) * g + get(heap, slopes!, c! + i) * (x - get(heap, statistics!, 2 * c! + i));
+      dx += get(heap, slopes!, 2 * c! + i) + (residual === 0 ? 0 : get(heap, residual!, at));
+      set(heap, out!, at, dx);
+    }
+  },
+  clamp_input_f32(heap, from, to, c, output, dy, residual, out, lo, hi) {
+    for (let at = from * c!; at < to * c!; ++at) {
+      const g = passes(get(heap, output!, at), lo!, hi!) ? get(heap, dy!, at) : 0;
+      set(heap, out!, at, g + (residual === 0 ? 0 : get(heap, residual!, at)));
+    }
+  },
+  columns_f32(heap, from, to, m, c, input, out) {
+    for (let i = 16 * from; i < Math.min(c!, 16 * to); ++i) {
+      let sum = get(heap, out!, i);
+      for (let r = 0; r < m!; ++r) sum += get(heap, input!, r * c! + i);
+      set(heap, out!, i, sum);
+    }
+  },
+  maxpool_input_f32(heap, from, to, ...args) {
+    const [adds, input, dy, out] = args.slice(11) as Tuple;
+    unpooled(heap, [from, to], args, adds, dy, out, (window, g, give) => {
+      const values = window.map((at) => get(heap, input, at));
+      give(window[values.indexOf(Math.max(...values))]!, g);
+    });
+  },
+  avgpool_input_f32(heap, from, to, ...args) {
+    const [all, adds, dy, out] = args.slice(11) as Tuple;
+    unpooled(heap, [from, to], args, adds, dy, out, (window, g, give) => {
+      for (const at of window) give(at, g / (all === 1 ? args[5]! * args[6]! : window.length));
+    });
+  },
+  globalpool_input_f32(heap, from, to, pixels, c, dy, residual, out) {
+    for (let at = from * pixels! * c!; at < to * pixels! * c!; ++at) {
+      const dx = get(heap, dy!, Math.floor(at / (pixels! * c!)) * c! + (at % c!)) / pixels!;
+      set(heap, out!, at, dx + (residual === 0 ? 0 : get(heap, residual!, at)));
+    }
+  },
+  shortcut_input_f32(heap, from, to, h, w, c, oh, ow, n, s, before, adds, dy, out) {
+    for (let at = from * w! * c!; at < to * w! * c!; ++at) {
+      const y = Math.floor(at / c! / w!) % h!;
+      const x = Math.floor(at / c!) % w!;
+      const image = Math.floor(at / c! / w! / h!);
+      const copied = y % s! === 0 && x % s! === 0;
+      const from4 = ((image * oh! + y / s!) * ow! + x / s!) * n! + before! + (at % c!);
+      set(heap, out!, at, (adds === 1 ? get(heap, out!, at) : 0) + (copied ? get(heap, dy!, from4) : 0));
+    }
+  },
+  loss_f32(heap, from, to, n, input, labels, dx, losses, scale, smoothing) {
+    for (let unit = from; unit < to; ++unit) {
+      const row = Array.from({ length: n! }, (_, i) => get(heap, input!, unit * n! + i));
+      const label = heap.getInt32(labels! + 4 * unit, true);
+      const top = Math.max(...row);
+      const log = top + Math.log(row.reduce((sum, x) => sum + Math.exp(x - top), 0));
+      const q = row.map((_, i) => smoothing! / n! + (i === label ? 1 - smoothing! : 0));
+      for (const [i, x] of row.entries()) set(heap, dx!, unit * n! + i, (Math.exp(x - log) - q[i]!) * scale!);
+      set(
+        heap,
+        losses!,
+        2 * unit,
+        row.reduce((sum, x, i) => sum - q[i]! * (x - log), 0),
+      );
+      set(heap, losses!, 2 * unit + 1, row.indexOf(top) === label ? 1 : 0);
+    }
+  },
+  squares_f32(heap, from, to, n, input, out) {
+    for (let unit = from; unit < to; ++unit) {
+      let sum = 0;
+      for (let i = 4096 * unit; i < Math.min(n!, 4096 * (unit + 1)); ++i) sum += get(heap, input!, i) ** 2;
+      set(heap, out!, unit, sum);
+    }
+  },
+  clip_f32(heap, _from, _to, n, input, out, factor, limit) {
+    let sum = 0;
+    for (let i = 0; i < n!; ++i) sum += get(heap, input!, i);
+    set(heap, out!, 0, Math.sqrt(sum));
+    set(heap, factor!, 0, Math.min(1, limit! / (Math.sqrt(sum) + 1e-6)));
+  },
+  sgd_f32(heap, from, to, nesterov, hyper, dw, w, m, momentum, decay) {
+    for (let i = 16 * from; i < 16 * to; ++i) {
+      const g = get(heap, dw!, i) * get(heap, hyper!, 1) + decay! * get(heap, w!, i);
+      const speed = momentum! * get(heap, m!, i) + g;
+      set(heap, m!, i, speed);
+      const step = nesterov === 1 ? g + momentum! * speed : speed;
+      set(heap, w!, i, get(heap, w!, i) - get(heap, hyper!, 0) * step);
+    }
+  },
+  adamw_f32(heap, from, to, hyper, dw, w, m, v, beta1, beta2, epsilon, decay) {
+    for (let i = 16 * from; i < 16 * to; ++i) {
+      const g = get(heap, dw!, i) * get(heap, hyper!, 1);
+      const mean = beta1! * get(heap, m!, i) + (1 - beta1!) * g;
+      const square2 = beta2! * get(heap, v!, i) + (1 - beta2!) * g * g;
+      set(heap, m!, i, mean);
+      set(heap, v!, i, square2);
+      const step = (get(heap, hyper!, 2) * mean) / (Math.sqrt(square2) * get(heap, hyper!, 3) + epsilon!);
+      set(heap, w!, i, get(heap, w!, i) * (1 - get(heap, hyper!, 0) * decay!) - step);
+    }
+  },
+  blend_f32(heap, from, to, share, input, out) {
+    for (let i = 16 * from; i < 16 * to; ++i) {
+      const x = get(heap, out!, i);
+      set(heap, out!, i, x + get(heap, share!, 0) * (get(heap, input!, i) - x));
     }
   },
 } satisfies Record<string, Kernel>;

@@ -1,5 +1,5 @@
 /** Residual addition that no convolution could take in. */
-import type { AddNode } from "../graph.ts";
+import { type AddNode, NO_CLAMP } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { step } from "../tape.ts";
 import { type Op, WEIGHTLESS } from "./op.ts";
@@ -16,5 +16,19 @@ export const add: Op<AddNode> = {
     }
     const [lo, hi] = node.clamp;
     return [step(node.name, "add_f32", place.batch * h * w, c, a!, b!, place.address(node.name), lo, hi)];
+  },
+  handsOn: () => 0,
+  backward(node, place) {
+    const [h, w, c] = node.shape;
+    const units = place.batch * h * w;
+    const dy = place.dy(node.name);
+    // The operand that the gradient is handed on to goes last: until then it is this node's own.
+    return [1, 0].flatMap((at) => {
+      const dx = place.dx(node, at);
+      if (dx === undefined) return [];
+      const { address } = dx;
+      if (dx.adds) return [step(node.name, "add_f32", units, c, address, dy, address, ...NO_CLAMP)];
+      return address === dy ? [] : [step(node.name, "clamp_f32", units, c, dy, address, ...NO_CLAMP)];
+    });
   },
 };

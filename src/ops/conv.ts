@@ -1,10 +1,10 @@
 /** Convolution, with whatever batch norm, addition and clamp were folded into it. */
-import type { ConvNode } from "../graph.ts";
+import { type ConvNode, NO_CLAMP } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
-import { TILE_ROWS } from "../variants.ts";
-import { chunkRows, TAIL_BYTES } from "./gemm.ts";
-import { normAffine, normParams, type Op, type Packer, type Param, type Place } from "./op.ts";
-import { winogradSteps } from "./winograd.ts";
+import { TILE_ROWS, type Variant } from "../variants.ts";
+import { chunkRows, outerRows, outerScratch, TAIL_BYTES } from "./gemm.ts";
+import { normAffine, normParams, type Op, type Packer, type Param, type Place, type TrainPlace } from "./op.ts";
+import { winogradSteps, winogradWeightGradient } from "./winograd.ts";
 
 async function pack(node: ConvNode, address: number, packer: Packer): Promise<void> {
   const [kh, kw] = node.kernel;
@@ -126,6 +126,144 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
   ];
 }
 
+/** Packs the weights as training holds them, then computes as ever. */
+function train(node: ConvNode, place: TrainPlace): readonly Step[] {
+  const [kh, kw] = node.kernel;
+  const outputs = node.shape[2];
+  const variant = place.variant(node.name);
+  const panels = place.panels(variant.weightBytes(node));
+  const weight = place.param(`${node.name}.weight`);
+  const bias = node.bias ? place.param(`${node.name}.bias`) : 0;
+  const [n, c] = [outputs / node.groups, node.channels / node.groups];
+  const pack =
+    variant.algorithm === "winograd4"
+      ? step(
+          ...([node.name, "winograd4_pack_f32", Math.ceil(n / 8), n, c, 0] as const),
+          ...([weight, bias, panels, place.scratch(PACK_BYTES)] as const),
+        )
+      : step(
+          ...([node.name, "pack_hwio_f32", node.groups * Math.ceil(n / 8)] as const),
+          ...([n, c, kh * kw, node.groups, weight, bias, panels] as const),
+        );
+  return [pack, ...forward(node, { ...place, weights: () => panels })];
+}
+
+/** Scratch of the kernels that transform Winograd's weights. */
+const PACK_BYTES = 288;
+
+/** The convolution of the output's gradient that gives the input's, for stride 1. */
+function transposed(node: ConvNode, input: ConvNode["shape"], adds: boolean): ConvNode {
+  const [kh, kw] = node.kernel;
+  const [dh, dw] = node.dilation;
+  const [top, left, bottom, right] = node.pads;
+  return {
+    ...node,
+    inputs: ["dy", "dx"],
+    shape: input,
+    channels: node.shape[2],
+    pads: [dh * (kh - 1) - top, dw * (kw - 1) - left, dh * (kh - 1) - bottom, dw * (kw - 1) - right],
+    bias: false,
+    clamp: NO_CLAMP,
+    residual: adds,
+  };
+}
+
+function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
+  const dx = place.dx(node, 0);
+  if (dx === undefined) return [];
+  const { shape } = place.node(node.inputs[0]!);
+  const [h, w, c] = shape;
+  const [oh, ow, n] = node.shape;
+  const { groups, name } = node;
+  const [ng, cg] = [n / groups, c / groups];
+  const slide = [...node.kernel, ...node.stride, ...node.dilation] as const;
+  const [kh, kw, sh, sw] = slide;
+  const weight = place.param(`${name}.weight`);
+  const dy = place.dy(name);
+  if (sh === 1 && sw === 1) {
+    const turned = transposed(node, shape, dx.adds);
+    const variant: Variant = place.inputVariant(turned);
+    const panels = place.panels(variant.weightBytes(turned));
+    const pack =
+      variant.algorithm === "winograd4"
+        ? step(
+            ...([name, "winograd4_pack_f32", Math.ceil(c / 8), n, c, 1] as const),
+            ...([weight, 0, panels, place.scratch(PACK_BYTES)] as const),
+          )
+        : step(name, "pack_input_f32", groups * Math.ceil(cg / 8), ng, cg, ...slide, groups, weight, panels);
+    const steps = forward(turned, {
+      ...place,
+      node: () => node,
+      variant: () => variant,
+      weights: () => panels,
+      address: (which) => (which === "dy" ? dy : dx.address),
+    });
+    return [pack, ...steps];
+  }
+  const panelCount = groups * Math.ceil(cg / 8);
+  const panels = place.panels(panelCount * (kh * kw * ng + sh * sw) * 32);
+  const mr = TILE_ROWS[place.build];
+  const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * Math.ceil(w / sw));
+  const [top, left] = node.pads;
+  return [
+    step(name, "pack_input_f32", sh * sw * panelCount, ng, cg, ...slide, groups, weight, panels),
+    step(
+      ...([name, "conv_input_f32", place.batch * h, mr, h, w, c, oh, ow, n, ...slide, top, left, groups] as const),
+      ...([dy, panels, dx.adds ? dx.address : 0, place.zeros, dx.address, scratch] as const),
+    ),
+  ];
+}
+
+function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
+  const { name, groups } = node;
+  const [h, w, c] = place.node(node.inputs[0]!).shape;
+  const [oh, ow, n] = node.shape;
+  const [kh, kw] = node.kernel;
+  const m = place.batch * oh * ow;
+  const dw = place.paramGradient(`${name}.weight`);
+  const { algorithm } = place.variant(name);
+  if (algorithm === "winograd4") return winogradWeightGradient(node, dw, place);
+  const input = place.address(node.inputs[0]!);
+  const dy = place.dy(name);
+  const [ng, cg] = [n / groups, c / groups];
+  const mr = TILE_ROWS[place.build];
+  const across = Math.ceil(ng / 8);
+  if (algorithm === "gemm" && groups === 1) {
+    const mc = outerRows(c, n);
+    return [
+      step(
+        ...([name, "outer_f32", Math.ceil(c / mr) * across, mr, mc, m, n, c, 1, c, n, n, 0, 1] as const),
+        ...([input, dy, dw, place.scratch(outerScratch(mr, mc, c, n))] as const),
+      ),
+    ];
+  }
+  const k = kh * kw * cg;
+  const mc = Math.min(m, 96);
+  const [top, left] = node.pads;
+  const slide = [...node.kernel, ...node.stride, ...node.dilation] as const;
+  return [
+    step(
+      ...([name, "outer_conv_f32", groups * Math.ceil(k / mr) * across, mr, mc] as const),
+      ...([place.batch, h, w, c, oh, ow, n, ...slide, top, left, groups] as const),
+      ...([input, dy, dw, place.scratch(32 + 4 * mc * k)] as const),
+    ),
+  ];
+}
+
+function backward(node: ConvNode, place: TrainPlace): readonly Step[] {
+  const steps = [...inputGradient(node, place)];
+  if (place.trains(node.name)) {
+    steps.unshift(...weightGradient(node, place));
+    if (node.bias) {
+      const [oh, ow, n] = node.shape;
+      const db = place.paramGradient(`${node.name}.bias`);
+      const m = place.batch * oh * ow;
+      steps.push(step(node.name, "columns_f32", Math.ceil(n / 16), m, n, place.dy(node.name), db));
+    }
+  }
+  return steps;
+}
+
 export const conv: Op<ConvNode> = {
   params(node): readonly Param[] {
     const [kh, kw] = node.kernel;
@@ -143,4 +281,7 @@ export const conv: Op<ConvNode> = {
   weightBytes: (node, variant) => variant!.weightBytes(node),
   pack,
   forward,
+  train,
+  keeps: (node, trained) => (trained ? [node.inputs[0]!] : []),
+  backward,
 };

@@ -14,3 +14,13 @@ export function chunkRows(rows: number, perRow: number, tile: number): number {
   const chunks = Math.ceil(rows / fitting);
   return Math.ceil(rows / chunks / tile) * tile;
 }
+
+/** Products that a tile of weight gradients adds up before they go to memory: what is read in place should fit L1. */
+export function outerRows(inputs: number, outputs: number): number {
+  return Math.min(inputs, outputs) < 32 ? 64 : 128;
+}
+
+/** Scratch of `outer_f32`, in bytes. */
+export function outerScratch(mr: number, mc: number, inputs: number, outputs: number): number {
+  return 32 + 4 * mc * (Math.ceil(inputs / mr) * mr + Math.ceil(outputs / 8) * 8);
+}

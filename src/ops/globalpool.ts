@@ -17,4 +17,11 @@ export const globalpool: Op<GlobalPoolNode> = {
     }
     return [step(node.name, "globalpool_f32", units, h * w, c, input, place.address(node.name))];
   },
+  backward(node, place) {
+    const dx = place.dx(node, 0);
+    if (dx === undefined) return [];
+    const [h, w, c] = place.node(node.inputs[0]!).shape;
+    const residual = dx.adds ? dx.address : 0;
+    return [step(node.name, "globalpool_input_f32", place.batch, h * w, c, place.dy(node.name), residual, dx.address)];
+  },
 };

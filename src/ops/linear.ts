@@ -19,4 +19,7 @@ export const linear: Op<LinearNode> = {
   weightBytes: (node, variant) => workerOf(node).weightBytes(asConv(node), variant),
   pack: (node, address, packer) => workerOf(node).pack(asConv(node), address, packer),
   forward: (node, place) => workerOf(node).forward(asConv(node), place),
+  train: (node, place) => conv.train!(asConv(node), place),
+  keeps: (node, trained) => conv.keeps!(asConv(node), trained),
+  backward: (node, place) => conv.backward!(asConv(node), place),
 };

@@ -1,7 +1,7 @@
 /**
  * What an operation is to the planner: its parameters, its cost, how its weights are packed, and the steps it becomes.
  */
-import type { Node } from "../graph.ts";
+import type { ConvNode, Node } from "../graph.ts";
 import type { Build } from "../kernels.ts";
 import type { Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
@@ -36,6 +36,41 @@ export interface Place {
   scratch(bytes: number): number;
 }
 
+/** Where the gradient of an operand goes. */
+export interface Target {
+  /** Byte address, `[batch, h, w, c]` f32; the gradient of the node itself where its buffer is handed on. */
+  readonly address: number;
+  /** Whether other readers have put their gradients there before, which must be added to. */
+  readonly adds: boolean;
+}
+
+/** Where things are while an operation writes its training steps. All addresses in bytes. */
+export interface TrainPlace extends Place {
+  /** Whether the node's own parameters are trained. */
+  trains(name: string): boolean;
+  /** Whether a norm uses the statistics of the batch. */
+  live(name: string): boolean;
+  /**
+   * A parameter as training holds it, by its tensor's name: a convolution's weight `[kh, kw, c / groups, n]`, a linear
+   * layer's `[in, out]`, anything else as the checkpoint has it.
+   */
+  param(tensor: string): number;
+  /** The gradient of a trained parameter, laid out like it. */
+  paramGradient(tensor: string): number;
+  /** Where a live norm puts the batch statistic that belongs to a running one. */
+  fresh(tensor: string): number;
+  /** A norm's scale, shift, mean and inverse deviation, `[4, c]` f32, from forward to backward. */
+  statistics(name: string): number;
+  /** Gradient of a node's output. */
+  dy(name: string): number;
+  /** Where the gradient of operand `at` goes; undefined when nobody wants it. */
+  dx(node: Node, at: number): Target | undefined;
+  /** How the gradient of a convolution's input is computed, as a convolution. */
+  inputVariant(transposed: ConvNode): Variant;
+  /** At least `bytes` for the packed weights of one node; worthless after its last step. */
+  panels(bytes: number): number;
+}
+
 /** What an operation needs to bring its weights into kernel order. Addresses are good until `pack` returns. */
 export interface Packer {
   /** How a convolution or linear node is computed. */
@@ -64,6 +99,14 @@ export interface Op<N extends Node = Node> {
   /** Packs the node's weights to `address`. */
   pack(node: N, address: number, packer: Packer): Promise<void>;
   forward(node: N, place: Place): readonly Step[];
+  /** The forward steps in training, where they are others. */
+  train?(node: N, place: TrainPlace): readonly Step[];
+  /** Nodes whose outputs `backward` reads. `trained`: whether the node's parameters are. */
+  keeps?(node: N, trained: boolean): readonly string[];
+  /** The operand that may get its gradient in the buffer of the output's. */
+  handsOn?(node: N): number;
+  /** From the gradient of the output: adds those of trained parameters, writes or adds those of operands. */
+  backward?(node: N, place: TrainPlace): readonly Step[];
 }
 
 /** What operations without weights share. */

@@ -4,8 +4,8 @@
 import type { ConvNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { patchCount, TILE_ROWS } from "../variants.ts";
-import { chunkRows, TAIL_BYTES } from "./gemm.ts";
-import type { Place } from "./op.ts";
+import { chunkRows, outerRows, outerScratch, TAIL_BYTES } from "./gemm.ts";
+import type { Place, TrainPlace } from "./op.ts";
 
 /**
  * Patches of a band: transforms and products of a band should stay near the core, but every band reads all the weights
@@ -56,5 +56,50 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
       step(node.name, to, count, oh, ow, n, ty, tx, first, products, residual, out, scratch, lo, hi),
     );
   }
+  return steps;
+}
+
+/**
+ * The steps that add a convolution's weight gradient to `dw`: the input's patches and those of the output's gradient are
+ * transformed, and their outer products summed, a band of patches at a time.
+ */
+export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainPlace): readonly Step[] {
+  const positions = 36;
+  const { batch } = place;
+  const [oh, ow, n] = node.shape;
+  const [h, w, c] = place.node(node.inputs[0]!).shape;
+  const [top, left] = node.pads;
+  const [ty, tx] = [Math.ceil(oh / 4), Math.ceil(ow / 4)];
+  const patches = patchCount(node, 4, batch);
+  const [before, after] = [positions * c, positions * n];
+  const productBytes = 4 * positions * c * n;
+  const band = bandPatches(patches, 4 * (before + after), productBytes);
+  const mr = TILE_ROWS[place.build];
+  const products = place.workspace(productBytes + 4 * band * (before + after));
+  const transformed = products + productBytes;
+  const gradients = transformed + 4 * band * before;
+  const mc = outerRows(c, n);
+  const scratch = place.scratch(Math.max(positions * 20, outerScratch(mr, mc, c, n)));
+  const input = place.address(node.inputs[0]!);
+  const dy = place.dy(node.name);
+  const units = positions * Math.ceil(c / mr) * Math.ceil(n / 8);
+  const steps: Step[] = [];
+  for (let first = 0; first < patches; first += band) {
+    const count = Math.min(band, patches - first);
+    const sizes = [batch, h, w, c, ty, tx, top, left, first] as const;
+    const adds = first > 0 ? 1 : 0;
+    steps.push(
+      step(node.name, "winograd4_input_f32", count, ...sizes, input, place.zeros, transformed, scratch),
+      step(
+        ...([node.name, "winograd4_gradient_f32", count, oh, ow, n, ty, tx, first] as const),
+        ...([dy, place.zeros, gradients, scratch] as const),
+      ),
+      step(
+        ...([node.name, "outer_f32", units, mr, mc, count, n, c, positions, before, after, n, c * n, adds] as const),
+        ...([transformed, gradients, products, scratch] as const),
+      ),
+    );
+  }
+  steps.push(step(node.name, "winograd4_unpack_f32", c, n, c, products, dw, scratch));
   return steps;
 }
