@@ -66,14 +66,14 @@ if (!process.argv.includes("--wasm")) {
     const common = { outdir: join(root, "dist"), bundle: true, format: "esm", splitting: false } as const;
     await bundle({
       ...common,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "cli/main"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/main"].map(entry),
       platform: "node",
       target: "node20",
       packages: "external",
     });
     await bundle({
       ...common,
-      entryPoints: ["runtimes/browser", "runtimes/browser-worker"].map(entry),
+      entryPoints: ["runtimes/browser", "runtimes/browser-worker", "runtimes/browser-preparer"].map(entry),
       platform: "browser",
       target: "es2022",
       minify: true,

@@ -204,16 +204,20 @@ export class Classifier {
    * @throws RangeError when shape and data disagree
    */
   async logits(images: ImageTensor): Promise<Matrix> {
+    return this.#batches(images, outputNode(this.#graph).name);
+  }
+
+  /** What a node of shape `[1, 1, columns]` makes of preprocessed images. */
+  #batches(images: ImageTensor, name: string): Promise<Matrix> {
     const [n, h, w, c] = images.shape;
     const size = n * h * w * c;
     if (c !== 3 || ![n, h, w].every((side) => Number.isInteger(side) && side > 0) || size !== images.data.length) {
       throw new RangeError(
-        complaint("logits", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
+        complaint("images", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
       );
     }
     return this.#alone(async () => {
-      const name = outputNode(this.#graph).name;
-      const columns = outputNode(this.#graph).shape[2];
+      const columns = nodeOf(this.#graph, name).shape[2];
       const data = new Float32Array(n * columns);
       const each = h * w * c;
       for (let first = 0; first < n; first += BATCH) {
@@ -221,18 +225,19 @@ export class Classifier {
         const fitted = this.#plan(count, h, w);
         this.#enter(fitted, images.data.subarray(first * each, (first + count) * each));
         await this.#run(fitted);
-        data.set(this.#view(fitted.addresses.get(name)!, count * columns), first * columns);
+        data.set(this.#values(fitted, name, count * columns), first * columns);
       }
       return { data, shape: [n, columns] };
     });
   }
 
   /**
-   * The pooled features of one image: what the last layer classifies.
+   * The pooled features of one image, or of preprocessed images: what the last layer classifies.
    *
-   * @returns `[1, channels]`
+   * @returns `[1, channels]`, or `[n, channels]`
    */
-  async features(image: ImageInput): Promise<Matrix> {
+  async features(image: ImageInput | ImageTensor): Promise<Matrix> {
+    if (typeof image === "object" && image !== null && "shape" in image) return this.#batches(image, this.#pooled());
     const pixels = await this.#pixels(image);
     return this.#alone(async () => {
       const data = await this.#runPixels(pixels, this.#pooled());

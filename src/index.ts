@@ -1,4 +1,6 @@
 /** The public surface. Each runtime's entry adds `load`, bound to that runtime. */
+
+export { AUGMENTS, type Augment } from "./augment.ts";
 export type { ByteSource, Folder } from "./bytes.ts";
 export {
   Classifier,
@@ -9,6 +11,19 @@ export {
   type Prediction,
 } from "./classifier.ts";
 export { type ConvertOptions, convert, type StorageDtype } from "./convert.ts";
+export { type Dataset, type Example, ImageSet, splitDataset } from "./dataset.ts";
+export {
+  type Finetuned,
+  type FinetuneNeeds,
+  type FinetuneOptions,
+  finetuneNeeds,
+  finetuneWith,
+  type Part,
+  type SourceOptions,
+  type TrainProgress,
+  trainNewWith,
+} from "./finetune.ts";
+export type { EpochRecord, FitProgress, Validated } from "./fit.ts";
 export { fold } from "./fold.ts";
 export { type Format, openCheckpoint, SAFETENSORS, TFJS } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
@@ -24,7 +39,9 @@ export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts
 export { macCount, parameterCount } from "./ops/ops.ts";
 export { METHODS, type Method, type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
 export type { Runtime, Store } from "./runtime.ts";
+export { SCHEDULES, type Schedule } from "./schedules.ts";
 export { type Checkpoint, type Dtype, ModelError, type TensorInfo } from "./tensor.ts";
+export { DivergedError, type Trainer, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 export { tune } from "./tune.ts";
 export type { Tuning } from "./variants.ts";
 export { type Views, viewsOf } from "./views.ts";

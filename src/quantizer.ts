@@ -4,7 +4,6 @@
  * behind a ReLU and 8 elsewhere, one step a tensor, biases corrected for what rounding the weights shifts.
  */
 import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
-import { readValues } from "./convert.ts";
 import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
@@ -15,6 +14,7 @@ import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
 import { complaint, ModelError } from "./tensor.ts";
+import { readValues } from "./values.ts";
 
 /**
  * How the range of an activation follows from what was seen of it: all of it, all but one value in ten thousand, or as

@@ -7,7 +7,9 @@ import type { Format } from "./formats/open.ts";
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png" | "webp";
 
-/** A worker that `worker.ts` serves in. */
+export type WorkerJob = "worker" | "preparer";
+
+/** A worker that has been started. */
 export interface WorkerHandle {
   post(message: unknown): void;
   /** While `busy`, the worker keeps the process alive. */
@@ -29,13 +31,14 @@ export interface Runtime {
   /** Where downloads are kept. `directory` overrides the user's cache folder. */
   store(directory?: string): Store;
   /**
-   * Starts a worker that runs `serve` of `worker.ts`.
+   * Starts a worker.
    *
    * @param hear gets its messages
    * @param died gets the reason when it ends without having been terminated
+   * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), or images (`preparer.ts`)
    * @throws Error where the runtime has no workers
    */
-  startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle;
+  startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle;
   /** The npm registry's address, as the user configured it, ending in a slash. */
   registry(): Promise<string>;
   /** The Hugging Face hub, as the user configured it. */

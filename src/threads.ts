@@ -92,9 +92,13 @@ export async function startTeam(
   };
   try {
     for (let index = 0; index < size; ++index) {
-      const worker = runtime.startWorker(hear, (reason) => {
-        fail(new Error(complaint(`worker ${index}`, "to live as long as the model", reason, "load the model again")));
-      });
+      const worker = runtime.startWorker(
+        hear,
+        (reason) => {
+          fail(new Error(complaint(`worker ${index}`, "to live as long as the model", reason, "load the model again")));
+        },
+        "worker",
+      );
       workers.push(worker);
     }
     const joined = answers(size);

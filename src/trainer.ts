@@ -24,7 +24,7 @@ import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
 import { type Checkpoint, complaint, ModelError } from "./tensor.ts";
 import { startTeam, type Team } from "./threads.ts";
-import { checkWeights, ensureMemory, packWeights, readValues } from "./weights.ts";
+import { checkWeights, ensureMemory, packWeights, readWeights } from "./weights.ts";
 
 /** `layer4` and `layer3` train that stage and all behind it; a function decides by the node's name. */
 export type TrainPart = "head" | "layer4" | "layer3" | "all" | ((node: string) => boolean);
@@ -271,7 +271,7 @@ export class Trainer {
   async fill(): Promise<void> {
     const { held, averages, trained, hyper, gradients, states } = this.#layout;
     const { source, checkpoint } = this.#model;
-    for (const [name, each] of held) this.#put(each, await readValues(source, checkpoint, name));
+    for (const [name, each] of held) this.#put(each, await readWeights(source, checkpoint, name));
     for (const region of [gradients, ...states]) this.#bytes(region).fill(0);
     if (averages !== undefined) this.#bytes(averages).set(this.#bytes(trained));
     const { ema } = this.#settings;
@@ -376,7 +376,7 @@ export class Trainer {
       for (const { name, shape } of paramsOf(graph)) {
         const mine = held.get(name);
         let values: Float32Array;
-        if (mine === undefined) values = await readValues(source, checkpoint, name);
+        if (mine === undefined) values = await readWeights(source, checkpoint, name);
         else values = this.#get(averaged && mine.trained ? this.#in(mine, averages!) : mine);
         tensors.push(tensor(name, shape, values));
       }

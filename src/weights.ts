@@ -9,6 +9,7 @@ import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
 import { runStep, step } from "./tape.ts";
 import { type Checkpoint, complaint, ModelError, type TensorInfo } from "./tensor.ts";
+import { readValues } from "./values.ts";
 
 const PAGE = 65536;
 
@@ -150,43 +151,9 @@ export async function packWeights(
   }
 }
 
-/** The sign, exponent and fraction of a binary16 as a number. */
-function half(bits: number): number {
-  const exponent = (bits >> 10) & 31;
-  const fraction = (bits & 1023) / 1024;
-  const sign = bits >> 15 ? -1 : 1;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15));
-}
-
-/**
- * A tensor on the host, as f32 in C order whatever its file has.
- *
- * @param where the file's name, for errors
- * @throws ModelError when a number is not finite, or the file is short
- */
-export async function readValues(where: string, checkpoint: Checkpoint, name: string): Promise<Float32Array> {
-  const info = checkpoint.tensors.get(name)!;
-  const bytes = await checkpoint.read(name);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const widen = new DataView(new ArrayBuffer(4));
-  const get = (i: number): number => {
-    if (info.dtype === "F32") return view.getFloat32(4 * i, true);
-    if (info.dtype === "F64") return view.getFloat64(8 * i, true);
-    const bits = view.getUint16(2 * i, true);
-    if (info.dtype === "F16") return half(bits);
-    widen.setUint32(0, bits << 16);
-    return widen.getFloat32(0);
-  };
-  const values = new Float32Array(elements(info));
-  if (info.strides === undefined) for (let i = 0; i < values.length; ++i) values[i] = get(i);
-  else {
-    const index = info.shape.map(() => 0);
-    for (let i = 0; i < values.length; ++i) {
-      values[i] = get(index.reduce((sum, at, d) => sum + at * info.strides![d]!, 0));
-      for (let d = index.length - 1; d >= 0 && ++index[d]! === info.shape[d]; --d) index[d] = 0;
-    }
-  }
+/** A weight that is to be trained. Throws `ModelError` unless all of it is finite. */
+export async function readWeights(where: string, checkpoint: Checkpoint, name: string): Promise<Float32Array> {
+  const values = await readValues(checkpoint, name);
   checkFinite(where, name, values);
   return values;
 }

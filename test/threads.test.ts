@@ -60,9 +60,9 @@ describe("failures", () => {
     const team = await startTeam(
       {
         ...runtime,
-        startWorker(hear, died) {
+        startWorker(hear, died, job) {
           dies = died;
-          const handle = runtime.startWorker(hear, died);
+          const handle = runtime.startWorker(hear, died, job);
           handles.push(handle);
           return handle;
         },

@@ -1,13 +1,14 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images, by one model or several together, in one view or many. */
 import { createHash } from "node:crypto";
 import type { Classifier } from "../classifier.ts";
+import type { Example } from "../dataset.ts";
 import { outputNode } from "../graph.ts";
 import { toPixels } from "../input.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
 import { complaint } from "../tensor.ts";
 import type { Views } from "../views.ts";
 import { type Answered, hits, wilson } from "./accuracy.ts";
-import { type Example, openDataset } from "./dataset.ts";
+import { openDataset } from "./dataset.ts";
 import { openJournal } from "./journal.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";

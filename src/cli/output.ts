@@ -1,6 +1,16 @@
 /** Files that commands write: whole or not at all. */
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename, rm, stat } from "node:fs/promises";
 import { complaint } from "../tensor.ts";
+
+/** Throws now what `writeAtomically` would throw after hours: the Error that names a file which cannot be written. */
+export async function checkWritable(path: string): Promise<void> {
+  const temporary = `${path}.tmp-${process.pid}`;
+  if ((await stat(path).catch(() => undefined))?.isDirectory()) {
+    throw new Error(complaint(path, "a file that can be written", REASONS.EISDIR!));
+  }
+  await (await named(path, open(temporary, "w"))).close();
+  await rm(temporary, { force: true });
+}
 
 /**
  * Writes pieces to a file beside `path` and gives it its name when it is whole.

@@ -5,11 +5,13 @@ import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import type { Dataset } from "../dataset.ts";
+import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions, trainNewWith } from "../finetune.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
-import type { ModuleName, Runtime, Store, StoreFile, WorkerHandle } from "../runtime.ts";
+import type { ModuleName, Runtime, Store, StoreFile, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
 export * from "../index.ts";
@@ -22,6 +24,20 @@ export * from "../index.ts";
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
   return loadWith(browserRuntime(), source, options);
+}
+
+/** Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime. */
+export function finetune(
+  source: string | Uint8Array,
+  dataset: Dataset,
+  options: FinetuneOptions & SourceOptions = {},
+): Promise<Finetuned> {
+  return finetuneWith(browserRuntime(), source, dataset, options);
+}
+
+/** Trains a network from scratch: `trainNewWith` bound to this runtime. */
+export function train(arch: string, dataset: Dataset, options: FinetuneOptions = {}): Promise<Finetuned> {
+  return trainNewWith(browserRuntime(), arch, dataset, options);
 }
 
 /** Quantizes a model: `quantizeWith` bound to this runtime. */
@@ -228,8 +244,12 @@ function cacheFile(cache: Cache, path: string, address: string, written: Set<str
   };
 }
 
-function startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle {
-  const worker = new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" });
+function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
+  // Bundlers understand a literal address and nothing else.
+  const worker =
+    job === "worker"
+      ? new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" })
+      : new Worker(new URL("./browser-preparer.js", import.meta.url), { type: "module" });
   worker.addEventListener("message", ({ data }) => hear(data));
   worker.addEventListener("error", (event) => died(event.message || "an error while it started"));
   return {

@@ -23,13 +23,15 @@ import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
+import type { Dataset } from "../dataset.ts";
+import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions, trainNewWith } from "../finetune.ts";
 import { ONNX } from "../formats/onnx.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TORCH } from "../formats/torch.ts";
 import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
-import type { HuggingFace, ModuleName, Runtime, Store, StoreFile, WorkerHandle } from "../runtime.ts";
+import type { HuggingFace, ModuleName, Runtime, Store, StoreFile, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 
 export { ONNX } from "../formats/onnx.ts";
@@ -44,6 +46,20 @@ export * from "../index.ts";
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
   return loadWith(nodeRuntime(), source, options);
+}
+
+/** Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime. */
+export function finetune(
+  source: string | Uint8Array,
+  dataset: Dataset,
+  options: FinetuneOptions & SourceOptions = {},
+): Promise<Finetuned> {
+  return finetuneWith(nodeRuntime(), source, dataset, options);
+}
+
+/** Trains a network from scratch: `trainNewWith` bound to this runtime. */
+export function train(arch: string, dataset: Dataset, options: FinetuneOptions = {}): Promise<Finetuned> {
+  return trainNewWith(nodeRuntime(), arch, dataset, options);
 }
 
 /** Quantizes a model: `quantizeWith` bound to this runtime. */
@@ -67,10 +83,10 @@ const WEEK_MS = 7 * DAY_MS;
 const MAX_READ_BYTES = 1 << 30;
 const CACHE_HINT = "name another folder with --cache DIR";
 
-/** Starts `node-worker`, which lies beside this file: as TypeScript in a checkout, as JavaScript in the package. */
-function startWorker(hear: (message: unknown) => void, died: (reason: string) => void): WorkerHandle {
+/** Starts `node-worker` or `node-preparer`, which lie beside this file: as TypeScript in a checkout, as JavaScript in the package. */
+function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./node-worker.${extension}`, import.meta.url));
+  const worker = new Worker(new URL(`./node-${job}.${extension}`, import.meta.url));
   let ended = false;
   const end = (reason: string): void => {
     if (!ended) died(reason);

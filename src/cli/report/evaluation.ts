@@ -2,7 +2,6 @@
 import {
   type Answered,
   type Bin,
-  type Confusion,
   calibrationError,
   confusions,
   hits,
@@ -12,13 +11,11 @@ import {
 } from "../accuracy.ts";
 import { environment } from "../environment.ts";
 import type { EvalCommand, Evaluation, Member } from "../eval.ts";
-import { type Chart, document, escaped, figure, figures, grid } from "./page.ts";
-import { thumbnail } from "./photo.ts";
+import { MATRIX, matrix, pictures } from "./answers.ts";
+import { type Chart, document, escaped, figure, figures, grid, percent } from "./page.ts";
 
-/** Up to so many classes have their whole matrix shown. */
-const MATRIX = 50;
-/** Pairs, classes and pictures in their lists. */
-const [PAIRS, EXTREMES, PICTURES] = [15, 8, 24];
+/** Pairs and classes in their lists. */
+const [PAIRS, EXTREMES] = [15, 8];
 
 const ACCENT = "#0a72c4";
 
@@ -28,8 +25,6 @@ interface Subject {
   readonly members: readonly Member[];
   readonly labels: readonly string[];
 }
-
-const percent = (fraction: number, digits = 2): string => `${(100 * fraction).toFixed(digits)} %`;
 
 function reliabilityChart(bins: readonly Bin[]): Chart {
   const points = bins.map(({ confidence, accuracy }) => ({ x: confidence, y: accuracy }));
@@ -72,28 +67,6 @@ function reliabilityChart(bins: readonly Bin[]): Chart {
   };
 }
 
-/** Rows are what was shown, columns what was answered; darker is more of the row. */
-function matrix(all: readonly Confusion[], classes: readonly number[], nameOf: (index: number) => string): string {
-  const counts = new Map(all.map(({ label, answer, count }) => [`${label} ${answer}`, count]));
-  const totals = new Map<number, number>();
-  for (const { label, count } of all) totals.set(label, (totals.get(label) ?? 0) + count);
-  const cell = (label: number, answer: number): string => {
-    const count = counts.get(`${label} ${answer}`) ?? 0;
-    const share = count / Math.max(1, totals.get(label) ?? 0);
-    const hue = label === answer ? "10,114,196" : "200,60,30";
-    const title = escaped(`${nameOf(label)} taken for ${nameOf(answer)}: ${count}`);
-    const shade = count === 0 ? "" : ` style="background:rgba(${hue},${(0.1 + 0.75 * share).toFixed(2)})"`;
-    return `<td title="${title}"${shade}>${count === 0 ? "" : count}</td>`;
-  };
-  const head = classes.map(
-    (index) => `<th title="${escaped(nameOf(index))}">${escaped(nameOf(index).slice(0, 9))}</th>`,
-  );
-  const rows = classes.map(
-    (label) => `<tr><th>${escaped(nameOf(label))}</th>${classes.map((answer) => cell(label, answer)).join("")}</tr>`,
-  );
-  return `<div class="matrix"><table><tr><th></th>${head.join("")}</tr>${rows.join("")}</table></div>`;
-}
-
 /** Accuracy of each class that has images, worst first. */
 function classAccuracies(
   answers: readonly Answered[],
@@ -108,24 +81,6 @@ function classAccuracies(
   return [...classes.values()].sort(
     (a, b) => a.right / a.count - b.right / b.count || b.count - a.count || a.label - b.label,
   );
-}
-
-async function pictures(
-  worst: readonly Answered[],
-  { examples }: Evaluation,
-  nameOf: (index: number) => string,
-): Promise<string> {
-  const images = new Map(examples.map((example) => [example.name, example.image]));
-  const items: string[] = [];
-  for (const { name, label, best } of worst.slice(0, PICTURES)) {
-    const [[index, probability]] = best as [readonly [number, number]];
-    const source = await thumbnail(images.get(name)!());
-    const said = `<b>${escaped(nameOf(index))}</b> ${percent(probability, 0)}`;
-    items.push(
-      `<li><img src="${source}" alt="${escaped(name)}"><p>${said}<br><span class="soft">is ${escaped(nameOf(label))} · ${escaped(name)}</span></p></li>`,
-    );
-  }
-  return `<ul class="photos">${items.join("")}</ul>`;
 }
 
 /** The page. */
@@ -193,7 +148,7 @@ export async function evaluationReport(
       ? classRows(byClass)
       : `<p class="soft">The ${EXTREMES} worst and the ${EXTREMES} best of ${byClass.length}.</p>${classRows([...byClass.slice(0, EXTREMES), ...byClass.slice(-EXTREMES)])}`,
     "<h2>Most confident mistakes</h2>",
-    wrong.length === 0 ? "<p>None.</p>" : await pictures(wrong, evaluation, nameOf),
+    wrong.length === 0 ? "<p>None.</p>" : await pictures(wrong, evaluation.examples, nameOf),
     "<h2>Where</h2>",
     grid(
       ["", ""],

@@ -1,0 +1,9 @@
+/** The file a web worker starts from that prepares images beside a training. */
+import { servePreparer } from "../preparer.ts";
+import { browserRuntime } from "./browser.ts";
+
+const hear = servePreparer(browserRuntime(), (message, transfer) => postMessage(message, { transfer }));
+let queue = Promise.resolve();
+addEventListener("message", ({ data }) => {
+  queue = queue.then(() => hear(data));
+});
