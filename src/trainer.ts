@@ -426,7 +426,7 @@ export class Trainer {
         throw new ModelError(complaint("state", `${stored.length} tensors`, `${given.size}`));
       }
       for (const { name, held } of stored) {
-        this.#put(held, new Float32Array(given.get(name)!.bytes.slice().buffer));
+        this.#put(held, new Float32Array(new Uint8Array(given.get(name)!.bytes).buffer));
       }
       this.#step = state.step;
       this.#batches = state.batches;
