@@ -54,6 +54,7 @@ function program(done: (status: number) => void): Command {
     .option("--calibrate <dir>", "sample images; without any, only the weights become int8")
     .addOption(new Option("--method <name>", "how ranges follow from images").choices(METHODS).default("mse"))
     .option("--limit <n>", "images to look at", whole(1), 100)
+    .option("--report <file>", "write a page about each layer, HTML")
     .action(async (source, options) => done(await quantize(source, options)));
   withTraining(withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")))
     .description("a model of your own classes, from one that knows others")
