@@ -30,6 +30,8 @@ export interface TensorInfo {
 /** A weight file opened at the door: validated, named, its bytes read only on demand. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Tensors are read in the order of `tensors`, each once: the file comes as a stream. */
+  readonly sequential?: boolean;
   /** What the file says about itself (safetensors `__metadata__`, batch-norm epsilon, layer names …). */
   readonly metadata: Readonly<Record<string, string>>;
   /** The network, where the file holds it (ONNX): its nodes' names are the tensors'. */

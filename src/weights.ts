@@ -2,7 +2,7 @@
  * From a checkpoint to packed weights: each tensor is checked, read, brought to f32 and packed, one node at a time, so
  * that loading holds no second copy of the model.
  */
-import type { Graph } from "./graph.ts";
+import type { Graph, Node } from "./graph.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Packer } from "./ops/op.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
@@ -141,12 +141,23 @@ export async function packWeights(
   };
   ensureMemory(memory, weights.end);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
-  for (const [name, address] of weights.addresses) {
+  const planned = [...weights.addresses].map(([name, address]) => ({ node: nodes.get(name)!, address }));
+  if (checkpoint.sequential === true) {
+    // A stream is packed as it comes, staged behind all weights: where activations will lie.
+    const order = new Map([...checkpoint.tensors.keys()].map((name, i) => [name, i]));
+    const last = (node: Node): number =>
+      Math.max(
+        ...opOf(node)
+          .params(node)
+          .map(({ name }) => order.get(name)!),
+      );
+    planned.sort((a, b) => last(a.node) - last(b.node));
+  }
+  for (const { node, address } of planned) {
     signal?.throwIfAborted();
-    const node = nodes.get(name)!;
     const op = opOf(node);
     // In the order they lie: what is behind this node's weights is still free.
-    free = align(address + op.weightBytes(node, packer.variant(node.name)));
+    free = checkpoint.sequential ? weights.end : align(address + op.weightBytes(node, packer.variant(node.name)));
     await op.pack(node, address, packer);
   }
 }

@@ -31,7 +31,7 @@ export function page(): string {
       const response = await fetch("/classify", { method: "POST", body: blob });
       const answer = await response.json();
       if (!response.ok) throw new Error(answer.error.message);
-      status.textContent = answer.ms + " ms";
+      status.textContent = answer.ms === undefined ? "" : answer.ms + " ms";
       classes.replaceChildren(...answer.predictions.map(({ label, probability }) => {
         const line = document.createElement("li"), share = document.createElement("b"), name = document.createElement("span");
         share.textContent = (100 * probability).toFixed(1) + " %";
