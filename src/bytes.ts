@@ -11,8 +11,11 @@ export interface ByteSource {
   readonly size: number;
   /** Bytes come in their order and once, as from a stream: whoever reads had better ask in that order. */
   readonly sequential?: boolean;
-  /** Bytes `[offset, offset + length)`; the view may share memory with the source. Throws `ModelError` beyond the end. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * Bytes `[offset, offset + length)`; the view may share memory with the source. A source that can writes them to `into`,
+   * of that length, and returns it. Throws `ModelError` beyond the end.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -104,7 +107,7 @@ export function fromStream(
   stream: ReadableStream<Uint8Array>,
   size = Number.POSITIVE_INFINITY,
 ): ByteSource {
-  const reader = stream.getReader();
+  const pull = pullFrom(stream);
   let head: Uint8Array = new Uint8Array(0);
   /** Parts that were passed over, by where they begin. */
   const kept = new Map<number, Uint8Array>();
@@ -123,17 +126,17 @@ export function fromStream(
     const hint = "convert the file with this package, or load it whole";
     return new ModelError(complaint(name, "tensors that can be read in the order of the stream", "others", hint));
   };
-  /** The next `length` bytes of the stream, or all that are left, in memory of their own. */
-  const next = async (length: number): Promise<Uint8Array> => {
+  /** The next `length` bytes of the stream, or all that are left, in `into` or in memory of their own. */
+  const next = async (length: number, into?: Uint8Array): Promise<Uint8Array> => {
     // Where nobody vouches for the length, memory follows what has come.
-    let bytes = new Uint8Array(Number.isFinite(size) ? length : Math.min(length, FIRST_BYTES));
+    let bytes = into ?? new Uint8Array(Number.isFinite(size) ? length : Math.min(length, FIRST_BYTES));
     let filled = 0;
     while (filled < length) {
       if (chunk.byteLength === 0) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        if (!(value instanceof Uint8Array)) throw new TypeError(complaint(name, "a stream of bytes", typeof value));
-        chunk = value;
+        const pulled = await pull.next();
+        if (pulled === undefined) break;
+        if (!(pulled instanceof Uint8Array)) throw new TypeError(complaint(name, "a stream of bytes", typeof pulled));
+        chunk = pulled;
       }
       if (filled === bytes.byteLength) {
         const longer = new Uint8Array(Math.min(length, 2 * filled));
@@ -146,11 +149,11 @@ export function fromStream(
       filled += part.byteLength;
     }
     at += filled;
-    return bytes.subarray(0, filled);
+    return filled === bytes.byteLength ? bytes : bytes.subarray(0, filled);
   };
-  const exactly = async (length: number): Promise<Uint8Array> => {
+  const exactly = async (length: number, into?: Uint8Array): Promise<Uint8Array> => {
     const wanted = at + length;
-    const bytes = await next(length);
+    const bytes = await next(length, into);
     if (bytes.byteLength === length) return bytes;
     throw new ModelError(complaint(name, `at least ${wanted} bytes`, `${at}`, "the stream ended early"));
   };
@@ -168,7 +171,7 @@ export function fromStream(
     }
     return undefined;
   };
-  const read = async (offset: number, length: number): Promise<Uint8Array> => {
+  const read = async (offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> => {
     if (at === 0) head = await next(Math.min(HEAD_BYTES, size));
     const parts: Uint8Array[] = [];
     for (let place = offset; place < offset + length; ) {
@@ -179,7 +182,7 @@ export function fromStream(
       else {
         if (place - at > KEPT_BYTES) throw tooFar();
         if (place > at) keep(at, await exactly(place - at));
-        part = await exactly(rest);
+        part = await exactly(rest, rest === length ? into : undefined);
       }
       if (part === undefined) throw new ModelError(complaint(name, "bytes that were not read yet", `${place} again`));
       parts.push(part);
@@ -191,13 +194,44 @@ export function fromStream(
     name,
     size,
     sequential: true,
-    read(offset, length) {
+    read(offset, length, into) {
       checkRange(source, offset, length);
-      const result = queue.then(() => read(offset, length));
+      const result = queue.then(() => read(offset, length, into));
       queue = result.catch(() => {});
       return result;
     },
-    close: () => reader.cancel().catch(() => {}),
+    close: () => pull.cancel(),
   };
   return source;
+}
+
+/** Memory that a stream of bytes is read through. */
+const CHUNK_BYTES = 2 ** 16;
+
+/** Chunk after chunk of a stream: through one buffer, where the stream can fill it, or else as they come. */
+function pullFrom(stream: ReadableStream<Uint8Array>): {
+  /** The next chunk, valid until the next call; `undefined` at the end. */
+  next(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+} {
+  let filling: ReadableStreamBYOBReader;
+  try {
+    filling = stream.getReader({ mode: "byob" });
+  } catch {
+    const reader = stream.getReader();
+    return {
+      next: async () => (await reader.read()).value,
+      cancel: () => reader.cancel().catch(() => {}),
+    };
+  }
+  let buffer = new ArrayBuffer(CHUNK_BYTES);
+  return {
+    async next() {
+      const { done, value } = await filling.read(new Uint8Array(buffer));
+      if (done || value === undefined) return undefined;
+      buffer = value.buffer;
+      return value;
+    },
+    cancel: () => filling.cancel().catch(() => {}),
+  };
 }

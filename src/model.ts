@@ -255,7 +255,8 @@ function rename(
     originals.set(`${to(name.slice(0, dot))}${name.slice(dot)}`, name);
   }
   const tensors = new Map([...originals].map(([name, original]) => [name, checkpoint.tensors.get(original)!]));
-  const read = (name: string): Promise<Uint8Array> => checkpoint.read(originals.get(name) ?? name);
+  const read = (name: string, into?: Uint8Array): Promise<Uint8Array> =>
+    checkpoint.read(originals.get(name) ?? name, into);
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 

@@ -36,8 +36,11 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
   /** The network, where the file holds it (ONNX): its nodes' names are the tensors'. */
   readonly graph?: Graph;
-  /** The tensor's bytes, little-endian. Throws `ModelError` when the file is shorter than it claims. */
-  read(name: string): Promise<Uint8Array>;
+  /**
+   * The tensor's bytes, little-endian. A checkpoint that can writes them to `into`, of that length, and returns it. Throws
+   * `ModelError` when the file is shorter than it claims.
+   */
+  read(name: string, into?: Uint8Array): Promise<Uint8Array>;
   /** Lets the underlying file go. */
   close(): Promise<void>;
 }

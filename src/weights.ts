@@ -8,7 +8,7 @@ import type { Packer } from "./ops/op.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
 import { runStep, step } from "./tape.ts";
-import { type Checkpoint, complaint, ModelError, type TensorInfo } from "./tensor.ts";
+import { type Checkpoint, complaint, DTYPE_BYTES, ModelError, type TensorInfo } from "./tensor.ts";
 import { readValues } from "./values.ts";
 
 const PAGE = 65536;
@@ -91,32 +91,43 @@ export async function packWeights(
     ensureMemory(memory, free);
     return address;
   };
+  /** The tensor's bytes as the file has them, at the returned address. */
+  const stage = async (name: string): Promise<{ address: number; length: number }> => {
+    const info = checkpoint.tensors.get(name)!;
+    const length = elements(info) * DTYPE_BYTES[info.dtype];
+    const address = reserve(length);
+    const place = new Uint8Array(memory.buffer, address, length);
+    const bytes = await checkpoint.read(name, place);
+    if (bytes !== place) new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
+    return { address, length };
+  };
   /** The tensor's elements as f32 at the returned address. */
   const load = async (name: string): Promise<{ address: number; info: TensorInfo }> => {
     const info = checkpoint.tensors.get(name)!;
     const count = elements(info);
-    const bytes = await checkpoint.read(name);
-    const address = reserve(count * 4);
-    if (info.dtype === "F32") {
-      new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
-    } else if (info.dtype === "F64") {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      new Float32Array(memory.buffer, address, count).forEach((_, i, out) => {
-        out[i] = view.getFloat64(8 * i, true);
-      });
-    } else {
-      const half = reserve(bytes.byteLength);
-      new Uint8Array(memory.buffer, half, bytes.byteLength).set(bytes);
-      runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, half, address));
+    let { address } = await stage(name);
+    if (info.dtype !== "F32") {
+      const stored = address;
+      address = reserve(count * 4);
+      const values = new Float32Array(memory.buffer, address, count);
+      if (info.dtype === "F64") {
+        values.set(new Float64Array(memory.buffer, stored, count));
+      } else {
+        runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, stored, address));
+      }
     }
     checkFinite(where, name, new Float32Array(memory.buffer, address, count));
     return { address, info };
   };
-  const raw = async (name: string): Promise<{ address: number; bytes: Uint8Array }> => {
-    const bytes = await checkpoint.read(name);
-    const address = reserve(bytes.byteLength);
-    new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
-    return { address, bytes };
+  const raw = async (name: string): Promise<{ address: number; readonly bytes: Uint8Array }> => {
+    const { address, length } = await stage(name);
+    return {
+      address,
+      // The memory may grow, and leave views behind.
+      get bytes() {
+        return new Uint8Array(memory.buffer, address, length);
+      },
+    };
   };
   const packer: Packer = {
     variant: (name) => weights.variants.get(name)!,

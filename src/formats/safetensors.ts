@@ -34,12 +34,12 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
     tensors: new Map(inOrder(entries).map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
     metadata,
     ...(source.sequential === true ? { sequential: true } : {}),
-    async read(name) {
+    async read(name, into) {
       const entry = entries.get(name);
       if (entry === undefined) {
         throw new ModelError(complaint(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
       }
-      return source.read(base + entry.begin, entry.end - entry.begin);
+      return source.read(base + entry.begin, entry.end - entry.begin, into);
     },
     close: () => source.close(),
   };
