@@ -27,6 +27,7 @@ const handler = createHandler({
   maxBytes: 4e6,
   maxPixels: Number(env.MAX_PIXELS ?? 4e6),
   maxWaiting: 8,
+  onError: (error) => console.error(error),
 });
 
 export default { fetch: (request: Request): Promise<Response> => handler(request) };
