@@ -4,7 +4,9 @@ declare module "cloudflare:workers" {
     /** The static assets of `wrangler.jsonc`. */
     readonly ASSETS: { fetch(address: string): Promise<Response> };
     /** An R2 bucket, where weights are larger than an asset may be. */
-    readonly WEIGHTS?: { get(key: string): Promise<{ readonly body: ReadableStream<Uint8Array>; readonly size: number } | null> };
+    readonly WEIGHTS?: {
+      get(key: string): Promise<{ readonly body: ReadableStream<Uint8Array>; readonly size: number } | null>;
+    };
     /** Origins that `?url=` may name, separated by spaces. */
     readonly ORIGINS?: string;
     /** Most pixels of a photo. */
