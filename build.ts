@@ -80,6 +80,30 @@ if (!process.argv.includes("--wasm")) {
       // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
       external: ["module", "node:*"],
     });
+    // Runtimes of the edge import modules compiled: the imports stay, with the suffix that each of them asks for.
+    for (const [name, suffix] of [
+      ["edge", ""],
+      ["edge-light", "?module"],
+    ] as const) {
+      await bundle({
+        ...common,
+        entryPoints: [{ in: join(root, "src/runtimes/edge.ts"), out: `runtimes/${name}` }],
+        platform: "browser",
+        target: "es2022",
+        minify: true,
+        external: ["module", "node:*"],
+        // Emscripten's glue looks for its module by an address, even when it is given one.
+        define: { "import.meta": '{ "url": "https://localhost/" }' },
+        plugins: [
+          {
+            name: "imported modules",
+            setup({ onResolve }) {
+              onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path: `${path}${suffix}`, external: true }));
+            },
+          },
+        ],
+      });
+    }
     const types = [
       "--noEmit",
       "false",

@@ -1,6 +1,7 @@
 /**
  * The first story: pixels → labels. A classifier owns one wasm instance: its memory goes when it is disposed.
  */
+import type { ByteSource } from "./bytes.ts";
 import { measureDots } from "./dots.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
@@ -66,7 +67,7 @@ const PLANS = 4;
  */
 export async function loadWith(
   runtime: Runtime,
-  source: string | Uint8Array,
+  source: string | Uint8Array | ByteSource,
   options: LoadOptions = {},
 ): Promise<Classifier> {
   const model = await openModel(source, options, runtime);

@@ -37,7 +37,14 @@ const PROBE = Uint8Array.of(
  */
 export function supportsRelaxed(): boolean {
   if (!WebAssembly.validate(PROBE)) return false;
-  const { p } = new WebAssembly.Instance(new WebAssembly.Module(PROBE)).exports as { p(x: number): number };
+  let probe: WebAssembly.Module;
+  try {
+    probe = new WebAssembly.Module(PROBE);
+  } catch {
+    // Valid, but nothing may be compiled while running: Workers, whose engines are newer than that.
+    return true;
+  }
+  const { p } = new WebAssembly.Instance(probe).exports as { p(x: number): number };
   return p(3) === 1207 && p(-128) === -51193;
 }
 

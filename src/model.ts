@@ -66,13 +66,20 @@ export interface Model {
 
 /** A source's checkpoint and, where it has a short name, what is known of it. */
 async function openSource(
-  source: string | Uint8Array,
+  source: string | Uint8Array | ByteSource,
   options: ModelOptions,
   runtime: Runtime,
 ): Promise<{ name: string; located: Located; known: Pretrained | undefined }> {
   if (typeof source !== "string") {
-    const folder: Folder = { name: "bytes", open: async (): Promise<ByteSource> => fromBytes("bytes", source) };
-    return { name: "bytes", located: { folder, entry: "" }, known: undefined };
+    const file = source instanceof Uint8Array ? fromBytes("bytes", source) : source;
+    const folder: Folder = {
+      name: file.name,
+      async open(path) {
+        if (path === "") return file;
+        throw new ModelError(complaint(file.name, path, "nothing but the file itself"));
+      },
+    };
+    return { name: file.name, located: { folder, entry: "" }, known: undefined };
   }
   const known = Object.hasOwn(PRETRAINED, source) ? PRETRAINED[source] : undefined;
   const located = await locate(known?.source ?? source, runtime, {
@@ -88,7 +95,11 @@ async function openSource(
  * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
  * @throws ModelError when there is no model or it is not what it says; RangeError for an option out of range
  */
-export async function openModel(source: string | Uint8Array, options: ModelOptions, runtime: Runtime): Promise<Model> {
+export async function openModel(
+  source: string | Uint8Array | ByteSource,
+  options: ModelOptions,
+  runtime: Runtime,
+): Promise<Model> {
   const { name, located, known } = await openSource(source, options, runtime);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
   try {
@@ -244,7 +255,8 @@ function rename(
     originals.set(`${to(name.slice(0, dot))}${name.slice(dot)}`, name);
   }
   const tensors = new Map([...originals].map(([name, original]) => [name, checkpoint.tensors.get(original)!]));
-  const read = (name: string): Promise<Uint8Array> => checkpoint.read(originals.get(name) ?? name);
+  const read = (name: string, into?: Uint8Array): Promise<Uint8Array> =>
+    checkpoint.read(originals.get(name) ?? name, into);
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 

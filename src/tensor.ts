@@ -30,12 +30,17 @@ export interface TensorInfo {
 /** A weight file opened at the door: validated, named, its bytes read only on demand. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Tensors are read in the order of `tensors`, each once: the file comes as a stream. */
+  readonly sequential?: boolean;
   /** What the file says about itself (safetensors `__metadata__`, batch-norm epsilon, layer names …). */
   readonly metadata: Readonly<Record<string, string>>;
   /** The network, where the file holds it (ONNX): its nodes' names are the tensors'. */
   readonly graph?: Graph;
-  /** The tensor's bytes, little-endian. Throws `ModelError` when the file is shorter than it claims. */
-  read(name: string): Promise<Uint8Array>;
+  /**
+   * The tensor's bytes, little-endian. A checkpoint that can writes them to `into`, of that length, and returns it. Throws
+   * `ModelError` when the file is shorter than it claims.
+   */
+  read(name: string, into?: Uint8Array): Promise<Uint8Array>;
   /** Lets the underlying file go. */
   close(): Promise<void>;
 }

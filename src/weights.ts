@@ -2,13 +2,13 @@
  * From a checkpoint to packed weights: each tensor is checked, read, brought to f32 and packed, one node at a time, so
  * that loading holds no second copy of the model.
  */
-import type { Graph } from "./graph.ts";
+import type { Graph, Node } from "./graph.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Packer } from "./ops/op.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
 import { runStep, step } from "./tape.ts";
-import { type Checkpoint, complaint, ModelError, type TensorInfo } from "./tensor.ts";
+import { type Checkpoint, complaint, DTYPE_BYTES, ModelError, type TensorInfo } from "./tensor.ts";
 import { readValues } from "./values.ts";
 
 const PAGE = 65536;
@@ -91,32 +91,43 @@ export async function packWeights(
     ensureMemory(memory, free);
     return address;
   };
+  /** The tensor's bytes as the file has them, at the returned address. */
+  const stage = async (name: string): Promise<{ address: number; length: number }> => {
+    const info = checkpoint.tensors.get(name)!;
+    const length = elements(info) * DTYPE_BYTES[info.dtype];
+    const address = reserve(length);
+    const place = new Uint8Array(memory.buffer, address, length);
+    const bytes = await checkpoint.read(name, place);
+    if (bytes !== place) new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
+    return { address, length };
+  };
   /** The tensor's elements as f32 at the returned address. */
   const load = async (name: string): Promise<{ address: number; info: TensorInfo }> => {
     const info = checkpoint.tensors.get(name)!;
     const count = elements(info);
-    const bytes = await checkpoint.read(name);
-    const address = reserve(count * 4);
-    if (info.dtype === "F32") {
-      new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
-    } else if (info.dtype === "F64") {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      new Float32Array(memory.buffer, address, count).forEach((_, i, out) => {
-        out[i] = view.getFloat64(8 * i, true);
-      });
-    } else {
-      const half = reserve(bytes.byteLength);
-      new Uint8Array(memory.buffer, half, bytes.byteLength).set(bytes);
-      runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, half, address));
+    let { address } = await stage(name);
+    if (info.dtype !== "F32") {
+      const stored = address;
+      address = reserve(count * 4);
+      const values = new Float32Array(memory.buffer, address, count);
+      if (info.dtype === "F64") {
+        values.set(new Float64Array(memory.buffer, stored, count));
+      } else {
+        runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, stored, address));
+      }
     }
     checkFinite(where, name, new Float32Array(memory.buffer, address, count));
     return { address, info };
   };
-  const raw = async (name: string): Promise<{ address: number; bytes: Uint8Array }> => {
-    const bytes = await checkpoint.read(name);
-    const address = reserve(bytes.byteLength);
-    new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
-    return { address, bytes };
+  const raw = async (name: string): Promise<{ address: number; readonly bytes: Uint8Array }> => {
+    const { address, length } = await stage(name);
+    return {
+      address,
+      // The memory may grow, and leave views behind.
+      get bytes() {
+        return new Uint8Array(memory.buffer, address, length);
+      },
+    };
   };
   const packer: Packer = {
     variant: (name) => weights.variants.get(name)!,
@@ -141,12 +152,23 @@ export async function packWeights(
   };
   ensureMemory(memory, weights.end);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
-  for (const [name, address] of weights.addresses) {
+  const planned = [...weights.addresses].map(([name, address]) => ({ node: nodes.get(name)!, address }));
+  if (checkpoint.sequential === true) {
+    // A stream is packed as it comes, staged behind all weights: where activations will lie.
+    const order = new Map([...checkpoint.tensors.keys()].map((name, i) => [name, i]));
+    const last = (node: Node): number =>
+      Math.max(
+        ...opOf(node)
+          .params(node)
+          .map(({ name }) => order.get(name)!),
+      );
+    planned.sort((a, b) => last(a.node) - last(b.node));
+  }
+  for (const { node, address } of planned) {
     signal?.throwIfAborted();
-    const node = nodes.get(name)!;
     const op = opOf(node);
     // In the order they lie: what is behind this node's weights is still free.
-    free = align(address + op.weightBytes(node, packer.variant(node.name)));
+    free = checkpoint.sequential ? weights.end : align(address + op.weightBytes(node, packer.variant(node.name)));
     await op.pack(node, address, packer);
   }
 }

@@ -11,8 +11,9 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { sizes, whole, withCommon, withModel, withModels, withTraining } from "./options.ts";
+import { byteCount, origins, port, sizes, whole, withCommon, withModel, withModels, withTraining } from "./options.ts";
 import { quantize } from "./quantize.ts";
+import { serve } from "./serve.ts";
 import { messageOf } from "./terminal.ts";
 import { finetune, trainNew } from "./train.ts";
 import { tune } from "./tune.ts";
@@ -72,6 +73,14 @@ function program(done: (status: number) => void): Command {
     .option("--duration <seconds>", "how long to measure; MLPerf asks for 600", whole(1), 10)
     .option("--accuracy <dir>", "a labelled folder, to report accuracy too")
     .action(async (options) => done(await bench(options)));
+  withModel(command.command("serve"))
+    .description("classification over HTTP: POST /classify, a page at /")
+    .option("--port <n>", "0 takes a free one", port, 8080)
+    .option("--host <address>", "where to listen; 0.0.0.0 lets other machines in", "127.0.0.1")
+    .option("--origins <list>", "origins that ?url= may name, with commas between them", origins, [])
+    .option("--max-bytes <bytes>", "largest body, as in 10MB", byteCount, 10e6)
+    .option("--max-pixels <n>", "largest photo", whole(1), 25e6)
+    .action(async (options) => done(await serve(options)));
   withCommon(command.command("tune").argument("<model>", "a model, or the name of a network"))
     .description("times the ways to compute each convolution on this machine")
     .requiredOption("--out <file>", "where to write them, for --tuning")

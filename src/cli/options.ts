@@ -72,7 +72,7 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /** `200MB`, `1.5GiB` or plain bytes. */
-function byteCount(text: string): number {
+export function byteCount(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? [];
   const scale = UNITS[(unit ?? "").toLowerCase()];
   if (number === undefined || scale === undefined) throw new InvalidArgumentError("expected bytes, as in 200MB");
@@ -198,4 +198,19 @@ export function loadOptions(options: Omit<CommonOptions, "model">, signal: Abort
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });
   return { build, threads, signal, onProgress: downloadBar(options.quiet === true), ...present };
+}
+
+/** A TCP port, or a usage error. */
+export function port(text: string): number {
+  const value = whole(0)(text);
+  if (value > 65535) throw new InvalidArgumentError("expected a port from 0 to 65535");
+  return value;
+}
+
+/** Origins with commas between them, or a usage error. */
+export function origins(text: string): readonly string[] {
+  return text.split(",").map((origin) => {
+    if (URL.canParse(origin) && /^https?:$/.test(new URL(origin).protocol)) return new URL(origin).origin;
+    throw new InvalidArgumentError("expected origins, as in https://images.example.com");
+  });
 }

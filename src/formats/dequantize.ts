@@ -28,8 +28,8 @@ export function dequantized(where: string, inner: Checkpoint): Checkpoint {
   return {
     ...inner,
     tensors,
-    async read(name) {
-      if (inner.tensors.get(name)?.dtype !== "I8") return inner.read(name);
+    async read(name, into) {
+      if (inner.tensors.get(name)?.dtype !== "I8") return inner.read(name, into);
       const bytes = await inner.read(name);
       const stored = await inner.read(`${name}${SCALE}`);
       const scales = new Float32Array(new Uint8Array(stored).buffer);

@@ -85,7 +85,7 @@ function renamed(inner: Checkpoint, where: string): Checkpoint {
     originals.set(to, name);
     tensors.set(to, to === "fc.weight" ? asMatrix(info) : info);
   }
-  return { ...inner, tensors, read: (name) => inner.read(originals.get(name) ?? name) };
+  return { ...inner, tensors, read: (name, into) => inner.read(originals.get(name) ?? name, into) };
 }
 
 /** timm's ResNet v2 classifies by a 1×1 convolution. */

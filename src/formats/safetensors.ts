@@ -31,14 +31,15 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
   }
   checkLayout(where, entries, source.size - base);
   return {
-    tensors: new Map([...entries].map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
+    tensors: new Map(inOrder(entries).map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
     metadata,
-    async read(name) {
+    ...(source.sequential === true ? { sequential: true } : {}),
+    async read(name, into) {
       const entry = entries.get(name);
       if (entry === undefined) {
         throw new ModelError(complaint(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
       }
-      return source.read(base + entry.begin, entry.end - entry.begin);
+      return source.read(base + entry.begin, entry.end - entry.begin, into);
     },
     close: () => source.close(),
   };
@@ -137,11 +138,15 @@ function checkEntry(where: string, value: unknown): Entry {
   return { dtype: dtype as Dtype, shape, begin, end };
 }
 
+/** The tensors as they lie in the file. */
+function inOrder(entries: ReadonlyMap<string, Entry>): readonly (readonly [string, Entry])[] {
+  return [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+}
+
 /** The tensors, in order, must cover the rest of the file: no hole, no overlap, nothing missing, nothing after. */
 function checkLayout(where: string, entries: ReadonlyMap<string, Entry>, bytes: number): void {
-  const sorted = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let at = 0;
-  for (const [name, { begin, end }] of sorted) {
+  for (const [name, { begin, end }] of inOrder(entries)) {
     const culprit = `${where}: ${JSON.stringify(name)}`;
     if (begin !== at) {
       const what = begin < at ? "an overlap with the tensor before it" : "a hole before it";
@@ -150,7 +155,7 @@ function checkLayout(where: string, entries: ReadonlyMap<string, Entry>, bytes: 
     if (end > bytes) throw new ModelError(complaint(culprit, `${end} bytes of tensors`, `${bytes}`, CUT_SHORT));
     at = end;
   }
-  if (at !== bytes) {
+  if (at !== bytes && Number.isFinite(bytes)) {
     throw new ModelError(complaint(where, `${at} bytes of tensors`, `${bytes}, with bytes that belong to none`));
   }
 }

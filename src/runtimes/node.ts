@@ -37,6 +37,7 @@ import { complaint, ModelError } from "../tensor.ts";
 export { ONNX } from "../formats/onnx.ts";
 export { TORCH } from "../formats/torch.ts";
 export * from "../index.ts";
+export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
 
 /**
  * Loads a model in Node, Deno or Bun: `loadWith` bound to this runtime.

@@ -20,21 +20,37 @@ export interface HandlerOptions {
   readonly maxBytes?: number;
   /** Largest photo, in pixels; 25 megapixels, which is 100 MB while it is being decoded. */
   readonly maxPixels?: number;
-  /** Requests that may wait for the model; beyond them the answer is 503. 32. */
+  /** Requests for `/classify` under way at once; beyond them the answer is 503. 32. */
   readonly maxWaiting?: number;
   /** Who may call from a page; `*`. */
   readonly allowOrigin?: string;
+  /** `false` leaves `ms` out of the answers: where a clock stands still while a program computes, it would lie. */
+  readonly timed?: boolean;
+  /** Hears of what went wrong here, not with a request: callers are told nothing of it but that it did. */
+  readonly onError?: (error: unknown) => void;
 }
 
 /** What `/classify` answers. */
 export interface Answer {
   readonly predictions: readonly Prediction[];
-  /** From the bytes to the probabilities. */
-  readonly ms: number;
+  /** From the bytes to the probabilities; absent where that cannot be measured. */
+  readonly ms?: number;
 }
 
-const DEFAULTS = { origins: [], maxBytes: 10e6, maxPixels: 25e6, maxWaiting: 32, allowOrigin: "*" } as const;
+const DEFAULTS = {
+  origins: [],
+  maxBytes: 10e6,
+  maxPixels: 25e6,
+  maxWaiting: 32,
+  allowOrigin: "*",
+  timed: true,
+} as const;
 const MOST_CLASSES = 100;
+/** After this long a request is under way no more: a Worker whose client hangs up stops without a word. */
+const FORGOTTEN_MS = 60_000;
+/** The page needs its own style and script, and talks to nobody else. */
+const PAGE_POLICY =
+  "default-src 'none'; img-src blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
 
 /**
  * Makes the handler. It never throws, and never answers with a stack trace: what is wrong with a request is said in
@@ -43,7 +59,8 @@ const MOST_CLASSES = 100;
 export function createHandler(given: HandlerOptions): (request: Request) => Promise<Response> {
   const options = { ...DEFAULTS, ...given };
   let loading: Promise<Classifier> | undefined;
-  let waiting = 0;
+  /** When each request under way began. */
+  const underway = new Map<symbol, number>();
   const model = (): Promise<Classifier> => {
     loading ??= options.load().catch((error) => {
       loading = undefined;
@@ -51,7 +68,7 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
     });
     return loading;
   };
-  const headers = { "Access-Control-Allow-Origin": options.allowOrigin, Vary: "Origin" };
+  const headers = { "Access-Control-Allow-Origin": options.allowOrigin, "X-Content-Type-Options": "nosniff" };
   const json = (status: number, body: unknown, more: Readonly<Record<string, string>> = {}): Response =>
     new Response(JSON.stringify(body), {
       status,
@@ -60,10 +77,13 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
 
   const classify = async (request: Request, url: URL): Promise<Response> => {
     const topK = topKOf(url);
-    if (waiting >= options.maxWaiting) {
+    const now = Date.now();
+    for (const [id, since] of underway) if (now - since > FORGOTTEN_MS) underway.delete(id);
+    if (underway.size >= options.maxWaiting) {
       throw new HttpError(503, "busy", "too many photos are waiting; try again", { "Retry-After": "1" });
     }
-    waiting += 1;
+    const id = Symbol();
+    underway.set(id, now);
     try {
       const bytes = await photoOf(request, url, options);
       const classifier = await model();
@@ -71,9 +91,10 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
       const predictions = await classifier.classify(bytes, { topK, maxPixels: options.maxPixels }).catch((error) => {
         throw unreadable(error);
       });
-      return json(200, { predictions, ms: Number((performance.now() - start).toFixed(1)) } satisfies Answer);
+      const ms = options.timed ? { ms: Number((performance.now() - start).toFixed(1)) } : {};
+      return json(200, { predictions, ...ms } satisfies Answer);
     } finally {
-      waiting -= 1;
+      underway.delete(id);
     }
   };
 
@@ -88,12 +109,22 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
       case "/":
         if (!isRead) throw new HttpError(405, "method", "this address is for GET", { Allow: "GET" });
         return new Response(page(), {
-          headers: { "Content-Type": "text/html; charset=utf-8", "Cache-Control": "public, max-age=3600" },
+          headers: {
+            "Content-Type": "text/html; charset=utf-8",
+            "Cache-Control": "public, max-age=3600",
+            "Content-Security-Policy": PAGE_POLICY,
+            "X-Content-Type-Options": "nosniff",
+          },
         });
       case "/health": {
         if (!isRead) throw new HttpError(405, "method", "this address is for GET", { Allow: "GET" });
         const { model: loaded, build, memoryBytes } = await model();
-        return json(200, { arch: loaded.arch, build, memoryMB: Number((memoryBytes / 1e6).toFixed(1)), waiting });
+        return json(200, {
+          arch: loaded.arch,
+          build,
+          memoryMB: Number((memoryBytes / 1e6).toFixed(1)),
+          waiting: underway.size,
+        });
       }
       case "/classify":
         if (request.method !== "POST")
@@ -111,6 +142,7 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
       if (error instanceof HttpError) {
         return json(error.status, { error: { code: error.code, message: error.message } }, error.headers);
       }
+      options.onError?.(error);
       const isOurs = error instanceof ModelError;
       const message = isOurs ? error.message.split("\n")[0]! : "something went wrong here";
       return json(500, { error: { code: isOurs ? "model" : "internal", message } });
@@ -167,6 +199,7 @@ async function fetchPhoto(
 function unreadable(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof ModelError) return error;
   const message = error.message.split("\n")[0]!;
+  if (/^memory: /.test(message)) return new HttpError(413, "pixels", "the photo does not fit into memory");
   if (/expected at most .* megapixels/.test(message)) return new HttpError(413, "pixels", message);
   if (/expected a JPEG/.test(message)) return new HttpError(415, "type", message);
   if (/: expected .*, got /.test(message)) return new HttpError(422, "photo", message);

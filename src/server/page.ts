@@ -25,13 +25,26 @@ export function page(): string {
 <ol id="classes"></ol>
 <script>
   const [drop, file, photo, status, classes] = ["drop", "file", "photo", "status", "classes"].map((id) => document.getElementById(id));
+  // No network sees more than some hundred pixels: a large photo need not travel whole.
+  async function smaller(blob) {
+    const bitmap = await createImageBitmap(blob).catch(() => undefined);
+    const scale = bitmap === undefined ? 1 : Math.sqrt(1e6 / (bitmap.width * bitmap.height));
+    if (scale >= 1) return blob;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    return new Promise((done) => canvas.toBlob((made) => done(made ?? blob), "image/jpeg", 0.95));
+  }
   async function classify(blob) {
+    URL.revokeObjectURL(photo.src);
     photo.src = URL.createObjectURL(blob); photo.hidden = false; classes.replaceChildren(); status.textContent = "Looking …";
     try {
-      const response = await fetch("/classify", { method: "POST", body: blob });
+      const response = await fetch("/classify", { method: "POST", body: await smaller(blob) });
       const answer = await response.json();
       if (!response.ok) throw new Error(answer.error.message);
-      status.textContent = answer.ms + " ms";
+      status.textContent = answer.ms === undefined ? "" : answer.ms + " ms";
       classes.replaceChildren(...answer.predictions.map(({ label, probability }) => {
         const line = document.createElement("li"), share = document.createElement("b"), name = document.createElement("span");
         share.textContent = (100 * probability).toFixed(1) + " %";

@@ -16,7 +16,8 @@ export class HttpError extends Error {
 }
 
 function tooLarge(maxBytes: number): HttpError {
-  return new HttpError(413, "size", `the photo is larger than ${(maxBytes / 1e6).toFixed(0)} MB`);
+  const limit = maxBytes < 1e6 ? `${maxBytes} bytes` : `${Number((maxBytes / 1e6).toFixed(1))} MB`;
+  return new HttpError(413, "size", `the photo is larger than ${limit}`);
 }
 
 /** All bytes of a body. Throws `HttpError` 413 as soon as there are more than `maxBytes`, 400 when it breaks off. */

@@ -1,0 +1,376 @@
+/**
+ * examples/worker in real workerd over real HTTP: the answers of ResNet-50 in int8 are those of Node, what is malformed is
+ * refused, memory stays within bounds and flat, and a network of CIFAR's size needs less CPU than the Free plan has.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type RunningWorker, startWorker } from "../examples/worker/workerd.ts";
+import { load, type Prediction, quantize } from "../src/runtimes/node.ts";
+import { png, profile, SAMPLES, smallModel } from "./small.ts";
+
+const root = join(import.meta.dirname, "..");
+const main = join(root, "examples/worker/src/index.ts");
+const data = join(root, "..", "shared", "data", "imagenet-val-300");
+const home = mkdtempSync(join(tmpdir(), "resnet-wasm-worker-"));
+let [passed, failed] = [0, 0];
+
+function check(name: string, holds: boolean, seen: unknown): void {
+  if (holds) passed += 1;
+  else failed += 1;
+  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
+}
+
+/** A folder of assets with a model in it. */
+function assetsOf(name: string, bytes: Uint8Array): string {
+  const folder = join(home, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, "model.safetensors"), bytes);
+  return folder;
+}
+
+/** MB of memory of a process: now, and at most so far. */
+function memoryOf({ process: { pid } }: RunningWorker): { readonly now: number; readonly most: number } {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  const of = (key: string): number => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(text)![1]) * 1.024e-3;
+  return { now: of("VmRSS"), most: of("VmHWM") };
+}
+
+const ticks = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+
+/** Milliseconds of CPU that a process has had. */
+function cpuOf({ process: { pid } }: RunningWorker): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticks;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly predictions: readonly Prediction[];
+  readonly code: string;
+  readonly text: string;
+}
+
+async function ask(
+  url: string,
+  path: string,
+  body?: BodyInit | null,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const method = body === undefined ? "GET" : "POST";
+  const response = await fetch(url + path, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body }),
+    duplex: "half",
+  } as RequestInit);
+  const text = await response.text();
+  let said: { predictions?: readonly Prediction[]; error?: { code: string } } = {};
+  try {
+    said = JSON.parse(text);
+  } catch {}
+  return { status: response.status, predictions: said.predictions ?? [], code: said.error?.code ?? "", text };
+}
+
+const classify = (url: string, body: BodyInit | null, query = ""): Promise<Answer> =>
+  ask(url, `/classify${query}`, body);
+
+/** As many at once, all of them, in turn. */
+async function inTurn<T>(count: number, atOnce: number, work: (i: number) => Promise<T>): Promise<readonly T[]> {
+  const results: T[] = [];
+  let next = 0;
+  const line = async (): Promise<void> => {
+    for (let i = next++; i < count; i = next++) results[i] = await work(i);
+  };
+  await Promise.all(Array.from({ length: atOnce }, line));
+  return results;
+}
+
+const statuses = (answers: readonly Answer[]): string => {
+  const counts = new Map<number, number>();
+  for (const { status } of answers) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return [...counts].map(([status, count]) => `${count} × ${status}`).join(", ");
+};
+
+const photos = existsSync(data)
+  ? readdirSync(data)
+      .filter((name) => /\.jpe?g$/i.test(name))
+      .slice(0, 50)
+      .map((name) => join(data, name))
+  : [];
+if (photos.length === 0) process.stdout.write("left out: no ImageNet photos beside the checkout\n");
+const samples = SAMPLES.map((path) => readFileSync(path));
+
+// An empty Worker, for comparison.
+const nothing = join(home, "nothing.js");
+writeFileSync(nothing, 'export default { fetch: () => new Response("nothing") };\n');
+const empty = await startWorker({ main: nothing, assets: home });
+for (let i = 0; i < 50; ++i) await ask(empty.url, "/");
+const base = memoryOf(empty).now;
+await empty.stop();
+
+// ResNet-50.
+const { bytes: large } = await quantize("resnet50", photos.length === 0 ? SAMPLES : photos);
+const assets = assetsOf("resnet50", large);
+const node = await load(large);
+
+const upstream = createServer(({ url }, response) => {
+  if (url === "/alps.jpg") response.end(samples[0]);
+  else if (url === "/moved") response.writeHead(302, { Location: "/alps.jpg" }).end();
+  else if (url === "/large") response.end(Buffer.alloc(5_000_000));
+  else response.writeHead(404).end();
+});
+await new Promise<void>((done) => upstream.listen(0, "127.0.0.1", done));
+const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+
+const worker = await startWorker({ main, assets, vars: { ORIGINS: origin }, allow: ["public", "private"] });
+const { url } = worker;
+{
+  const began = performance.now();
+  const cpu = cpuOf(worker);
+  const first = await inTurn(8, 8, () => classify(url, samples[0]!));
+  check(
+    "the first eight requests at once load the model once, and all are answered",
+    first.every(({ status }) => status === 200),
+    `${statuses(first)}, ${(performance.now() - began).toFixed(0)} ms, ${(cpuOf(worker) - cpu).toFixed(0)} ms of CPU`,
+  );
+  check("the Alps are an alp", first[0]!.predictions[0]?.label === "alp", JSON.stringify(first[0]!.predictions[0]));
+  const loaded = memoryOf(worker);
+  check(
+    "memory with the model loaded, above an empty Worker's, at most",
+    loaded.most - base <= 100,
+    `${(loaded.most - base).toFixed(0)} MB; ${loaded.most.toFixed(0)} MB in all, an empty Worker ${base.toFixed(0)} MB`,
+  );
+}
+for (const [i, path] of [...SAMPLES, ...photos].entries()) {
+  const bytes = readFileSync(path);
+  const [here, there] = [await node.classify(bytes), await classify(url, bytes)];
+  const same = JSON.stringify(here) === JSON.stringify(there.predictions);
+  if (!same || i < 2)
+    check(
+      `the same answer as Node's, to the last digit: ${path.slice(path.lastIndexOf("/") + 1)}`,
+      same,
+      there.text.slice(0, 100),
+    );
+  else passed += 1;
+}
+process.stdout.write(`ok     ${SAMPLES.length + photos.length} photos compared with Node's answers\n`);
+{
+  const [at50, cpu] = [memoryOf(worker), cpuOf(worker)];
+  const all = [...samples, ...photos.map((path) => readFileSync(path))];
+  const began = performance.now();
+  const answers = await inTurn(50, 1, (i) => classify(url, all[i % all.length]!));
+  const each = (cpuOf(worker) - cpu) / 50;
+  check(
+    "50 more photos, one by one",
+    answers.every(({ status }) => status === 200),
+    `${((performance.now() - began) / 50).toFixed(0)} ms and ${each.toFixed(0)} ms of CPU each`,
+  );
+  const { now, most } = memoryOf(worker);
+  check("memory is flat", now - at50.now < 10, `${at50.now.toFixed(0)} → ${now.toFixed(0)} MB`);
+  check(
+    "memory above an empty Worker's, at most",
+    most - base <= 100,
+    `${(most - base).toFixed(0)} MB; ${most.toFixed(0)} MB in all`,
+  );
+  // Four megapixels, the most it takes: 16 MB of pixels.
+  const big = png(2000, 2000, 3);
+  const bigs = await inTurn(6, 3, () => classify(url, big));
+  check(
+    "photos of four megapixels, three at once",
+    bigs.every(({ status }) => status === 200),
+    statuses(bigs),
+  );
+  check(
+    "memory above an empty Worker's, at most, with them",
+    memoryOf(worker).most - base <= 100,
+    `${(memoryOf(worker).most - base).toFixed(0)} MB; ${memoryOf(worker).most.toFixed(0)} MB in all`,
+  );
+  const crowd = await inTurn(40, 40, () => classify(url, samples[0]!));
+  const answered = crowd.filter(({ status }) => status === 200);
+  const right = answered.every(({ predictions }) => predictions[0]?.label === "alp");
+  check(
+    "forty at once: answered, or told to come back",
+    right && answered.length >= 8 && crowd.every(({ status }) => status === 200 || status === 503),
+    statuses(crowd),
+  );
+}
+
+// What is malformed.
+function formOf(value: string | Blob, parts = 1): FormData {
+  const form = new FormData();
+  for (let i = 0; i < parts; ++i) form.append(`part${i}`, value);
+  return form;
+}
+/** A header that claims a size over the rest of a real photo. */
+function claims(width: number, height: number): Buffer<ArrayBuffer> {
+  const bytes = Buffer.from(samples[1]!);
+  bytes.writeUInt32BE(width, 16);
+  bytes.writeUInt32BE(height, 20);
+  return bytes;
+}
+const gif = Buffer.from("474946383961ffffffff800000000000ffffff2c00000000ffffffff00028401003b", "hex");
+const riff = Buffer.from("52494646160000005745425056503858 0a00000000000000ffffffffffff3b".replace(" ", ""), "hex");
+const jpegOf = (side: number): Buffer<ArrayBuffer> => {
+  const bytes = Buffer.from(samples[0]!);
+  for (let at = 2; ; at += 2 + bytes.readUInt16BE(at + 2)) {
+    if (bytes[at + 1]! < 0xc0 || bytes[at + 1]! > 0xc2) continue;
+    bytes.writeUInt16BE(side, at + 5);
+    bytes.writeUInt16BE(side, at + 7);
+    return bytes;
+  }
+};
+const cases: readonly (readonly [string, () => Promise<Answer>, readonly number[]])[] = [
+  ["no body", () => classify(url, ""), [400]],
+  ["text", () => classify(url, "hello"), [415]],
+  ["HTML", () => classify(url, "<!doctype html>"), [415]],
+  ["a cut JPEG", () => classify(url, samples[0]!.subarray(0, 5000)), [422]],
+  [
+    "noise that begins like a JPEG",
+    () =>
+      classify(url, Buffer.concat([samples[0]!.subarray(0, 700), Buffer.alloc(5000, 0x5a), Buffer.from([0xff, 0xd9])])),
+    [422],
+  ],
+  ["a form without a file", () => classify(url, formOf("text")), [400]],
+  ["a form of 20,000 parts", () => classify(url, formOf("x", 20_000)), [400]],
+  [
+    "a form with a broken boundary",
+    () => ask(url, "/classify", "--y\r\n", { "Content-Type": "multipart/form-data; boundary=x" }),
+    [400],
+  ],
+  ["a form with a photo", () => classify(url, formOf(new Blob([samples[0]!]))), [200]],
+  ["five megabytes", () => classify(url, Buffer.alloc(5_000_000)), [413]],
+  ["a PNG that claims 2 billion pixels a side", () => classify(url, claims(2 ** 31 - 1, 2 ** 31 - 1)), [413]],
+  ["a PNG that claims 2000 × 2000 and has fewer", () => classify(url, claims(2000, 2000)), [422]],
+  ["a bomb: 10,000 × 10,000 black pixels in a PNG", () => classify(url, png(10_000, 10_000)), [413]],
+  [
+    "a bomb: a colour profile of 300 MB in a PNG",
+    () => classify(url, png(64, 64, 1, [profile(300_000_000)])),
+    [200, 422],
+  ],
+  ["a bomb: a GIF of 4 gigapixels", () => classify(url, gif), [413, 422]],
+  ["a bomb: a WebP of 16 million a side", () => classify(url, riff), [413, 422]],
+  ["a bomb: a JPEG of 65,535 a side", () => classify(url, jpegOf(65_535)), [413]],
+  ["a JPEG that claims 1900 a side and has fewer", () => classify(url, jpegOf(1900)), [200, 422]],
+  ["no classes", () => classify(url, samples[0]!, "?top=0"), [400]],
+  ["GET where photos are posted", () => ask(url, "/classify"), [405]],
+  ["an address where nothing is", () => ask(url, "/nothing"), [404]],
+  ["the weights", () => ask(url, "/model.safetensors"), [404]],
+  ["a url at an allowed origin", () => classify(url, "", `?url=${origin}/alps.jpg`), [200]],
+  ["a url elsewhere", () => classify(url, "", "?url=http://127.0.0.1:1/x"), [403]],
+  ["a url that is moved", () => classify(url, "", `?url=${origin}/moved`), [502]],
+  ["a url that is too long", () => classify(url, "", `?url=${origin}/large`), [413]],
+  ["a url of nothing", () => classify(url, "", `?url=${origin}/nothing`), [502]],
+  ["the page", () => ask(url, "/"), [200]],
+];
+for (const [name, request, expected] of cases) {
+  const { status, text } = await request().catch((error) => ({ status: 0, text: `${error}` }));
+  const quiet = !/\n\s+at |\.js:\d|\.ts:\d/.test(text);
+  check(name, expected.includes(status) && quiet, `${status} ${text.slice(0, 110).replaceAll("\n", " ")}`);
+}
+{
+  const { hostname, port } = new URL(url);
+  await inTurn(
+    30,
+    10,
+    () =>
+      new Promise<void>((done) => {
+        const socket = connect(Number(port), hostname, () => {
+          socket.write("POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc");
+          setTimeout(() => socket.destroy(), 30);
+        });
+        socket.once("close", () => done());
+        socket.once("error", () => done());
+      }),
+  );
+  const after = await inTurn(4, 2, () => classify(url, samples[0]!));
+  check(
+    "thirty clients that hang up in the middle block nobody",
+    after.every(({ status }) => status === 200),
+    statuses(after),
+  );
+  const aborted = await inTurn(30, 4, async () => {
+    const controller = new AbortController();
+    const answer = fetch(`${url}/classify`, { method: "POST", body: samples[0]!, signal: controller.signal }).catch(
+      () => {},
+    );
+    setTimeout(() => controller.abort(), 20);
+    await answer;
+  });
+  const then = await inTurn(8, 4, () => classify(url, samples[0]!));
+  check(
+    `${aborted.length} that do so while they wait for the answer neither`,
+    then.every(({ status }) => status === 200),
+    statuses(then),
+  );
+  check(
+    "memory above an empty Worker's, at most, after all that",
+    memoryOf(worker).most - base <= 100,
+    `${(memoryOf(worker).most - base).toFixed(0)} MB; ${memoryOf(worker).most.toFixed(0)} MB in all`,
+  );
+}
+await worker.stop();
+upstream.close();
+await node.dispose();
+
+// Weights that are none.
+const spoilt: readonly (readonly [string, Uint8Array])[] = [
+  ["cut short", large.subarray(0, 9_000_000)],
+  ["a web page", new TextEncoder().encode(`<!doctype html>${" ".repeat(2000)}`)],
+  ["empty", new Uint8Array(0)],
+];
+for (const [name, bytes] of spoilt) {
+  const broken = await startWorker({ main, assets: assetsOf(name.replaceAll(" ", "-"), bytes) });
+  const answers = await inTurn(3, 3, () => classify(broken.url, samples[0]!));
+  check(
+    `weights that are ${name}`,
+    answers.every(({ status, code }) => status === 500 && code === "model"),
+    answers[0]!.text,
+  );
+  await broken.stop();
+}
+
+// A network of CIFAR's size under load.
+{
+  const assets = assetsOf("cifar", await smallModel());
+  const small = await startWorker({ main, assets });
+  const images = Array.from({ length: 20 }, (_, i) => png(32, 32, i));
+  const began = performance.now();
+  const cold = cpuOf(small);
+  await classify(small.url, images[0]!);
+  process.stdout.write(
+    `       first request: ${(cpuOf(small) - cold).toFixed(0)} ms of CPU, ${(performance.now() - began).toFixed(0)} ms\n`,
+  );
+  await inTurn(400, 4, (i) => classify(small.url, images[i % 20]!));
+  const [memory, cpu, start] = [memoryOf(small), cpuOf(small), performance.now()];
+  const answers = await inTurn(2000, 4, (i) => classify(small.url, images[i % 20]!));
+  const each = (cpuOf(small) - cpu) / 2000;
+  const rate = 2e6 / (performance.now() - start);
+  check(
+    "2,000 requests of a CIFAR network, all answered",
+    answers.every(({ status }) => status === 200),
+    `${statuses(answers)}, ${rate.toFixed(0)} a second`,
+  );
+  const same = answers.every(({ text }, i) => text === answers[i % 20]!.text);
+  check("alike for like images", same, answers[0]!.text.slice(0, 90));
+  check("CPU time of a warm request below 10 ms", each < 10, `${each.toFixed(2)} ms, HTTP and decoding included`);
+  const after = memoryOf(small);
+  check(
+    "memory is flat over them",
+    after.now - memory.now < 10,
+    `${memory.now.toFixed(0)} → ${after.now.toFixed(0)} MB, at most ${after.most.toFixed(0)} MB`,
+  );
+  const before = cpuOf(small);
+  const alps = await inTurn(40, 4, () => classify(small.url, samples[0]!));
+  process.stdout.write(
+    `       a photo of ${samples[0]!.length / 1000} kB instead: ${((cpuOf(small) - before) / 40).toFixed(1)} ms of CPU (${statuses(alps)})\n`,
+  );
+  await small.stop();
+}
+rmSync(home, { recursive: true });
+process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;
