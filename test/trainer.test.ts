@@ -6,6 +6,7 @@ import { fromBytes } from "../src/bytes.ts";
 import { openSafetensors } from "../src/formats/safetensors.ts";
 import { initialise } from "../src/models/initialise.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../src/models/resnet.ts";
+import type { Runtime } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { ModelError } from "../src/tensor.ts";
 import {
@@ -18,6 +19,7 @@ import {
 } from "../src/trainer.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput } from "./golden/weights.ts";
+import { shipped } from "./shipped.ts";
 import { RUNNABLE } from "./wasm.ts";
 
 interface Digest {
@@ -101,13 +103,9 @@ describe.each(RUNNABLE)("%s", (build) => {
 const SPEC: ResNetSpec = { ...resnetSpec("resnet18"), depths: [1, 1, 1, 1], width: 16, classes: 3 };
 
 /** A network whose stages are as small as they get, from a seed. */
-function small(options: TrainOptions = {}): Promise<Trainer> {
+function small(options: TrainOptions = {}, runtime: Runtime = nodeRuntime()): Promise<Trainer> {
   const graph = resnet("small", SPEC, [32, 32, 3]);
-  return trainWith(
-    nodeRuntime(),
-    { source: "small", graph, checkpoint: initialise(graph, 3) },
-    { batch: 4, ...options },
-  );
+  return trainWith(runtime, { source: "small", graph, checkpoint: initialise(graph, 3) }, { batch: 4, ...options });
 }
 
 const IMAGES = goldenInput([4, 32, 32, 3]);
@@ -170,7 +168,7 @@ describe("bytes", () => {
     await Promise.all([one.dispose(), two.dispose()]);
   });
   it("of two threads are those of one", async () => {
-    const [one, two] = [await small(), await small({ threads: 2 })];
+    const [one, two] = [await small(), await small({ threads: 2 }, await shipped())];
     expect(await losses(two, 3)).toEqual(await losses(one, 3));
     expect(await bytesOf(two)).toBe(await bytesOf(one));
     await Promise.all([one.dispose(), two.dispose()]);
