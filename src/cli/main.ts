@@ -11,7 +11,18 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { byteCount, origins, port, sizes, whole, withCommon, withModel, withModels, withTraining } from "./options.ts";
+import {
+  byteCount,
+  crops,
+  origins,
+  port,
+  sizes,
+  whole,
+  withCommon,
+  withModel,
+  withModels,
+  withTraining,
+} from "./options.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
 import { messageOf } from "./terminal.ts";
