@@ -44,7 +44,7 @@ function program(done: (status: number) => void): Command {
     .description("accuracy over labelled images")
     .option("--labels <csv>", "lines of file,label")
     .option("--limit <n>", "only the first n images", whole(1))
-    .addOption(new Option("--crops <n>", "views of each image: 1, or 10").choices(["1", "10"]).argParser(Number))
+    .option("--crops <n>", "views of each image: 1, or 10", crops)
     .option("--scales <list>", "see the whole image at these lengths of its shorter side, as in 224,256,384", sizes)
     .option("--resume <file>", "keep results there, and go on from what is in it")
     .option("--report <file>", "write a page about it, HTML")
