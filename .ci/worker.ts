@@ -9,9 +9,9 @@ import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { jpeg, png, profile, SAMPLES, smallModel, webp } from "../examples/small.ts";
 import { type RunningWorker, startWorker } from "../examples/worker/workerd.ts";
 import { load, type Prediction, quantize } from "../src/runtimes/node.ts";
-import { jpeg, png, profile, SAMPLES, smallModel, webp } from "./small.ts";
 
 const root = join(import.meta.dirname, "..");
 const main = join(root, "examples/worker/src/index.ts");

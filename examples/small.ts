@@ -1,4 +1,4 @@
-/** A network of CIFAR's size with random weights in int8, and images of its size: for speed and for load. */
+/** What the examples are tried with: a network of CIFAR's size with random weights in int8, and images that are made here. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { deflateSync } from "node:zlib";
