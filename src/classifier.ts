@@ -1,7 +1,7 @@
 /**
  * The first story: pixels → labels. A classifier owns one wasm instance: its memory goes when it is disposed.
  */
-import type { ByteSource } from "./bytes.ts";
+import { type ByteSource, release } from "./bytes.ts";
 import { measureDots } from "./dots.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
@@ -168,6 +168,7 @@ export class Classifier {
     const pixels = await this.#pixels(image, maxPixels);
     return this.#alone(async () => {
       const logits = await this.#runPixels(pixels, outputNode(this.#graph).name);
+      if (pixels !== image) release(pixels.data);
       return this.#best(logits, topK);
     });
   }

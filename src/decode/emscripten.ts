@@ -1,10 +1,10 @@
 /**
- * The decoders of @jsquash that Emscripten made: mozjpeg and libwebp. Each image gets an instance of its own, which goes when
- * the image is decoded: one that met a broken file has leaked and is not to be trusted with the next, and images decoded
- * at once do not meet. @jsquash's own `decode.js` shares one instance and leaves a global `ImageData` behind, so its
- * modules are called here without it.
+ * The decoders of @jsquash that Emscripten made: mozjpeg and libwebp. An instance that decoded an image well and is small is
+ * kept for the next; one that met a broken file has leaked and is not to be trusted, and goes. Images decoded at once do not
+ * meet. @jsquash's own `decode.js` leaves a global `ImageData` behind, so its modules are called here without it.
  */
 import type { Pixels } from "../image.ts";
+import { Idle, type Kept } from "./idle.ts";
 
 /** What both factories' modules can do. */
 interface Decoder {
@@ -14,6 +14,8 @@ interface Decoder {
 /** A factory as Emscripten writes it. */
 export type Factory = (options: Readonly<Record<string, unknown>>) => Promise<unknown>;
 
+const idle = new Idle<Decoder>();
+
 /** Decodes by an instance of `module`. Throws when the file is broken. */
 export async function decodeBy(
   factory: Factory,
@@ -21,6 +23,15 @@ export async function decodeBy(
   bytes: Uint8Array,
   ...options: readonly unknown[]
 ): Promise<Pixels> {
+  const { decoder, memory } = idle.take(module) ?? (await start(factory, module));
+  const pixels = lendImageData(() => decoder.decode(bytes as BufferSource, ...options));
+  if (!pixels) throw new Error("no pixels");
+  idle.keep(module, { decoder, memory });
+  return pixels;
+}
+
+async function start(factory: Factory, module: WebAssembly.Module): Promise<Kept<Decoder>> {
+  let memory: WebAssembly.Memory | undefined;
   const decoder = await new Promise<Decoder>((resolve, reject) => {
     lendImageData(() =>
       factory({
@@ -28,15 +39,18 @@ export async function decodeBy(
         print() {},
         printErr() {},
         instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
-          WebAssembly.instantiate(module, imports).then(done).catch(reject);
+          WebAssembly.instantiate(module, imports)
+            .then((instance) => {
+              memory = Object.values(instance.exports).find((each) => each instanceof WebAssembly.Memory);
+              done(instance);
+            })
+            .catch(reject);
           return {};
         },
       }),
     ).then((made) => resolve(made as Decoder), reject);
   });
-  const pixels = lendImageData(() => decoder.decode(bytes as BufferSource, ...options));
-  if (!pixels) throw new Error("no pixels");
-  return pixels;
+  return { decoder, memory: memory! };
 }
 
 /**

@@ -201,7 +201,7 @@ function unreadable(error: unknown): unknown {
   const message = error.message.split("\n")[0]!;
   if (/^memory: /.test(message)) return new HttpError(413, "pixels", "the photo does not fit into memory");
   if (/expected at most .* megapixels/.test(message)) return new HttpError(413, "pixels", message);
-  if (/expected a JPEG/.test(message)) return new HttpError(415, "type", message);
+  if (/: expected a JPEG, /.test(message)) return new HttpError(415, "type", message);
   if (/: expected .*, got /.test(message)) return new HttpError(422, "photo", message);
   return error;
 }

@@ -20,9 +20,12 @@ function tooLarge(maxBytes: number): HttpError {
   return new HttpError(413, "size", `the photo is larger than ${limit}`);
 }
 
-/** All bytes of a body. Throws `HttpError` 413 as soon as there are more than `maxBytes`, 400 when it breaks off. */
+/** Times the limit that is read of a body that is too large: most clients hear an answer only when they have sent it all. */
+const LINGER = 4;
+
+/** All bytes of a body. Throws `HttpError` 413 when there are more than `maxBytes`, 400 when it breaks off. */
 export async function readBounded(message: Request | Response, maxBytes: number): Promise<Uint8Array> {
-  if (Number(message.headers.get("Content-Length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  if (Number(message.headers.get("Content-Length") ?? 0) > LINGER * maxBytes) throw tooLarge(maxBytes);
   if (message.body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -30,9 +33,11 @@ export async function readBounded(message: Request | Response, maxBytes: number)
   try {
     for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
       length += value!.byteLength;
-      if (length > maxBytes) throw tooLarge(maxBytes);
-      chunks.push(value!);
+      if (length <= maxBytes) chunks.push(value!);
+      else chunks.length = 0;
+      if (length > LINGER * maxBytes) break;
     }
+    if (length > maxBytes) throw tooLarge(maxBytes);
   } catch (error) {
     await reader.cancel().catch(() => {});
     if (error instanceof HttpError) throw error;

@@ -8,7 +8,7 @@ import { type Classifier, createHandler, fromStream, load } from "resnet-wasm/ed
 const MODEL = "model.safetensors";
 
 async function loadModel(): Promise<Classifier> {
-  // The budget leaves room for a photo: of 128 MB in all, ResNet-50 in int8 needs 35.
+  // Of the 128 MB that a Worker may have, this much for weights and activations; photos want the rest.
   const options = { memory: 48e6 };
   if (env.WEIGHTS === undefined) return load(await env.ASSETS.fetch(`https://assets.local/${MODEL}`), options);
   const object = await env.WEIGHTS.get(MODEL);
@@ -25,9 +25,16 @@ const handler = createHandler({
   },
   origins: (env.ORIGINS ?? "").split(" ").filter((origin) => origin !== ""),
   maxBytes: 4e6,
-  maxPixels: Number(env.MAX_PIXELS ?? 4e6),
+  maxPixels: Number(env.MAX_PIXELS ?? 1.5e6),
   maxWaiting: 8,
   onError: (error) => console.error(error),
 });
 
-export default { fetch: (request: Request): Promise<Response> => handler(request) };
+export default {
+  fetch(request: Request): Promise<Response> {
+    const response = handler(request);
+    // A Worker whose client hangs up stops where it is, and its place in the queue would stay taken.
+    waitUntil(response);
+    return response;
+  },
+};

