@@ -60,13 +60,13 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
   if (8 + length > source.size) {
     throw new ModelError(complaint(where, `a header of ${length} bytes`, `${source.size - 8}`, CUT_SHORT));
   }
+  const bytes = await source.read(8, length);
   let text: string;
   let header: unknown;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await source.read(8, length));
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     header = JSON.parse(text);
   } catch (error) {
-    if (error instanceof ModelError) throw error;
     throw new ModelError(complaint(where, "a JSON header", `${(error as Error).message}`));
   }
   if (!isObject(header)) throw new ModelError(complaint(where, "a JSON object as header", describe(header)));

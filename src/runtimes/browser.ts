@@ -23,7 +23,7 @@ export * from "../index.ts";
  * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
  */
 export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
-  return loadWith(browserRuntime(), source, options);
+  return loadWith(browserRuntime(options.signal), source, options);
 }
 
 /** Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime. */
@@ -32,7 +32,7 @@ export function finetune(
   dataset: Dataset,
   options: FinetuneOptions & SourceOptions = {},
 ): Promise<Finetuned> {
-  return finetuneWith(browserRuntime(), source, dataset, options);
+  return finetuneWith(browserRuntime(options.signal), source, dataset, options);
 }
 
 /** Trains a network from scratch: `trainNewWith` bound to this runtime. */
@@ -46,7 +46,7 @@ export function quantize(
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
   options: QuantizeOptions & LoadOptions = {},
 ): Promise<Quantized> {
-  return quantizeWith(browserRuntime(), source, images, options);
+  return quantizeWith(browserRuntime(options.signal), source, images, options);
 }
 
 /** Where each module lies. Literal, one by one, because bundlers follow nothing cleverer. */
@@ -61,7 +61,7 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
 };
 
 /** The environment of a page. Each runtime compiles a module once, when it is first asked for. */
-export function browserRuntime(): Runtime {
+export function browserRuntime(signal?: AbortSignal): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   return {
     name: "browser",
@@ -71,8 +71,8 @@ export function browserRuntime(): Runtime {
       modules.set(name, module);
       return module;
     },
-    openFile: fetchFile,
-    folder: (path) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href)),
+    openFile: (path) => fetchFile(path, signal),
+    folder: (path) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name),
     async registry() {
       throw new ModelError(
@@ -107,13 +107,15 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
 }
 
-/** A file at a URL, whole. Throws `ModelError` when the server does not give it. */
-async function fetchFile(path: string): Promise<ByteSource> {
+/** A file at a URL, whole. Throws `ModelError` when the server does not give it; the signal's reason when it aborts. */
+async function fetchFile(path: string, signal?: AbortSignal): Promise<ByteSource> {
   const url = new URL(path, location.href).href;
+  const wanted = signal === undefined ? {} : { signal };
   let response: Response;
   try {
-    response = await fetch(url);
+    response = await fetch(url, wanted);
   } catch (cause) {
+    signal?.throwIfAborted();
     throw new ModelError(complaint(url, "an answer", `${cause}`), { cause });
   }
   if (!response.ok) throw new ModelError(complaint(url, "a file", `status ${response.status}`));
@@ -121,7 +123,7 @@ async function fetchFile(path: string): Promise<ByteSource> {
 }
 
 /** The files below a URL. */
-function folderAt(base: URL): Folder {
+function folderAt(base: URL, signal: AbortSignal | undefined): Folder {
   return {
     name: base.href,
     async open(path) {
@@ -129,7 +131,7 @@ function folderAt(base: URL): Folder {
       if (!url.href.startsWith(base.href)) {
         throw new ModelError(complaint(base.href, "a file inside", path));
       }
-      return fetchFile(url.href);
+      return fetchFile(url.href, signal);
     },
   };
 }

@@ -128,7 +128,7 @@ export function edgeRuntime(): Runtime {
   return {
     name: "workerd",
     formats: [SAFETENSORS],
-    module: moduleOf,
+    module: async (name) => (name.endsWith(".shared") ? refuse("threads") : moduleOf(name)),
     openFile: async () => refuse("files"),
     folder: () => refuse("files"),
     store: () => refuse("a cache"),

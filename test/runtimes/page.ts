@@ -1,0 +1,23 @@
+/** The contract in a page: leaves its outcomes in the title's place, where every driver can read them. */
+import { type Expected, type Package, runContract } from "./contract.ts";
+
+async function run(): Promise<string> {
+  const entry = "/dist/runtimes/browser.js";
+  const library = (await import(entry)) as Package;
+  const bytesOf = async (name: string): Promise<Uint8Array> =>
+    new Uint8Array(await (await fetch(`/${name}`)).arrayBuffer());
+  const given = {
+    ...{ f32: await bytesOf("f32"), int8: await bytesOf("int8"), photo: await bytesOf("photo") },
+    ...{ stalled: "/stalled.safetensors", streams: false },
+    ...(crossOriginIsolated ? {} : { oneThread: "the page is not isolated" }),
+  };
+  const expected = (await (await fetch("/expected.json")).json()) as Expected;
+  return JSON.stringify(await runContract(library, given, expected));
+}
+
+run()
+  .catch((error) => JSON.stringify([{ name: "page", failed: `${error?.message} ${error?.stack}` }]))
+  .then((outcomes) => {
+    document.body.textContent = outcomes;
+    document.title = "done";
+  });

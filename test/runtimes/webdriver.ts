@@ -1,0 +1,58 @@
+/** WebKit by the W3C's WebDriver protocol: MiniBrowser of WebKitGTK, under a virtual display. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+
+const BROWSER = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
+
+export function hasWebKit(): boolean {
+  return existsSync(BROWSER) && ["/usr/bin/WebKitWebDriver", "/usr/bin/xvfb-run"].every(existsSync);
+}
+
+export interface WebKit {
+  readonly version: string;
+  open(url: string): Promise<void>;
+  evaluate(script: string): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+export async function startWebKit(): Promise<WebKit> {
+  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  const driver: ChildProcess = spawn("xvfb-run", ["-a", "WebKitWebDriver", `--port=${port}`], {
+    stdio: "ignore",
+    detached: true,
+    env: { ...process.env, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" },
+  });
+  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const { value } = (await response.json()) as { value: { error?: string; message?: string } | null };
+    if (!response.ok) throw new Error(`WebDriver ${path}: ${value?.error} ${value?.message}`);
+    return value;
+  };
+  for (let i = 0; i < 100; ++i) {
+    const up = await call("GET", "/status").then(
+      () => true,
+      () => false,
+    );
+    if (up) break;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const options = { binary: BROWSER, args: ["--automation"] };
+  const made = (await call("POST", "/session", {
+    capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } },
+  })) as { sessionId: string; capabilities: { browserVersion: string } };
+  const session = `/session/${made.sessionId}`;
+  return {
+    version: made.capabilities.browserVersion,
+    async open(url) {
+      await call("POST", `${session}/url`, { url });
+    },
+    evaluate: (script) => call("POST", `${session}/execute/sync`, { script, args: [] }),
+    async close() {
+      await call("DELETE", session).catch(() => {});
+      process.kill(-driver.pid!, "SIGTERM");
+    },
+  };
+}
