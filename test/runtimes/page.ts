@@ -9,7 +9,9 @@ async function run(): Promise<string> {
   const given = {
     ...{ f32: await bytesOf("f32"), int8: await bytesOf("int8"), photo: await bytesOf("photo") },
     ...{ stalled: "/stalled.safetensors", streams: false },
-    ...(crossOriginIsolated ? {} : { oneThread: "the page is not isolated" }),
+    ...(typeof SharedArrayBuffer === "undefined"
+      ? { oneThread: crossOriginIsolated ? "no SharedArrayBuffer in this engine" : "the page is not isolated" }
+      : {}),
   };
   const expected = (await (await fetch("/expected.json")).json()) as Expected;
   return JSON.stringify(await runContract(library, given, expected));
