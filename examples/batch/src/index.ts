@@ -18,9 +18,7 @@ interface Listed {
 }
 /** What is used of an R2 bucket. */
 interface Bucket {
-  get(
-    key: string,
-  ): Promise<{
+  get(key: string): Promise<{
     readonly body: ReadableStream<Uint8Array>;
     readonly size: number;
     arrayBuffer(): Promise<ArrayBuffer>;
