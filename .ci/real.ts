@@ -2,28 +2,17 @@
  * The job of issue A on the real thing: the npm ResNet-50 through the command, from an empty cache, then offline; its
  * logits against PyTorch's; its accuracy on 300 ImageNet photos, where the research data is beside the checkout.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LoadOptions, load } from "../src/runtimes/node.ts";
+import { check, cliOf, data, finish, hasData, root } from "./checks.ts";
 
-const root = join(import.meta.dirname, "..");
-const data = join(root, "..", "shared", "data");
 const node20 = join(root, "node_modules", "node20", "bin", "node");
 const home = mkdtempSync(join(tmpdir(), "resnet-wasm-real-"));
 const cache = join(home, "resnet-wasm");
-let [passed, failed] = [0, 0];
-
-function check(name: string, holds: boolean, seen: unknown): void {
-  if (holds) passed += 1;
-  else failed += 1;
-  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
-}
-
 function cli(node: string, ...args: readonly string[]): string {
-  const env = { ...process.env, XDG_CACHE_HOME: home };
-  return execFileSync(node, [join(root, "dist/cli/main.js"), ...args], { env, encoding: "utf8", maxBuffer: 1e8 });
+  return cliOf(node, { ...process.env, XDG_CACHE_HOME: home }, ...args);
 }
 
 /** The f32 numbers of a C-ordered .npy file. */
@@ -60,7 +49,7 @@ const offline = JSON.parse(cli(node20, "classify", sample, "--json", "--quiet", 
 const gap = Math.abs(offline[0].predictions[0].probability - first[0].predictions[0].probability);
 check("the same offline, under Node 20", gap < 1e-4, `probability differs by ${gap.toExponential(1)}`);
 
-if (existsSync(data)) {
+if (hasData("golden logits and no ImageNet photos")) {
   for (const build of ["relaxed", "baseline"] as const) {
     for (const winograd of [true, false]) {
       const error = await goldenError({ build, winograd });
@@ -84,9 +73,6 @@ if (existsSync(data)) {
     const seen = `top-1 ${(100 * top1).toFixed(2)} %, top-5 ${(100 * top5).toFixed(2)} %, ${msPerImage} ms an image`;
     check(`accuracy on 300 ImageNet photos, ${name}`, right, seen);
   }
-} else {
-  process.stdout.write(`left out: ${data} is not there, so no golden logits and no ImageNet photos\n`);
 }
 rmSync(home, { recursive: true });
-process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+finish();

@@ -1,20 +1,25 @@
 /**
- * Networks through the public API: variant × build × threads × batch. Each cell is a fresh process, so that the first run
+ * Networks through the public API: variant × dtype × build × threads × batch. Each cell is a fresh process, so that the first run
  * is cold and the peak of memory its own.
  */
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { table } from "../src/cli/terminal.ts";
 import { BUILDS, type Build, pickBuild } from "../src/kernels.ts";
 import { randomCheckpoint } from "../src/models/random.ts";
 import { resnet, resnetSpec, usualSize } from "../src/models/resnet.ts";
-import { load } from "../src/runtimes/node.ts";
+import { load, quantize } from "../src/runtimes/node.ts";
 import { bytesOf } from "./lib/prepared.ts";
+
+type Dtype = "f32" | "int8";
 
 /** One cell of the table. */
 interface Row {
   readonly model: string;
-  readonly dtype: "f32";
+  readonly dtype: Dtype;
   readonly build: Build;
   readonly threads: number;
   readonly batch: number;
@@ -27,11 +32,27 @@ interface Row {
   readonly wasmMB: number;
 }
 
-async function cell(model: string, build: Build, threads: number, batch: number, runs: number): Promise<Row> {
+/** A file of random weights; int8 ones calibrated on noise. */
+async function writeModel(file: string, model: string, dtype: Dtype): Promise<void> {
+  const bytes = await bytesOf(randomCheckpoint(resnet(model, resnetSpec(model)), 1));
+  if (dtype === "f32") return writeFileSync(file, bytes);
+  const side = usualSize(resnetSpec(model));
+  const noise = Uint8Array.from({ length: 4 * side * side }, (_, i) => 128 + 127 * Math.sin(i * i));
+  writeFileSync(file, (await quantize(bytes, [{ width: side, height: side, data: noise }], { arch: model })).bytes);
+}
+
+async function cell(
+  model: string,
+  dtype: Dtype,
+  file: string,
+  build: Build,
+  threads: number,
+  batch: number,
+  runs: number,
+): Promise<Row> {
   const spec = resnetSpec(model);
-  const bytes = await bytesOf(randomCheckpoint(resnet(model, spec), 1));
   const start = performance.now();
-  const loaded = await load(bytes, { arch: model, build, threads });
+  const loaded = await load(file, { arch: model, build, threads });
   const loadMs = performance.now() - start;
   const side = usualSize(spec);
   const data = Float32Array.from({ length: batch * side * side * 3 }, (_, i) => Math.sin(i * i));
@@ -48,10 +69,10 @@ async function cell(model: string, build: Build, threads: number, batch: number,
   await loaded.dispose();
   const imagesPerSecond = (1e3 * batch) / medianMs;
   const figures = { loadMs, firstMs: firstMs!, medianMs, minMs: warm[0]!, imagesPerSecond, wasmMB };
-  return { model, dtype: "f32", build, threads, batch, ...figures };
+  return { model, dtype, build, threads, batch, ...figures };
 }
 
-/** `bench models [--models …] [--builds …] [--threads 1,2] [--batch 1,8] [--runs 20] [--json]` */
+/** `bench models [--models …] [--dtypes f32,int8] [--builds …] [--threads 1,2] [--batch 1,8] [--runs 20] [--json]` */
 export async function run(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
@@ -62,44 +83,49 @@ export async function run(args: readonly string[]): Promise<number> {
       batch: { type: "string", default: "1,8" },
       runs: { type: "string", default: "20" },
       json: { type: "boolean", default: false },
-      cell: { type: "boolean", default: false },
+      dtypes: { type: "string", default: "f32,int8" },
+      cell: { type: "string" },
     },
   });
-  const lists = [values.models, values.builds, values.threads, values.batch].map((text) => text.split(","));
-  const [models, builds, threads, batches] = lists as [string[], Build[], string[], string[]];
-  if (values.cell) {
-    const row = await cell(models[0]!, builds[0]!, Number(threads[0]), Number(batches[0]), Number(values.runs));
+  const lists = [values.models, values.builds, values.threads, values.batch, values.dtypes].map((text) =>
+    text.split(","),
+  );
+  const [models, builds, threads, batches, dtypes] = lists as [string[], Build[], string[], string[], Dtype[]];
+  if (values.cell !== undefined) {
+    const sizes = [threads[0], batches[0], values.runs].map(Number) as [number, number, number];
+    const row = await cell(models[0]!, dtypes[0]!, values.cell, builds[0]!, ...sizes);
     process.stdout.write(JSON.stringify(row));
     return 0;
   }
   const rows: Row[] = [];
+  const folder = mkdtempSync(join(tmpdir(), "resnet-wasm-bench-"));
+  const script = new URL("main.ts", import.meta.url).pathname;
+  const fixed = (["models", "dtypes", "builds", "threads", "batch", "runs", "cell"] as const).map(
+    (name) => `--${name}`,
+  );
   for (const model of models) {
-    for (const build of builds) {
-      for (const count of threads) {
-        for (const batch of batches) {
-          const one = [
-            "--models",
-            model,
-            "--builds",
-            build,
-            "--threads",
-            count,
-            "--batch",
-            batch,
-            "--runs",
-            values.runs,
-          ];
-          const script = new URL("main.ts", import.meta.url).pathname;
-          const printed = execFileSync(process.execPath, [script, "models", ...one, "--cell"], { encoding: "utf8" });
-          rows.push(JSON.parse(printed) as Row);
+    for (const dtype of dtypes) {
+      const file = join(folder, `${model}-${dtype}.safetensors`);
+      await writeModel(file, model, dtype);
+      for (const build of builds) {
+        for (const count of threads) {
+          for (const batch of batches) {
+            const given = [model, dtype, build, count, batch, values.runs, file];
+            const one = fixed.flatMap((name, i) => [name, given[i]!]);
+            rows.push(
+              JSON.parse(execFileSync(process.execPath, [script, "models", ...one], { encoding: "utf8" })) as Row,
+            );
+          }
         }
       }
     }
   }
+  rmSync(folder, { recursive: true });
   if (values.json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
   else {
     const head = [
       "model",
+      "dtype",
       "build",
       "threads",
       "batch",
@@ -111,7 +137,7 @@ export async function run(args: readonly string[]): Promise<number> {
       "wasm MB",
     ];
     const lines = rows.map((row) => [
-      ...[row.model, row.build, row.threads, row.batch],
+      ...[row.model, row.dtype, row.build, row.threads, row.batch],
       ...[row.loadMs, row.firstMs, row.medianMs, row.minMs, row.imagesPerSecond, row.wasmMB].map((value) =>
         Number(value.toFixed(1)),
       ),

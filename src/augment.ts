@@ -3,7 +3,6 @@
  * generator, so that a seed decides everything.
  */
 import { centreView, type Pixels, type Preprocess, shorterTo, type View } from "./image.ts";
-import { complaint } from "./tensor.ts";
 
 /**
  * How much images are varied. `light`: mirrored, and for photos the crop moved; `standard`: a random part of 25 to 100 %,
@@ -37,7 +36,6 @@ const PADDING = 1 / 8;
  * @param next numbers from 0, below 1; how many are drawn depends on the image's size alone
  */
 export function vary(pixels: Pixels, way: Preprocess, augment: Augment, next: () => number): Variation {
-  if (!AUGMENTS.includes(augment)) throw new RangeError(complaint("augment", AUGMENTS.join(", "), `${augment}`));
   const centre = centreView(pixels, way);
   if (augment === "none") return { pixels, view: centre };
   const mirrored = next() < 0.5;

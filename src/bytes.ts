@@ -49,7 +49,9 @@ export function release({ buffer }: ArrayBufferView): void {
 }
 
 /** A view of bytes that are already in memory. */
-export function fromBytes(name: string, bytes: Uint8Array): ByteSource {
+export function fromBytes(name: string, given: Uint8Array): ByteSource {
+  // A Buffer of Node's is a Uint8Array whose `slice` copies nothing.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
   const source: ByteSource = {
     name,
     size: bytes.byteLength,

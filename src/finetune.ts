@@ -3,7 +3,7 @@
  * once; with `layer4`, `layer3` or `all` that comes first, and the network follows from there, so that a classifier that
  * knows nothing does not spoil the features (Kumar et al. 2022, arXiv 2202.10054).
  */
-import type { Augment } from "./augment.ts";
+import { AUGMENTS, type Augment } from "./augment.ts";
 import { type LoadOptions, loadWith } from "./classifier.ts";
 import { convert } from "./convert.ts";
 import { checkDataset, type Dataset, type Example, splitDataset } from "./dataset.ts";
@@ -172,6 +172,9 @@ function settle(options: FinetuneOptions, isNew: boolean, images: number): Settl
   if (!(settled.warmup >= 0 && settled.warmup <= settled.epochs)) {
     throw new RangeError(complaint("warmup", `from 0 to ${settled.epochs} epochs`, `${settled.warmup}`));
   }
+  if (!AUGMENTS.includes(settled.augment)) {
+    throw new RangeError(complaint("augment", AUGMENTS.join(", "), `${settled.augment}`));
+  }
   rateAt(settled.schedule, lr, 0, 1);
   return settled;
 }
@@ -334,8 +337,9 @@ async function featuresOf(
   { runtime, model, train, val, settled, preparer, failed }: Course,
   source: string | Uint8Array,
   options: LoadOptions,
+  way: Augment,
 ): Promise<{ train: Features; val: Features }> {
-  const views = VIEWS[settled.augment];
+  const views = VIEWS[way];
   const classifier = await loadWith(runtime, source, options);
   try {
     const [h, w] = inputShape(model.graph);
@@ -344,7 +348,7 @@ async function featuresOf(
     let done = 0;
     const rowsOf = async (set: Dataset, view: number, firstKey: number): Promise<(Float32Array | undefined)[]> => {
       // The first view is the one that is classified later.
-      const augment = view === 0 ? "none" : settled.augment;
+      const augment = view === 0 ? "none" : way;
       const images = imageSource(preparer, set, { augment, seed: settled.seed }, size, failed, firstKey);
       const rows: (Float32Array | undefined)[] = new Array(set.examples.length).fill(undefined);
       const groups: number[][] = [];
@@ -382,7 +386,8 @@ function headFirst(settled: Settled, images: number): Settled {
   const { onCheckpoint: _, resume: __, onEpoch: ___, ema: ____, accumulate: _____, ...rest } = settled;
   const { epochs, lr } = HEAD;
   const batch = Math.min(HEAD.batch, images);
-  return { ...rest, epochs, batch, lr, optimizer: "adamw", schedule: "cosine", warmup: 0, weightDecay: 0.01 };
+  const fixed = { optimizer: "adamw", schedule: "cosine", warmup: 0, weightDecay: 0.01, augment: "light" } as const;
+  return { ...rest, ...fixed, epochs, batch, lr };
 }
 
 /**
@@ -409,12 +414,14 @@ export async function finetuneWith(
     throw new ModelError(complaint(opened.source, "an f32 model", "int8", "fine-tune first, then quantize"));
   }
   const isSame = JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);
-  const model = isSame ? opened : withClasses(opened, dataset.classes.length, settled.seed);
+  const { length } = dataset.classes;
+  const renewed = isSame ? opened : withClasses(opened, length, settled.seed);
+  const model: Model = { ...renewed, spec: opened.spec && { ...opened.spec, classes: length } };
   return train(runtime, { ...model, labels: dataset.classes }, sets, settled, async (state) => {
     if (settled.train !== "head" && (isSame || settled.resume !== undefined)) return undefined;
-    const features = await featuresOf(state, source, loading);
     const { train: images, val } = sets;
     const own = settled.train === "head" ? settled : headFirst(settled, images.examples.length);
+    const features = await featuresOf(state, source, loading, own.augment);
     const head = { source: model.source, graph: headOf(model.graph), checkpoint: headCheckpoint(model) };
     return course(
       state,

@@ -269,13 +269,13 @@ export class Trainer {
 
   /** For `trainWith`: brings the weights that are not frozen into memory. */
   async fill(): Promise<void> {
-    const { held, averages, trained, hyper, gradients, states } = this.#layout;
+    const { held, averages, trained, hyper, weights, end } = this.#layout;
     const { source, checkpoint } = this.#model;
+    // Packing the frozen part has left its scratch here.
+    this.#bytes({ address: weights.end, bytes: end - weights.end }).fill(0);
     for (const [name, each] of held) this.#put(each, await readWeights(source, checkpoint, name));
-    for (const region of [gradients, ...states]) this.#bytes(region).fill(0);
     if (averages !== undefined) this.#bytes(averages).set(this.#bytes(trained));
     const { ema } = this.#settings;
-    this.#view(hyper, HYPER.count).fill(0);
     this.#view(hyper, HYPER.count)[HYPER.momentum] = NORM_MOMENTUM;
     this.#view(hyper, HYPER.count)[HYPER.average] = ema === undefined ? 0 : 1 - ema;
   }
@@ -426,7 +426,7 @@ export class Trainer {
         throw new ModelError(complaint("state", `${stored.length} tensors`, `${given.size}`));
       }
       for (const { name, held } of stored) {
-        this.#put(held, new Float32Array(given.get(name)!.bytes.slice().buffer));
+        this.#put(held, new Float32Array(new Uint8Array(given.get(name)!.bytes).buffer));
       }
       this.#step = state.step;
       this.#batches = state.batches;

@@ -98,7 +98,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     scenario: options.scenario,
     model: options.model,
     weights,
-    dtype: "f32",
+    dtype: model.model.graph.nodes[0]!.int8 === undefined ? "f32" : "int8",
     build: model.build,
     threads: options.threads,
     queries: latencies.length,

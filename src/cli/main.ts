@@ -11,7 +11,18 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { byteCount, origins, port, sizes, whole, withCommon, withModel, withModels, withTraining } from "./options.ts";
+import {
+  byteCount,
+  crops,
+  origins,
+  port,
+  sizes,
+  whole,
+  withCommon,
+  withModel,
+  withModels,
+  withTraining,
+} from "./options.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
 import { messageOf } from "./terminal.ts";
@@ -33,7 +44,7 @@ function program(done: (status: number) => void): Command {
     .description("accuracy over labelled images")
     .option("--labels <csv>", "lines of file,label")
     .option("--limit <n>", "only the first n images", whole(1))
-    .addOption(new Option("--crops <n>", "views of each image: 1, or 10").choices(["1", "10"]).argParser(Number))
+    .option("--crops <n>", "views of each image: 1, or 10", crops)
     .option("--scales <list>", "see the whole image at these lengths of its shorter side, as in 224,256,384", sizes)
     .option("--resume <file>", "keep results there, and go on from what is in it")
     .option("--report <file>", "write a page about it, HTML")
@@ -55,6 +66,7 @@ function program(done: (status: number) => void): Command {
     .option("--calibrate <dir>", "sample images; without any, only the weights become int8")
     .addOption(new Option("--method <name>", "how ranges follow from images").choices(METHODS).default("mse"))
     .option("--limit <n>", "images to look at", whole(1), 100)
+    .option("--report <file>", "write a page about each layer, HTML")
     .action(async (source, options) => done(await quantize(source, options)));
   withTraining(withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")))
     .description("a model of your own classes, from one that knows others")

@@ -172,6 +172,12 @@ export function withModels(command: Command): Command {
   );
 }
 
+/** 1 or 10, or a usage error. */
+export function crops(text: string): number {
+  if (text !== "1" && text !== "10") throw new InvalidArgumentError("expected 1 or 10");
+  return Number(text);
+}
+
 /** Whole numbers with commas between them, or a usage error. */
 export function sizes(text: string): readonly number[] {
   return text.split(",").map(whole(1));

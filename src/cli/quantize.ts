@@ -1,11 +1,13 @@
 /** `resnet-wasm quantize M --out FILE`: int8 weights and activations from sample images, or int8 weights alone. */
+import type { ImageInput } from "../input.ts";
 import type { Method } from "../quantizer.ts";
-import { quantizeWith } from "../quantizer.ts";
-import { nodeRuntime } from "../runtimes/node.ts";
+import { type Quantized, quantizeWith } from "../quantizer.ts";
+import { load, nodeRuntime } from "../runtimes/node.ts";
 import { convert } from "./convert.ts";
 import { openImages } from "./dataset.ts";
+import { signalToNoise } from "./noise.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
-import { writeAtomically } from "./output.ts";
+import { checkWritable, writeAtomically } from "./output.ts";
 import { imageBar } from "./progress.ts";
 import { interruptible, remark } from "./terminal.ts";
 
@@ -15,6 +17,7 @@ export interface QuantizeCommand extends CommonOptions {
   readonly calibrate?: string;
   readonly method: Method;
   readonly limit: number;
+  readonly report?: string;
 }
 
 /** Quantizes a model; the file appears whole or not at all. */
@@ -24,6 +27,9 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
     return convert(source, { ...options, dtype: "i8" });
   }
   const signal = interruptible();
+  for (const file of options.report === undefined ? [options.out] : [options.out, options.report]) {
+    await checkWritable(file);
+  }
   const images = await openImages(options.calibrate, options.limit, options, signal);
   const bar = imageBar(options.quiet === true || options.json === true, images.length);
   const result = await quantizeWith(nodeRuntime(), source, images, {
@@ -34,6 +40,7 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
   bar.stop();
   for (const message of result.failed) process.stderr.write(`${message}\n`);
   const bytes = await writeAtomically(options.out, [result.bytes], signal);
+  if (options.report !== undefined) await writeReport(options.report, source, images, result, options, signal);
   const { images: used, failed, layers } = result;
   const report = { out: options.out, bytes, method: options.method, images: used, failed: failed.length, layers };
   const skipped = failed.length === 0 ? "" : `, ${failed.length} could not be read`;
@@ -43,4 +50,29 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
       : `${options.out}: int8, ${(bytes / 1e6).toFixed(1)} MB, from ${used} images${skipped}\n`,
   );
   return 0;
+}
+
+/** Images that both models are compared on. */
+const COMPARED = 8;
+
+async function writeReport(
+  path: string,
+  source: string,
+  images: readonly ImageInput[],
+  result: Quantized,
+  options: QuantizeCommand,
+  signal: AbortSignal,
+): Promise<void> {
+  const { quantizationReport } = await import("./report/quantization.ts");
+  const exact = await load(source, loadOptions(options, signal));
+  const rounded = await load(result.bytes);
+  try {
+    const nodes = result.layers.map(({ node }) => node);
+    const noise = await signalToNoise(exact, rounded, nodes, images.slice(0, COMPARED));
+    const page = await quantizationReport(result, { source, options, noise });
+    await writeAtomically(path, [new TextEncoder().encode(page)], signal);
+  } finally {
+    await exact.dispose();
+    await rounded.dispose();
+  }
 }

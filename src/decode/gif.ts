@@ -4,7 +4,7 @@ import type { Pixels } from "../image.ts";
 
 /** Decodes the first picture, on the screen that the header describes. Throws when it is broken or larger than `maxPixels`. */
 export function decodeGif(bytes: Uint8Array, maxPixels: number): Pixels {
-  const { frames, gct, lsd } = parseGIF(bytes.slice().buffer);
+  const { frames, gct, lsd } = parseGIF(new Uint8Array(bytes).buffer);
   const first = frames.find((frame) => "image" in frame && frame.image);
   if (first === undefined || !("image" in first)) throw new Error("no picture");
   const { width: across, height: down, left, top } = first.image.descriptor;

@@ -32,7 +32,7 @@ export function dequantized(where: string, inner: Checkpoint): Checkpoint {
       if (inner.tensors.get(name)?.dtype !== "I8") return inner.read(name, into);
       const bytes = await inner.read(name);
       const stored = await inner.read(`${name}${SCALE}`);
-      const scales = new Float32Array(stored.slice().buffer);
+      const scales = new Float32Array(new Uint8Array(stored).buffer);
       const at = scales.findIndex((scale) => !(scale > 0 && scale < Number.POSITIVE_INFINITY));
       if (at >= 0) {
         const culprit = `${where}: "${name}${SCALE}"`;

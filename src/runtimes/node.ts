@@ -84,10 +84,13 @@ const WEEK_MS = 7 * DAY_MS;
 const MAX_READ_BYTES = 1 << 30;
 const CACHE_HINT = "name another folder with --cache DIR";
 
-/** Starts `node-worker` or `node-preparer`, which lie beside this file: as TypeScript in a checkout, as JavaScript in the package. */
+/**
+ * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
+ * a checkout, as JavaScript in the package.
+ */
 function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./node-${job}.${extension}`, import.meta.url));
+  const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
   let ended = false;
   const end = (reason: string): void => {
     if (!ended) died(reason);
