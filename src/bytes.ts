@@ -219,7 +219,7 @@ export function fromStream(
 const CHUNK_BYTES = 2 ** 16;
 
 /** Chunk after chunk of a stream: through one buffer, where the stream can fill it, or else as they come. */
-function pullFrom(stream: ReadableStream<Uint8Array>): {
+export function pullFrom(stream: ReadableStream<Uint8Array>): {
   /** The next chunk, valid until the next call; `undefined` at the end. */
   next(): Promise<Uint8Array | undefined>;
   cancel(): Promise<void>;
