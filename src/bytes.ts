@@ -219,7 +219,7 @@ export function fromStream(
 const CHUNK_BYTES = 2 ** 16;
 
 /** Chunk after chunk of a stream: through one buffer, where the stream can fill it, or else as they come. */
-function pullFrom(stream: ReadableStream<Uint8Array>): {
+export function pullFrom(stream: ReadableStream<Uint8Array>): {
   /** The next chunk, valid until the next call; `undefined` at the end. */
   next(): Promise<Uint8Array | undefined>;
   cancel(): Promise<void>;
@@ -234,13 +234,16 @@ function pullFrom(stream: ReadableStream<Uint8Array>): {
       cancel: () => reader.cancel().catch(() => {}),
     };
   }
-  let buffer = new ArrayBuffer(CHUNK_BYTES);
+  /** Gone once the stream has ended: it does not come back from there. */
+  let buffer: ArrayBuffer | undefined = new ArrayBuffer(CHUNK_BYTES);
   return {
     async next() {
-      const { done, value } = await filling.read(new Uint8Array(buffer));
-      if (done || value === undefined) return undefined;
-      buffer = value.buffer;
-      return value;
+      if (buffer === undefined) return undefined;
+      const { done, value }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>> = await filling.read(
+        new Uint8Array(buffer),
+      );
+      buffer = done ? undefined : value.buffer;
+      return done ? undefined : value;
     },
     cancel: () => filling.cancel().catch(() => {}),
   };

@@ -1,4 +1,5 @@
 /** `resnet-wasm serve`: the HTTP service of `server/handler.ts`, on Node, Deno or Bun. */
+import type { Server } from "node:http";
 import { serve as listen } from "srvx";
 import { load } from "../runtimes/node.ts";
 import { createHandler } from "../server/handler.ts";
@@ -43,9 +44,12 @@ export async function serve(options: ServeCommand): Promise<number> {
     if (!stopping.signal.aborted) {
       await new Promise((done) => stopping.signal.addEventListener("abort", done, { once: true }));
     }
+    // Clients keep connections open for a next request; Node waits for those that it did not find idle at once.
+    const idle = setInterval(() => (server.node?.server as Server | undefined)?.closeIdleConnections(), 50);
     const cut = setTimeout(() => void server.close(true), GRACE_MS);
     await server.close();
     clearTimeout(cut);
+    clearInterval(idle);
   } finally {
     await model.dispose();
   }

@@ -6,6 +6,7 @@
  *     GET  /health            what is loaded
  *     GET  /                  a page to try it
  */
+import { release } from "../bytes.ts";
 import type { Classifier, Prediction } from "../classifier.ts";
 import { complaint, ModelError } from "../tensor.ts";
 import { page } from "./page.ts";
@@ -84,8 +85,9 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
     }
     const id = Symbol();
     underway.set(id, now);
+    let bytes: Uint8Array | undefined;
     try {
-      const bytes = await photoOf(request, url, options);
+      bytes = await photoOf(request, url, options);
       const classifier = await model();
       const start = performance.now();
       const predictions = await classifier.classify(bytes, { topK, maxPixels: options.maxPixels }).catch((error) => {
@@ -94,6 +96,7 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
       const ms = options.timed ? { ms: Number((performance.now() - start).toFixed(1)) } : {};
       return json(200, { predictions, ...ms } satisfies Answer);
     } finally {
+      if (bytes !== undefined) release(bytes);
       underway.delete(id);
     }
   };

@@ -49,6 +49,8 @@ export interface Env {
 const SEND = 100;
 /** The name that the dead-letter queue has in `wrangler.jsonc`. */
 const FAILED = "classify-failed";
+/** Images under way at once: one is computed while others are on their way from and to the bucket. */
+const LANES = 4;
 /** Most pixels of an image. */
 const MAX_PIXELS = 1.5e6;
 
@@ -127,16 +129,20 @@ export default {
   },
 
   async queue(batch: { readonly queue: string; readonly messages: readonly Message[] }, env: Env): Promise<void> {
-    for (const message of batch.messages) {
-      const { key } = message.body;
-      try {
-        if (batch.queue === FAILED) await env.BUCKET.put(`failed/${key}.json`, JSON.stringify({ key }));
-        else await work(env, message);
-        message.ack();
-      } catch (error) {
-        console.error(`${key}: ${(error as Error).message}`);
-        message.retry({ delaySeconds: Math.min(2 ** message.attempts, 600) });
+    const rest = batch.messages.values();
+    const lane = async (): Promise<void> => {
+      for (const message of rest) {
+        const { key } = message.body;
+        try {
+          if (batch.queue === FAILED) await env.BUCKET.put(`failed/${key}.json`, JSON.stringify({ key }));
+          else await work(env, message);
+          message.ack();
+        } catch (error) {
+          console.error(`${key}: ${(error as Error).message}`);
+          message.retry({ delaySeconds: Math.min(2 ** message.attempts, 600) });
+        }
       }
-    }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
   },
 };
