@@ -80,6 +80,17 @@ if (!process.argv.includes("--wasm")) {
       // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
       external: ["module", "node:*"],
     });
+    // All in one file: pages of a single file and service workers.
+    await bundle({
+      ...common,
+      entryPoints: ["runtimes/inline"].map(entry),
+      platform: "browser",
+      target: "es2022",
+      minify: true,
+      loader: { ".wasm": "binary" },
+      external: ["module", "node:*"],
+      define: { "import.meta": '{ "url": "https://localhost/" }' },
+    });
     // Runtimes of the edge import modules compiled: the imports stay, with the suffix that each of them asks for.
     for (const [name, suffix] of [
       ["edge", ""],

@@ -1,6 +1,6 @@
 /** The file a web worker starts from that prepares images beside a training. */
 import { servePreparer } from "../preparer.ts";
-import { browserRuntime } from "./browser.ts";
+import { browserRuntime } from "./page.ts";
 
 const hear = servePreparer(browserRuntime(), (message, transfer) => postMessage(message, { transfer }));
 let queue = Promise.resolve();

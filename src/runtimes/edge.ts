@@ -19,10 +19,12 @@ import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { createHandler as createTimedHandler, type HandlerOptions } from "../server/handler.ts";
 import { complaint, ModelError } from "../tensor.ts";
+import { givenModule } from "./init.ts";
 
 export { fromBytes, fromStream } from "../bytes.ts";
 export * from "../index.ts";
 export type { Answer, HandlerOptions } from "../server/handler.ts";
+export { init, type ModuleInit } from "./init.ts";
 
 /** Weights as the edge has them: a safetensors file. */
 export type EdgeSource = Uint8Array | ArrayBuffer | ReadableStream<Uint8Array> | Response | ByteSource;
@@ -66,39 +68,15 @@ export function createHandler(options: HandlerOptions): (request: Request) => Pr
   return createTimedHandler({ timed: false, ...options });
 }
 
-/** What a module can be made from: itself, its bytes, or where it can be fetched. The last two only where code may be compiled. */
-export type ModuleInit =
-  | { readonly module: WebAssembly.Module }
-  | { readonly bytes: ArrayBuffer | Uint8Array<ArrayBuffer> }
-  | { readonly url: string | URL };
-
-/** Modules that were given instead of those imported. */
-const given = new Map<ModuleName, ModuleInit>();
-
-/**
- * Replaces modules that this entry imports, before anything is loaded: for a bundler that puts them elsewhere.
- *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg`, `png` and `webp`
- */
-export function init(modules: Readonly<Partial<Record<ModuleName, ModuleInit>>>): void {
-  for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
-}
-
 async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
-  const from = given.get(name);
+  const given = await givenModule(name);
+  if (given !== undefined) return given;
   const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, png, webp };
-  const module = from === undefined ? imported[name] : "module" in from ? from.module : undefined;
+  const module = imported[name];
   if (module instanceof WebAssembly.Module) return module;
-  if (from === undefined || "module" in from) {
-    const hint = `give it to init({ "${name}": { module } })`;
-    throw new ModelError(
-      complaint(`module ${name}`, "a WebAssembly.Module", module === undefined ? "none" : typeof module, hint),
-    );
-  }
-  if ("bytes" in from) return WebAssembly.compile(from.bytes);
-  const response = await fetch(from.url);
-  if (!response.ok) throw new ModelError(complaint(`${from.url}`, "a WebAssembly module", `status ${response.status}`));
-  return WebAssembly.compile(await response.arrayBuffer());
+  const hint = `give it to init({ "${name}": { module } })`;
+  const got = module === undefined ? "none" : typeof module;
+  throw new ModelError(complaint(`module ${name}`, "a WebAssembly.Module", got, hint));
 }
 
 function sourceOf(source: EdgeSource): Uint8Array | ByteSource {

@@ -1,0 +1,40 @@
+/** Modules that the caller brings, instead of those that an entry finds by itself. */
+import type { ModuleName } from "../runtime.ts";
+import { complaint, ModelError } from "../tensor.ts";
+
+/** What a module can be made from: itself, its bytes, or where it can be fetched. The last two only where code may be compiled. */
+export type ModuleInit =
+  | { readonly module: WebAssembly.Module }
+  | { readonly bytes: ArrayBuffer | Uint8Array<ArrayBuffer> }
+  | { readonly url: string | URL };
+
+/** Modules that were given instead of those imported. */
+const given = new Map<ModuleName, ModuleInit>();
+
+/**
+ * Replaces modules that this entry would find by itself, before anything is loaded: for a bundler that puts them elsewhere.
+ *
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg`, `png` and `webp`
+ */
+export function init(modules: Readonly<Partial<Record<ModuleName, ModuleInit>>>): void {
+  for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
+}
+
+/**
+ * A module that was given.
+ *
+ * @throws ModelError when it was given as something else, or its address does not answer
+ */
+export async function givenModule(name: ModuleName): Promise<WebAssembly.Module | undefined> {
+  const from = given.get(name);
+  if (from === undefined) return undefined;
+  if ("bytes" in from) return WebAssembly.compile(from.bytes);
+  if ("module" in from) {
+    if (from.module instanceof WebAssembly.Module) return from.module;
+    const hint = `give it to init({ "${name}": { module } })`;
+    throw new ModelError(complaint(`module ${name}`, "a WebAssembly.Module", typeof from.module, hint));
+  }
+  const response = await fetch(from.url);
+  if (!response.ok) throw new ModelError(complaint(`${from.url}`, "a WebAssembly module", `status ${response.status}`));
+  return WebAssembly.compile(await response.arrayBuffer());
+}

@@ -1,0 +1,48 @@
+/** Pages whose modules and workers are files beside the script. */
+import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
+import { complaint, ModelError } from "../tensor.ts";
+import { fetchFile, webRuntime } from "./web.ts";
+
+/** Where each module lies. Literal, one by one, because bundlers follow nothing cleverer. */
+const MODULES: Readonly<Record<ModuleName, () => URL>> = {
+  baseline: () => new URL("../../wasm/baseline.wasm", import.meta.url),
+  relaxed: () => new URL("../../wasm/relaxed.wasm", import.meta.url),
+  "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
+  "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
+  jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
+  png: () => new URL("../../wasm/png.wasm", import.meta.url),
+  webp: () => new URL("../../wasm/webp.wasm", import.meta.url),
+};
+
+/** The environment of a page. */
+export function browserRuntime(signal?: AbortSignal): Runtime {
+  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker }, signal);
+}
+
+async function compile(url: URL): Promise<WebAssembly.Module> {
+  const { name, read, size } = await fetchFile(url.href);
+  const bytes = await read(0, size);
+  if (bytes[0] !== 0x00 || bytes[1] !== 0x61) {
+    const got = bytes[0] === 0x3c ? "a web page" : "something else";
+    throw new ModelError(
+      complaint(name, "a WebAssembly module", got, "the server must serve the package's wasm folder"),
+    );
+  }
+  return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+}
+
+function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
+  // Bundlers understand a literal address and nothing else.
+  const worker =
+    job === "worker"
+      ? new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" })
+      : new Worker(new URL("./browser-preparer.js", import.meta.url), { type: "module" });
+  worker.addEventListener("message", ({ data }) => hear(data));
+  worker.addEventListener("error", (event) => died(event.message || "an error while it started"));
+  return {
+    post: (message) => worker.postMessage(message),
+    // A page lives as long as its reader wants.
+    hold() {},
+    terminate: () => worker.terminate(),
+  };
+}
