@@ -6,6 +6,8 @@ import type { Folder } from "./bytes.ts";
 import { locateRepository } from "./hub/huggingface.ts";
 import { openPackage, parseNpm } from "./hub/npm.ts";
 import { locateUrl } from "./hub/url.ts";
+import { readConfig } from "./models/config.ts";
+import type { Told } from "./models/metadata.ts";
 import type { Runtime } from "./runtime.ts";
 import { complaint, ModelError } from "./tensor.ts";
 
@@ -42,6 +44,8 @@ export interface Located {
   readonly folder: Folder;
   /** The file's path in `folder`; empty when the source names a whole package. */
   readonly entry: string;
+  /** Reads what the files beside it say of the model, as `readConfig`. */
+  readonly told?: (wanted: { readonly preprocess?: boolean }) => Promise<Told>;
 }
 
 const SOURCES = "a path or npm:package@version/path, hf:owner/repo, https://host/path";
@@ -62,6 +66,11 @@ const SOURCES = "a path or npm:package@version/path, hf:owner/repo, https://host
  * the bytes are not the promised ones; the signal's reason when it aborts.
  */
 export async function locate(source: string, runtime: Runtime, options: LocateOptions = {}): Promise<Located> {
+  const located = await find(source, runtime, options);
+  return { ...located, told: (wanted) => readConfig(located.folder, wanted) };
+}
+
+async function find(source: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(source)?.[1]?.toLowerCase();
   if (scheme === "npm") {
     const npm = parseNpm(source);

@@ -6,10 +6,9 @@ import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import { type Located, locate, type Progress } from "./hub.ts";
+import type { Located, Progress } from "./hub.ts";
 import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
-import { readConfig } from "./models/config.ts";
 import { matchResnet } from "./models/match.ts";
 import { readMetadata, type Told } from "./models/metadata.ts";
 import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
@@ -82,7 +81,7 @@ async function openSource(
     return { name: file.name, located: { folder, entry: "" }, known: undefined };
   }
   const known = Object.hasOwn(PRETRAINED, source) ? PRETRAINED[source] : undefined;
-  const located = await locate(known?.source ?? source, runtime, {
+  const located = await runtime.locate(known?.source ?? source, {
     ...options,
     ...(known === undefined ? {} : { integrity: known.integrity }),
   });
@@ -106,7 +105,7 @@ export async function openModel(
     const quantization = readQuantization(name, opened.metadata);
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
-    const beside = await readConfig(located.folder, { preprocess: options.preprocess === undefined });
+    const beside = (await located.told?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const told = { ...beside, ...file };
     const way = options.preprocess ?? known?.preprocess ?? told.preprocess;

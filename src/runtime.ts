@@ -3,6 +3,7 @@
  */
 import type { ByteSource, Folder } from "./bytes.ts";
 import type { Format } from "./formats/open.ts";
+import type { Located, LocateOptions } from "./hub.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png" | "webp";
@@ -28,6 +29,8 @@ export interface Runtime {
   openFile(path: string): Promise<ByteSource>;
   /** A local folder; opening is lazy. */
   folder(path: string): Folder;
+  /** Finds a model by its name: `locate` of `hub.ts`, where there is anywhere to look. */
+  locate(source: string, options: LocateOptions): Promise<Located>;
   /** Where downloads are kept. `directory` overrides the user's cache folder. */
   store(directory?: string): Store;
   /**

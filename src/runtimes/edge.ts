@@ -109,6 +109,7 @@ export function edgeRuntime(): Runtime {
     module: async (name) => (name.endsWith(".shared") ? refuse("threads") : moduleOf(name)),
     openFile: async () => refuse("files"),
     folder: () => refuse("files"),
+    locate: async () => refuse("names of models"),
     store: () => refuse("a cache"),
     startWorker: () => refuse("threads"),
     registry: async () => refuse("an npm registry"),

@@ -29,6 +29,7 @@ import { ONNX } from "../formats/onnx.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TORCH } from "../formats/torch.ts";
+import { locate } from "../hub.ts";
 import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, Store, StoreFile, WorkerHandle, WorkerJob } from "../runtime.ts";
@@ -112,7 +113,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 /** The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for. */
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
-  return {
+  const runtime: Runtime = {
     formats: [SAFETENSORS, SHARDED, TFJS, TORCH, ONNX],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
     module(name) {
@@ -130,7 +131,9 @@ export function nodeRuntime(): Runtime {
     },
     huggingFace,
     hash: (algorithm) => createHash(algorithm),
+    locate: (source, options) => locate(source, runtime, options),
   };
+  return runtime;
 }
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {

@@ -4,6 +4,7 @@ import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import { SAFETENSORS, TFJS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
+import { locate } from "../hub.ts";
 import type { ModuleName, Runtime, Store, StoreFile } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";
 import { givenModule } from "./init.ts";
@@ -18,7 +19,7 @@ export interface WebParts {
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
 export function webRuntime({ compile, startWorker }: WebParts, signal?: AbortSignal): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
-  return {
+  const runtime: Runtime = {
     name: "browser",
     formats: [SAFETENSORS, SHARDED, TFJS],
     module(name) {
@@ -44,7 +45,9 @@ export function webRuntime({ compile, startWorker }: WebParts, signal?: AbortSig
     },
     hash: (algorithm) => HASHES[algorithm].create(),
     startWorker,
+    locate: (source, options) => locate(source, runtime, options),
   };
+  return runtime;
 }
 
 /** The Web's own hashes want all bytes at once. */
