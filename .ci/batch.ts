@@ -8,21 +8,13 @@ import { join } from "node:path";
 import { type LocalBatch, startBatch } from "../examples/batch/local.ts";
 import { png, smallModel } from "../examples/small.ts";
 import { load, type Prediction } from "../src/runtimes/node.ts";
+import { check, finish, root } from "./checks.ts";
 
-const root = join(import.meta.dirname, "..");
 const home = mkdtempSync(join(tmpdir(), "resnet-wasm-batch-"));
 const [IMAGES, DEATHS] = [1000, 8];
 /** Keys whose bytes are no image, and one whose result can never be written. */
 const [BROKEN, POISONED] = [new Set([13, 333, 999]), 500];
 const keyOf = (i: number): string => `${String(i).padStart(4, "0")}.png`;
-let [passed, failed] = [0, 0];
-
-function check(name: string, holds: boolean, seen: unknown): void {
-  if (holds) passed += 1;
-  else failed += 1;
-  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
-}
-
 /**
  * The example's Worker, but for its consumers' lives: the first ones end in the middle of a batch, by turns before a result is
  * written and between that and the acknowledgement. What it did is kept in the bucket.
@@ -169,5 +161,4 @@ check("every result is Node's, to the last digit", alike === IMAGES - BROKEN.siz
 check("broken images have a result that says so", said === BROKEN.size, said);
 await second.stop();
 rmSync(home, { recursive: true });
-process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+finish();

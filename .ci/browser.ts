@@ -12,8 +12,8 @@ import type * as Library from "../src/runtimes/browser.ts";
 import { type Build, load } from "../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../test/golden/checkpoint.ts";
 import { goldenInput } from "../test/golden/weights.ts";
+import { check, finish, root } from "./checks.ts";
 
-const root = join(import.meta.dirname, "..");
 const TYPES: Readonly<Record<string, string>> = {
   ".js": "text/javascript",
   ".wasm": "application/wasm",
@@ -22,14 +22,6 @@ const TYPES: Readonly<Record<string, string>> = {
 const spec = { ...resnetSpec("resnet20"), shortcut: "B" } as const;
 const model = goldenCheckpoint(spec);
 const SHAPE = [3, 40, 33, 3] as const;
-let [passed, failed] = [0, 0];
-
-function check(name: string, holds: boolean, seen: unknown): void {
-  if (holds) passed += 1;
-  else failed += 1;
-  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
-}
-
 /** The checkout, a page, the model and its input over HTTP on this machine. */
 function serve(isolated: boolean): Promise<Server> {
   const server = createServer(async (request, response) => {
@@ -127,5 +119,4 @@ try {
 } finally {
   await browser.close();
 }
-process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+finish();

@@ -12,19 +12,11 @@ import { join } from "node:path";
 import { jpeg, png, profile, SAMPLES, smallModel, webp } from "../examples/small.ts";
 import { type RunningWorker, startWorker } from "../examples/worker/workerd.ts";
 import { load, type Prediction, quantize } from "../src/runtimes/node.ts";
+import { check, finish, root } from "./checks.ts";
 
-const root = join(import.meta.dirname, "..");
 const main = join(root, "examples/worker/src/index.ts");
 const data = join(root, "..", "shared", "data", "imagenet-val-300");
 const home = mkdtempSync(join(tmpdir(), "resnet-wasm-worker-"));
-let [passed, failed] = [0, 0];
-
-function check(name: string, holds: boolean, seen: unknown): void {
-  if (holds) passed += 1;
-  else failed += 1;
-  process.stdout.write(`${holds ? "ok    " : "FAILED"} ${name}: ${String(seen)}\n`);
-}
-
 /** A folder of assets with a model in it. */
 function assetsOf(name: string, bytes: Uint8Array): string {
   const folder = join(home, name);
@@ -421,5 +413,4 @@ writeFileSync(
   await reader.stop();
 }
 rmSync(home, { recursive: true });
-process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+finish();

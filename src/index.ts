@@ -25,9 +25,10 @@ export {
 } from "./finetune.ts";
 export type { EpochRecord, FitProgress, Validated } from "./fit.ts";
 export { fold } from "./fold.ts";
-export { type Format, openCheckpoint, SAFETENSORS, TFJS } from "./formats/open.ts";
+export { type Format, openCheckpoint, SAFETENSORS } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
 export { openSharded, SHARDED } from "./formats/sharded.ts";
+export { TFJS } from "./formats/tfjs.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Progress } from "./hub.ts";
 export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";

@@ -6,7 +6,6 @@ import { type Checkpoint, complaint, ModelError, type TensorInfo } from "../tens
 import { canonical } from "./names.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { KIND_LABELS, type Kind, SNIFF_BYTES, sniff } from "./sniff.ts";
-import { openTfjs } from "./tfjs.ts";
 
 /** A weight file that was found, and the folder in which it finds the files beside it. */
 export interface Found {
@@ -33,26 +32,13 @@ export const SAFETENSORS: Format = {
   open: ({ source }) => openSafetensors(source),
 };
 
-export const TFJS: Format = {
-  label: "the model.json of a TensorFlow.js layers model",
-  reads: ({ kind }) => kind === "json",
-  async open({ folder, entry, source }) {
-    await source.close();
-    return openTfjs(folder, entry);
-  },
-};
-
 /**
  * Opens the weight file `entry` of `folder`. Tensors have torchvision's names; nothing is read but the description.
  *
  * @param formats those to try, in order
  * @throws ModelError when the file is absent, is of another kind, or is not what it says it is
  */
-export async function openCheckpoint(
-  folder: Folder,
-  entry: string,
-  formats: readonly Format[] = [SAFETENSORS, TFJS],
-): Promise<Checkpoint> {
+export async function openCheckpoint(folder: Folder, entry: string, formats: readonly Format[]): Promise<Checkpoint> {
   const source = await folder.open(entry);
   try {
     const kind = sniff(await source.read(0, Math.min(SNIFF_BYTES, source.size)));

@@ -6,6 +6,7 @@
 import { type ByteSource, concat, type Folder } from "../bytes.ts";
 import { type Checkpoint, complaint, DTYPE_BYTES, type Dtype, ModelError, type TensorInfo } from "../tensor.ts";
 import { fromKeras, fromKerasLayer } from "./names.ts";
+import type { Format } from "./open.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "./sniff.ts";
 
 /** Keras's default when a batch norm does not say. */
@@ -33,6 +34,15 @@ interface Layer {
   readonly name: string;
   readonly config: Json;
 }
+
+export const TFJS: Format = {
+  label: "the model.json of a TensorFlow.js layers model",
+  reads: ({ kind }) => kind === "json",
+  async open({ folder, entry, source }) {
+    await source.close();
+    return openTfjs(folder, entry);
+  },
+};
 
 /**
  * Opens the TensorFlow.js layers model `entry` of `folder` and checks its manifest against its shards.

@@ -2,8 +2,9 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
-import { SAFETENSORS, TFJS } from "../formats/open.ts";
+import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
+import { TFJS } from "../formats/tfjs.ts";
 import { locate } from "../hub.ts";
 import type { ModuleName, Runtime, Store, StoreFile } from "../runtime.ts";
 import { complaint, ModelError } from "../tensor.ts";

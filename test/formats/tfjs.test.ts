@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { type Folder, fromBytes } from "../../src/bytes.ts";
-import { openCheckpoint } from "../../src/formats/open.ts";
+import { openCheckpoint, SAFETENSORS } from "../../src/formats/open.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
-import { openTfjs } from "../../src/formats/tfjs.ts";
+import { openTfjs, TFJS } from "../../src/formats/tfjs.ts";
 import { complaint, ModelError } from "../../src/tensor.ts";
+
+const FORMATS = [SAFETENSORS, TFJS];
 
 type Files = Record<string, string | Uint8Array>;
 
@@ -160,7 +162,7 @@ describe("ways a layers model can lie", () => {
 });
 
 describe("openCheckpoint tells by content", () => {
-  const at = (file: string | Uint8Array) => openCheckpoint(folder({ ...model(), "x.bin": file }), "x.bin");
+  const at = (file: string | Uint8Array) => openCheckpoint(folder({ ...model(), "x.bin": file }), "x.bin", FORMATS);
   const tensor = (name: string) => ({ name, dtype: "U8", shape: [1], bytes: Uint8Array.of(5) }) as const;
 
   test("safetensors, whose names become torchvision's", async () => {
@@ -170,7 +172,7 @@ describe("openCheckpoint tells by content", () => {
     expect(await checkpoint.read("fc.bias")).toEqual(Uint8Array.of(5));
   });
   test("TensorFlow.js", async () => {
-    expect((await openCheckpoint(folder(model()), "model.json")).metadata.format).toBe("tfjs");
+    expect((await openCheckpoint(folder(model()), "model.json", FORMATS)).metadata.format).toBe("tfjs");
   });
   test("two tensors of one name", () =>
     expect(at(writeSafetensors(["linear.bias", "fc.bias"].map(tensor)))).rejects.toThrow(
@@ -185,7 +187,7 @@ describe("openCheckpoint tells by content", () => {
     ["hello", /expected a safetensors file or the model.json .*, got bytes of no known format/],
   ])("%j is refused", (file, message) => expect(at(file)).rejects.toThrow(message));
   test("noise named .safetensors gets the safetensors reader's error", () =>
-    expect(openCheckpoint(folder({ "x.safetensors": "0123456789" }), "x.safetensors")).rejects.toThrow(
+    expect(openCheckpoint(folder({ "x.safetensors": "0123456789" }), "x.safetensors", FORMATS)).rejects.toThrow(
       /header of at most/,
     ));
 });

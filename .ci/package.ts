@@ -1,0 +1,229 @@
+/**
+ * The package as npm would publish it: its sizes, its manifest, and its use from fresh projects: Node, Deno, a Vite build and an
+ * esbuild build in Chromium, a page of a single file, a Worker in workerd.
+ */
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build, type Plugin } from "esbuild";
+import puppeteer from "puppeteer-core";
+import { startWorker } from "../examples/worker/workerd.ts";
+import { fixtures } from "../test/runtimes/fixtures.ts";
+import { check, finish, root } from "./checks.ts";
+
+const home = mkdtempSync(join(tmpdir(), "resnet-wasm-package-"));
+const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
+const bin = (name: string): string => join(root, "node_modules/.bin", name);
+
+// Sizes.
+
+/** What a bundler makes of what one imports, without the decoders: they are others' code, and fetched when first needed. */
+async function sizeOf(contents: string): Promise<{ readonly raw: number; readonly gzip: number }> {
+  const without: Plugin = {
+    name: "without decoders",
+    setup({ onResolve }) {
+      onResolve({ filter: /\/decode\.ts$|\.wasm$|^node:|^module$/ }, ({ path }) => ({ path, external: true }));
+    },
+  };
+  const options = {
+    bundle: true,
+    write: false,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+  } as const;
+  const { outputFiles } = await build({ ...options, stdin: { contents, resolveDir: root }, plugins: [without] });
+  const bytes = outputFiles[0]!.contents;
+  return { raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
+}
+
+const rows: string[] = [];
+for (const name of readdirSync(join(root, "wasm")).filter((file) => file.endsWith(".wasm"))) {
+  const bytes = readFileSync(join(root, "wasm", name));
+  const isOurs = /^(baseline|relaxed)/.test(name);
+  rows.push(`| ${name} | ${kB(bytes.length)} | ${kB(gzipSync(bytes, { level: 9 }).length)} |`);
+  if (isOurs) check(`${name} within 100 kB`, bytes.length <= 100_000, kB(bytes.length));
+}
+const imports = {
+  "core: load, from bytes or a stream": 'export { load } from "./src/runtimes/edge.ts"',
+  "the same with names, hubs and caches": 'export { load } from "./src/runtimes/browser.ts"',
+  "all of it, training and int8 too": 'export * from "./src/runtimes/browser.ts"',
+} as const;
+for (const [name, contents] of Object.entries(imports)) {
+  const { raw, gzip } = await sizeOf(contents);
+  rows.push(`| ${name} | ${kB(raw)} | ${kB(gzip)} |`);
+  if (name.startsWith("core")) check("core JavaScript within 30 kB, gzip, without decoders", gzip <= 30_000, kB(gzip));
+}
+process.stdout.write(`\n| | bytes | gzip |\n| --- | --- | --- |\n${rows.join("\n")}\n\n`);
+
+// What the core may not have.
+for (const name of ["browser.js", "inline.js", "edge.js", "node.js"]) {
+  const text = readFileSync(join(root, "dist/runtimes", name), "utf8");
+  check(`${name}: no eval`, !/(?<![.\w])eval\(|new Function\(/.test(text), "none");
+}
+for (const name of ["inline.js", "edge.js"]) {
+  const text = readFileSync(join(root, "dist/runtimes", name), "utf8");
+  check(`${name}: no address of its own, no import on the way`, !/import\.meta|\bimport\(/.test(text), "none");
+}
+
+// The manifest.
+const tarball = join(
+  home,
+  execFileSync("npm", ["pack", "--silent", "--pack-destination", home], { cwd: root, encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .at(-1)!,
+);
+function tool(name: string, ...args: readonly string[]): { readonly good: boolean; readonly said: string } {
+  try {
+    return { good: true, said: execFileSync(bin(name), args, { cwd: root, encoding: "utf8" }) };
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    return { good: false, said: `${stdout}${stderr}` };
+  }
+}
+const lint = tool("publint", tarball, "--strict");
+check("publint", lint.good, lint.good ? "nothing to say" : lint.said);
+const types = tool(
+  "attw",
+  tarball,
+  "--profile",
+  "esm-only",
+  "--format",
+  "ascii",
+  "--exclude-entrypoints",
+  "./baseline.wasm",
+  "./relaxed.wasm",
+  "./baseline.shared.wasm",
+  "./relaxed.shared.wasm",
+  "./jpeg.wasm",
+  "./png.wasm",
+  "./webp.wasm",
+);
+check("@arethetypeswrong/cli", types.good, types.good ? "types are right" : types.said);
+
+// Fresh projects.
+const given = await fixtures();
+function project(name: string, files: Readonly<Record<string, string>>): string {
+  const folder = join(home, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name, private: true, type: "module" }));
+  execFileSync("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", tarball], {
+    cwd: folder,
+    stdio: "ignore",
+  });
+  for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
+  for (const [path, bytes] of Object.entries({ "int8.safetensors": given.int8, "photo.jpg": given.photo })) {
+    mkdirSync(join(folder, "public"), { recursive: true });
+    for (const place of ["", "public"]) writeFileSync(join(folder, place, path), bytes);
+  }
+  return folder;
+}
+
+const local = `
+  import { load } from "resnet-wasm";
+  const model = await load("int8.safetensors");
+  const [best] = await model.classify("photo.jpg", { topK: 1 });
+  console.log("best", best.index);
+  await model.dispose();
+`;
+const node = project("plain-node", { "main.js": local });
+const want = execFileSync(process.execPath, ["main.js"], { cwd: node, encoding: "utf8" }).trim();
+check("plain Node", /^best \d+$/.test(want), want);
+const deno = execFileSync(bin("deno"), ["run", "--allow-all", "main.js"], { cwd: node, encoding: "utf8" }).trim();
+check("Deno", deno === want, deno);
+const bun = execFileSync(bin("bun"), ["run", "main.js"], { cwd: node, encoding: "utf8" }).trim();
+check("Bun", bun === want, bun);
+
+const page = (entry: string): string => `
+  import { load } from "${entry}";
+  try {
+    const model = await load("int8.safetensors");
+    const [best] = await model.classify("photo.jpg", { topK: 1 });
+    document.title = "best " + best.index;
+  } catch (error) { document.title = "failed: " + error.message; }
+`;
+const html = '<!doctype html><title>waiting</title><script type="module" src="./main.js"></script>';
+const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
+});
+const TYPES: Readonly<Record<string, string>> = {
+  ".js": "text/javascript",
+  ".html": "text/html",
+  ".wasm": "application/wasm",
+};
+
+/** The title that a folder's page ends with. */
+async function shown(folder: string): Promise<string> {
+  const server = createServer((request, response) => {
+    const path = join(folder, new URL(request.url!, "http://x").pathname);
+    response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
+    if (existsSync(path) && extname(path) !== "") response.end(readFileSync(path));
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const tab = await browser.newPage();
+  await tab.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/index.html`);
+  await tab.waitForFunction(() => document.title !== "waiting", { timeout: 30_000 }).catch(() => {});
+  const title = await tab.title();
+  await tab.close();
+  server.closeAllConnections();
+  server.close();
+  return title;
+}
+
+const vite = project("vite", { "index.html": html, "main.js": page("resnet-wasm") });
+execFileSync(process.execPath, [join(root, "node_modules/vite/bin/vite.js"), "build", "--base", "./"], {
+  cwd: vite,
+  stdio: "ignore",
+});
+const byVite = await shown(join(vite, "dist"));
+check("a Vite build, in Chromium", byVite === want, byVite);
+const stray = readdirSync(join(vite, "dist/assets")).filter((name) => /node/.test(name));
+check("a Vite build has no stray assets", stray.length === 0, readdirSync(join(vite, "dist/assets")).join(", "));
+
+async function esbuilt(name: string, entry: string): Promise<string> {
+  const folder = project(name, { "index.html": html, "source.js": page(entry) });
+  const out = join(folder, "public");
+  await build({
+    entryPoints: [join(folder, "source.js")],
+    outfile: join(out, "main.js"),
+    bundle: true,
+    format: "esm",
+    external: ["module", "node:*"],
+    logLevel: "error",
+  });
+  cpSync(join(folder, "index.html"), join(out, "index.html"));
+  return out;
+}
+const esbuild = await esbuilt("esbuild", "resnet-wasm");
+// esbuild moves no files: wasm lies where the bundle's address leads to, `../../wasm`.
+cpSync(join(root, "wasm"), join(esbuild, "wasm"), { recursive: true });
+const byEsbuild = await shown(esbuild);
+check("an esbuild build with the wasm folder beside it, in Chromium", byEsbuild === want, byEsbuild);
+const single = await shown(await esbuilt("inline", "resnet-wasm/inline"));
+check("a page of one script, by the inline entry, in Chromium", single === want, single);
+await browser.close();
+
+const worker = project("worker", {
+  "main.js": `
+    import { load } from "resnet-wasm";
+    export default { async fetch(request, env) {
+      const model = await load(await env.ASSETS.fetch("https://assets.local/int8.safetensors"));
+      const photo = await env.ASSETS.fetch("https://assets.local/photo.jpg");
+      const [best] = await model.classify(await photo.arrayBuffer(), { topK: 1 });
+      return new Response("best " + best.index);
+    } };`,
+});
+const running = await startWorker({ main: join(worker, "main.js"), assets: join(worker, "public") });
+const byWorker = await (await fetch(running.url)).text();
+check("a Worker bundled with the workerd condition", byWorker === want, byWorker);
+await running.stop();
+rmSync(home, { recursive: true });
+finish();
