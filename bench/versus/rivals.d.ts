@@ -53,6 +53,7 @@ declare module "@tensorflow/tfjs-core" {
 
 declare module "@tensorflow/tfjs-backend-wasm" {
   export function setThreadsCount(count: number): void;
+  export function setWasmPaths(folder: string): void;
 }
 
 declare module "protobufjs" {

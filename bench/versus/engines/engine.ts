@@ -6,6 +6,8 @@
 import type { EngineName, ModelFiles, Setting } from "../contest.ts";
 import type { Weight } from "../network.ts";
 
+export { Unavailable } from "./unavailable.ts";
+
 /** A loaded model. */
 export interface Session {
   /** Computes the images once; resolves to the logits `[n, classes]`. */
@@ -21,11 +23,6 @@ export interface Session {
  * @throws Unavailable when the engine cannot do what the setting asks, here
  */
 export type Open = (files: ModelFiles, setting: Setting, images: Weight, build: string) => Promise<Session>;
-
-/** An engine that cannot take part: it is reported as absent, never measured in some other mode. */
-export class Unavailable extends Error {
-  override name = "Unavailable";
-}
 
 /** The engine's `open`, imported only when asked for: nobody's start-up pays for another's library. */
 export async function engine(name: EngineName): Promise<Open> {
