@@ -154,19 +154,13 @@ const { url } = worker;
   check("the Alps are an alp", first[0]!.predictions[0]?.label === "alp", JSON.stringify(first[0]!.predictions[0]));
   bounded("the model, loaded by eight requests at once,", worker);
 }
-for (const [i, path] of [...SAMPLES, ...photos].entries()) {
+for (const path of [...SAMPLES, ...photos]) {
   const bytes = readFileSync(path);
   const [here, there] = [await node.classify(bytes), await classify(url, bytes)];
   const same = JSON.stringify(here) === JSON.stringify(there.predictions);
-  if (!same || i < 2)
-    check(
-      `the same answer as Node's, to the last digit: ${path.slice(path.lastIndexOf("/") + 1)}`,
-      same,
-      there.text.slice(0, 100),
-    );
-  else passed += 1;
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  check(`the same answer as Node's, to the last digit: ${name}`, same, there.text.slice(0, 100));
 }
-process.stdout.write(`ok     ${SAMPLES.length + photos.length} photos compared with Node's answers\n`);
 {
   const [at50, cpu] = [memoryOf(worker), cpuOf(worker)];
   const all = [...samples, ...photos.map((path) => readFileSync(path))];
