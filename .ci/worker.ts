@@ -79,7 +79,7 @@ async function ask(
 const classify = (url: string, body: BodyInit | null, query = ""): Promise<Answer> =>
   ask(url, `/classify${query}`, body);
 
-/** Posts a photo, and hangs up when it is told to. */
+/** Posts a photo, and hangs up when it is asked to. */
 async function classifyUntil(url: string, signal: AbortSignal): Promise<void> {
   await fetch(`${url}/classify`, { method: "POST", body: samples[0]!, signal }).catch(() => {});
 }
@@ -188,7 +188,7 @@ for (const path of [...SAMPLES, ...photos]) {
   const answered = crowd.filter(({ status }) => status === 200);
   const right = answered.every(({ predictions }) => predictions[0]?.label === "alp");
   check(
-    "forty at once: answered, or told to come back",
+    "forty at once: answered, or asked to come back",
     right && answered.length >= 8 && crowd.every(({ status }) => status === 200 || status === 503),
     statuses(crowd),
   );

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { table } from "../src/cli/terminal.ts";
 import { BUILDS, type Build, pickBuild } from "../src/kernels.ts";
 import { randomCheckpoint } from "../src/models/random.ts";
-import { resnet, resnetSpec, usualSize } from "../src/models/resnet.ts";
+import { defaultSize, resnet, resnetSpec } from "../src/models/resnet.ts";
 import { load, quantize } from "../src/runtimes/node.ts";
 import { bytesOf } from "./lib/prepared.ts";
 
@@ -36,7 +36,7 @@ interface Row {
 async function writeModel(file: string, model: string, dtype: Dtype): Promise<void> {
   const bytes = await bytesOf(randomCheckpoint(resnet(model, resnetSpec(model)), 1));
   if (dtype === "f32") return writeFileSync(file, bytes);
-  const side = usualSize(resnetSpec(model));
+  const side = defaultSize(resnetSpec(model));
   const noise = Uint8Array.from({ length: 4 * side * side }, (_, i) => 128 + 127 * Math.sin(i * i));
   writeFileSync(file, (await quantize(bytes, [{ width: side, height: side, data: noise }], { arch: model })).bytes);
 }
@@ -54,7 +54,7 @@ async function cell(
   const start = performance.now();
   const loaded = await load(file, { arch: model, build, threads });
   const loadMs = performance.now() - start;
-  const side = usualSize(spec);
+  const side = defaultSize(spec);
   const data = Float32Array.from({ length: batch * side * side * 3 }, (_, i) => Math.sin(i * i));
   const times: number[] = [];
   for (let i = 0; i <= runs; ++i) {

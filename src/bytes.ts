@@ -2,7 +2,7 @@
  * Random access to bytes wherever they are: memory, a file, a Blob, several shards end to end.
  * A checkpoint reads one tensor at a time through this, so that loading never holds a file twice.
  */
-import { complaint, ModelError } from "./tensor.ts";
+import { expectedGot, ModelError } from "./errors.ts";
 
 export interface ByteSource {
   /** What to call it in an error: a path or a URL. */
@@ -35,7 +35,8 @@ export interface Folder {
 export function checkRange(source: ByteSource, offset: number, length: number): void {
   if (offset < 0 || length < 0 || offset + length > source.size) {
     throw new ModelError(
-      complaint(source.name, `at least ${offset + length} bytes`, `${source.size}`, "the file may be cut short"),
+      "truncated",
+      expectedGot(source.name, `at least ${offset + length} bytes`, `${source.size}`, "the file may be cut short"),
     );
   }
 }
@@ -99,7 +100,7 @@ export function concat(name: string, parts: readonly ByteSource[]): ByteSource {
   return source;
 }
 
-/** Bytes at the beginning that may be read again: what a file is, is told from them. */
+/** Bytes at the beginning that may be read again: the kind of file is read from them. */
 const HEAD_BYTES = 1024;
 /** Most bytes a stream keeps because they were passed over. */
 const KEPT_BYTES = 16 * 2 ** 20;
@@ -134,7 +135,10 @@ export function fromStream(
   };
   const tooFar = (): ModelError => {
     const hint = "convert the file with this package, or load it whole";
-    return new ModelError(complaint(name, "tensors that can be read in the order of the stream", "others", hint));
+    return new ModelError(
+      "truncated",
+      expectedGot(name, "tensors that can be read in the order of the stream", "others", hint),
+    );
   };
   /** The next `length` bytes of the stream, or all that are left, in `into` or in memory of their own. */
   const next = async (length: number, into?: Uint8Array): Promise<Uint8Array> => {
@@ -145,7 +149,7 @@ export function fromStream(
       if (chunk.byteLength === 0) {
         const pulled = await pull.next();
         if (pulled === undefined) break;
-        if (!(pulled instanceof Uint8Array)) throw new TypeError(complaint(name, "a stream of bytes", typeof pulled));
+        if (!(pulled instanceof Uint8Array)) throw new TypeError(expectedGot(name, "a stream of bytes", typeof pulled));
         chunk = pulled;
       }
       if (filled === bytes.byteLength) {
@@ -165,7 +169,7 @@ export function fromStream(
     const wanted = at + length;
     const bytes = await next(length, into);
     if (bytes.byteLength === length) return bytes;
-    throw new ModelError(complaint(name, `at least ${wanted} bytes`, `${at}`, "the stream ended early"));
+    throw new ModelError("truncated", expectedGot(name, `at least ${wanted} bytes`, `${at}`, "the stream ended early"));
   };
   /** Takes what lies at `offset` out of what was kept, as far as `length`; nothing when it is not there. */
   const take = (offset: number, length: number): Uint8Array | undefined => {
@@ -194,7 +198,8 @@ export function fromStream(
         if (place > at) keep(at, await exactly(place - at));
         part = await exactly(rest, rest === length ? into : undefined);
       }
-      if (part === undefined) throw new ModelError(complaint(name, "bytes that were not read yet", `${place} again`));
+      if (part === undefined)
+        throw new ModelError("truncated", expectedGot(name, "bytes that were not read yet", `${place} again`));
       parts.push(part);
       place += part.byteLength;
     }

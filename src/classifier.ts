@@ -2,17 +2,17 @@
  * The first story: pixels → labels. A classifier owns one wasm instance: its memory goes when it is disposed.
  */
 import { type ByteSource, release } from "./bytes.ts";
-import { measureDots } from "./dots.ts";
+import { type ImageInput, toPixels } from "./decode/input.ts";
+import { measureDotThroughput } from "./dot-throughput.ts";
+import { expectedGot, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
-import { type ImageInput, toPixels } from "./input.ts";
 import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import { type Model, type ModelOptions, openModel } from "./model.ts";
-import { align, fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "./plan.ts";
+import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step } from "./tape.ts";
-import { complaint } from "./tensor.ts";
 import { startTeam, type Team } from "./threads.ts";
 import type { Tuning } from "./variants.ts";
 import { type Views, viewsOf } from "./views.ts";
@@ -75,17 +75,18 @@ export async function loadWith(
     const graph = fold(model.graph);
     const threads = options.threads ?? 1;
     if (!Number.isInteger(threads) || threads < 1) {
-      throw new RangeError(complaint("threads", "a whole number from 1", `${threads}`));
+      throw new OptionError("threads", expectedGot("threads", "a whole number from 1", `${threads}`));
     }
     const target = { build: pickBuild(options.build), threads };
-    const { tuning, winograd = true, memory = usualMemory(graph) } = options;
+    const { tuning, winograd = true, memory = defaultMemory(graph) } = options;
     if (tuning !== undefined && tuning.build !== target.build) {
-      throw new RangeError(
-        complaint("tuning", `one for the ${target.build} build`, `one for ${tuning.build}`, "tune again"),
+      throw new OptionError(
+        "tuning",
+        expectedGot("tuning", `one for the ${target.build} build`, `one for ${tuning.build}`, "tune again"),
       );
     }
     const isInt8 = graph.nodes[0]!.int8 !== undefined;
-    const dots = isInt8 ? await measureDots(runtime, target.build) : undefined;
+    const dots = isInt8 ? await measureDotThroughput(runtime, target.build) : undefined;
     const budget = { memory, winograd, tuning, dots };
     const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
     const kernels = await loadKernels(runtime, target.build, newMemory(weights.end, threads > 1));
@@ -105,7 +106,7 @@ function newMemory(bytes: number, shared: boolean): WebAssembly.Memory {
   if (!shared) return new WebAssembly.Memory({ initial: 1 });
   if (typeof SharedArrayBuffer === "undefined") {
     const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
-    throw new RangeError(complaint("threads", "1 where there is no shared memory", "more", hint));
+    throw new OptionError("threads", expectedGot("threads", "1 where there is no shared memory", "more", hint));
   }
   return new WebAssembly.Memory({ initial: 1, maximum: Math.ceil((bytes + SHARED_ROOM) / 65536), shared: true });
 }
@@ -164,7 +165,7 @@ export class Classifier {
     { topK = 5, maxPixels }: { readonly topK?: number; readonly maxPixels?: number } = {},
   ): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1)
-      throw new RangeError(complaint("topK", "a whole number from 1", `${topK}`));
+      throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
     const pixels = await this.#pixels(image, maxPixels);
     return this.#alone(async () => {
       const logits = await this.#runPixels(pixels, outputNode(this.#graph).name);
@@ -214,8 +215,9 @@ export class Classifier {
     const [n, h, w, c] = images.shape;
     const size = n * h * w * c;
     if (c !== 3 || ![n, h, w].every((side) => Number.isInteger(side) && side > 0) || size !== images.data.length) {
-      throw new RangeError(
-        complaint("images", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
+      throw new OptionError(
+        "images",
+        expectedGot("images", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
       );
     }
     return this.#alone(async () => {
@@ -309,7 +311,7 @@ export class Classifier {
 
   #live(): Kernels {
     if (this.#kernels === undefined) {
-      throw new Error(complaint(this.model.source, "a loaded model", "one that was disposed", "load it again"));
+      throw new Error(expectedGot(this.model.source, "a loaded model", "one that was disposed", "load it again"));
     }
     return this.#kernels;
   }

@@ -2,14 +2,16 @@
  * A model of any format as a safetensors file of this project's: torchvision's names, C order, and everything else that
  * a classifier must know in its metadata.
  */
+
+import type { Checkpoint } from "./checkpoint.ts";
+import { readValues } from "./checkpoint.ts";
+import { expectedGot, ModelError } from "./errors.ts";
 import { SCALE } from "./formats/dequantize.ts";
 import { planSafetensors, type TensorEntry } from "./formats/safetensors.ts";
 import { LIMIT } from "./int8.ts";
 import type { Model } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
-import { type Checkpoint, complaint, ModelError } from "./tensor.ts";
-import { readValues } from "./values.ts";
 
 export interface ConvertOptions {
   /**
@@ -35,7 +37,10 @@ export async function* convert(
   { dtype = "f32" }: ConvertOptions = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   if (model.graph.nodes[0]!.int8 !== undefined) {
-    throw new ModelError(complaint(model.source, "a model with float weights", "one quantized for int8 computing"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(model.source, "a model with float weights", "one quantized for int8 computing"),
+    );
   }
   const entries = paramsOf(model.graph).flatMap(({ name, shape }): TensorEntry[] => {
     if (shape.length === 1) return [{ name, shape, dtype: "F32" }];
@@ -97,7 +102,8 @@ function halves(where: string, values: Float32Array, each: number): Uint16Array<
     const exponent = Math.max(-14, Math.min(15, Math.floor(Math.log2(size || 2 ** -14))));
     const steps = roundHalfEven(size / 2 ** (exponent - 10));
     const half = exponent === -14 ? steps : ((exponent + 14) << 10) + steps;
-    if (!(half < 0x7c00)) throw new ModelError(complaint(where, "numbers within ±65504 for f16", `${exact}`));
+    if (!(half < 0x7c00))
+      throw new ModelError("malformed", expectedGot(where, "numbers within ±65504 for f16", `${exact}`));
     carry = value - Math.sign(value) * steps * 2 ** (exponent - 10);
     return (value < 0 ? 0x8000 : 0) | half;
   }) as Uint16Array<ArrayBuffer>;

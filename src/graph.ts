@@ -1,7 +1,9 @@
 /**
  * A network as a list of nodes in the order they run, with shapes: plain data that can be printed, compared and folded.
  */
-import { complaint } from "./tensor.ts";
+
+import { expectedGot } from "./errors.ts";
+import type { OutputKind } from "./output.ts";
 
 /** Height, width and channels of one image's activation; the batch is not part of a graph. */
 export type Shape = readonly [h: number, w: number, c: number];
@@ -144,12 +146,14 @@ export interface Graph {
   /** `resnet50`, `plain20` … */
   readonly name: string;
   readonly nodes: readonly Node[];
+  /** What the last node's numbers mean, where the file says it. */
+  readonly output?: OutputKind;
 }
 
 /** The node called `name`. Throws `RangeError` when the graph has none. */
 export function nodeOf(graph: Graph, name: string): Node {
   const node = graph.nodes.find((candidate) => candidate.name === name);
-  if (node === undefined) throw new RangeError(complaint(graph.name, `a node called "${name}"`, "none"));
+  if (node === undefined) throw new RangeError(expectedGot(graph.name, `a node called "${name}"`, "none"));
   return node;
 }
 

@@ -2,8 +2,9 @@
  * RGBA pixels of any size → the input tensor: resize, crop and normalise as steps. Resizing is Pillow's, bit for bit
  * (`Resample.c`: antialiased, two passes of 8 bits, weights of 22 bits), because that is what the networks were trained with.
  */
+
+import { ArgumentTypeError, expectedGot, OptionError } from "./errors.ts";
 import { type Step, step } from "./tape.ts";
-import { complaint } from "./tensor.ts";
 
 /** A decoded image. */
 export interface Pixels {
@@ -157,14 +158,16 @@ function bytesOf(array: Int32Array | Float32Array): Uint8Array {
 export function checkPixels(pixels: Pixels): void {
   const { width, height, data } = pixels ?? {};
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
-    throw new TypeError(
-      complaint("image", "a path, encoded bytes or { width, height, data } with RGBA bytes", typeof pixels),
+    throw new ArgumentTypeError(
+      "image",
+      expectedGot("image", "a path, encoded bytes or { width, height, data } with RGBA bytes", typeof pixels),
     );
   }
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
   if (!whole || data.length !== width * height * 4) {
-    throw new RangeError(
-      complaint("image", "width · height · 4 bytes of RGBA", `${width}×${height} and ${data.length} bytes`),
+    throw new OptionError(
+      "image",
+      expectedGot("image", "width · height · 4 bytes of RGBA", `${width}×${height} and ${data.length} bytes`),
     );
   }
 }
@@ -192,7 +195,8 @@ export function shorterTo({ width, height }: Pixels, side: number): readonly [wi
 
 /** The centre crop of a preset, its corner rounded half to even as torchvision does. */
 export function centreView(pixels: Pixels, { resize, crop }: Preprocess): View {
-  if (crop > resize) throw new RangeError(complaint("preprocess", `a crop of at most ${resize}`, `${crop}`));
+  if (crop > resize)
+    throw new OptionError("preprocess", expectedGot("preprocess", `a crop of at most ${resize}`, `${crop}`));
   const resized = shorterTo(pixels, resize);
   const [left, top] = resized.map((side) => roundHalfEven((side - crop) / 2)) as [number, number];
   return { resized, left, top, width: crop, height: crop, mirrored: false };

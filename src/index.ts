@@ -1,7 +1,7 @@
 /** The public surface. Each runtime's entry adds `load`, bound to that runtime. */
 
-export { AUGMENTS, type Augment } from "./augment.ts";
 export type { ByteSource, Folder } from "./bytes.ts";
+export type { Checkpoint } from "./checkpoint.ts";
 export {
   Classifier,
   type ImageTensor,
@@ -11,7 +11,26 @@ export {
   type Prediction,
 } from "./classifier.ts";
 export { type ConvertOptions, convert, type StorageDtype } from "./convert.ts";
-export { type Dataset, type Example, ImageSet, splitDataset } from "./dataset.ts";
+export { BYTE_LIMIT, type ImageInput } from "./decode/input.ts";
+export { ModelError } from "./errors.ts";
+export { fold } from "./fold.ts";
+export { type Format, openCheckpoint, SAFETENSORS } from "./formats/open.ts";
+export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
+export { openSharded, SHARDED } from "./formats/sharded.ts";
+export { TFJS } from "./formats/tfjs.ts";
+export type { Graph, Node, Shape } from "./graph.ts";
+export type { Progress } from "./hub/locate.ts";
+export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";
+export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
+export { type Model, type ModelOptions, openModel } from "./model.ts";
+export { PRETRAINED } from "./models/pretrained.ts";
+export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
+export { macCount, parameterCount } from "./ops/ops.ts";
+export { METHODS, type Method, type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
+export type { Runtime, Store } from "./runtime.ts";
+export type { Dtype, TensorInfo } from "./tensor.ts";
+export { AUGMENTS, type Augment } from "./train/augment.ts";
+export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";
 export {
   type Finetuned,
   type FinetuneNeeds,
@@ -22,27 +41,10 @@ export {
   type SourceOptions,
   type TrainProgress,
   trainNewWith,
-} from "./finetune.ts";
-export type { EpochRecord, FitProgress, Validated } from "./fit.ts";
-export { fold } from "./fold.ts";
-export { type Format, openCheckpoint, SAFETENSORS } from "./formats/open.ts";
-export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
-export { openSharded, SHARDED } from "./formats/sharded.ts";
-export { TFJS } from "./formats/tfjs.ts";
-export type { Graph, Node, Shape } from "./graph.ts";
-export type { Progress } from "./hub.ts";
-export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";
-export { BYTE_LIMIT, type ImageInput } from "./input.ts";
-export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
-export { type Model, type ModelOptions, openModel } from "./model.ts";
-export { PRETRAINED } from "./models/pretrained.ts";
-export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
-export { macCount, parameterCount } from "./ops/ops.ts";
-export { METHODS, type Method, type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
-export type { Runtime, Store } from "./runtime.ts";
-export { SCHEDULES, type Schedule } from "./schedules.ts";
-export { type Checkpoint, type Dtype, ModelError, type TensorInfo } from "./tensor.ts";
-export { DivergedError, type Trainer, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
+} from "./train/finetune.ts";
+export type { EpochRecord, FitProgress, Validated } from "./train/fit.ts";
+export { SCHEDULES, type Schedule } from "./train/schedules.ts";
+export { DivergedError, type Trainer, type TrainOptions, trainingNeeds, trainWith } from "./train/trainer.ts";
 export { tune } from "./tune.ts";
 export type { Tuning } from "./variants.ts";
 export { type Views, viewsOf } from "./views.ts";

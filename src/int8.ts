@@ -3,9 +3,10 @@
  * output channel; activations behind a ReLU are 0…127, others −127…127, one step a tensor; sums are exact in i32, so that
  * every build, thread count and runtime gives the same bytes.
  */
+
+import { expectedGot, ModelError } from "./errors.ts";
 import { type Graph, type Int8, type Node, nodeOf } from "./graph.ts";
 import type { Preprocess } from "./image.ts";
-import { complaint, ModelError } from "./tensor.ts";
 
 /** What an int8 file says of its activations, in `__metadata__`. */
 export interface Quantization {
@@ -53,7 +54,8 @@ export function toInt8(where: string, graph: Graph, { steps, weightSums }: Quant
   const nodes = graph.nodes.map((node): Node => {
     const isLast = node === graph.nodes.at(-1);
     const reason = isLast && node.op !== "linear" ? `${node.op} at the end` : obstacle(node);
-    if (reason !== undefined) throw new ModelError(complaint(`${where}: "${node.name}"`, "what int8 has", reason));
+    if (reason !== undefined)
+      throw new ModelError("metadata", expectedGot(`${where}: "${node.name}"`, "what int8 has", reason));
     if (node.op === "input") {
       made.set(node.name, { step: PIXEL, signed: false });
       return { ...node, int8: { inputs: [], signed: false, step: PIXEL } };
@@ -78,7 +80,10 @@ export function toInt8(where: string, graph: Graph, { steps, weightSums }: Quant
 function checkStep(where: string, name: string, step: unknown): number {
   if (typeof step === "number" && Number.isFinite(step) && step > 0) return step;
   const got = step === undefined ? "none" : `${step}`;
-  throw new ModelError(complaint(`${where}: "${name}"`, "a step above 0 for its activations", got, "quantize again"));
+  throw new ModelError(
+    "metadata",
+    expectedGot(`${where}: "${name}"`, "a step above 0 for its activations", got, "quantize again"),
+  );
 }
 
 /**
@@ -96,7 +101,10 @@ export function readQuantization(where: string, metadata: Readonly<Record<string
   const isRecord = (record: unknown): boolean =>
     typeof record === "object" && record !== null && Object.values(record).every((each) => typeof each === "number");
   if (value !== null && isRecord(value.steps) && isRecord(value.weightSums)) return value as Quantization;
-  throw new ModelError(complaint(`${where}: __metadata__ "quantization"`, "steps and weightSums", text.slice(0, 80)));
+  throw new ModelError(
+    "metadata",
+    expectedGot(`${where}: __metadata__ "quantization"`, "steps and weightSums", text.slice(0, 80)),
+  );
 }
 
 /** Bounds of a node's int8 output: those of its clamp, in steps, within `LIMIT`. */

@@ -2,22 +2,23 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import type { Located, Progress } from "./hub.ts";
+import type { Located, Progress } from "./hub/locate.ts";
 import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
-import { readMetadata, type Told } from "./models/metadata.ts";
+import { type ModelHints, readMetadata } from "./models/metadata.ts";
 import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 import { nameOf, recognise } from "./models/recognise.ts";
-import { type ResNetSpec, resnet, resnetSpec, usualSize } from "./models/resnet.ts";
+import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
-import { type Checkpoint, complaint, ModelError } from "./tensor.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
@@ -75,7 +76,7 @@ async function openSource(
       name: file.name,
       async open(path) {
         if (path === "") return file;
-        throw new ModelError(complaint(file.name, path, "nothing but the file itself"));
+        throw new ModelError("architecture", expectedGot(file.name, path, "nothing but the file itself"));
       },
     };
     return { name: file.name, located: { folder, entry: "" }, known: undefined };
@@ -105,17 +106,20 @@ export async function openModel(
     const quantization = readQuantization(name, opened.metadata);
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
-    const beside = (await located.told?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
+    const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
-    const told = { ...beside, ...file };
-    const way = options.preprocess ?? known?.preprocess ?? told.preprocess;
+    const hints = { ...beside, ...file };
+    const way = options.preprocess ?? known?.preprocess ?? hints.preprocess;
     const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
     const preset = presetOf(way ?? usual);
     const guesses = [...network.guesses];
     if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
     const classes = outputNode(network.graph).shape[2];
-    if (told.labels !== undefined && told.labels.length !== classes) {
-      throw new ModelError(complaint(`${name}: labels`, `${classes}, one for each class`, `${told.labels.length}`));
+    if (hints.labels !== undefined && hints.labels.length !== classes) {
+      throw new ModelError(
+        "architecture",
+        expectedGot(`${name}: labels`, `${classes}, one for each class`, `${hints.labels.length}`),
+      );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
     const [size] = inputShape(network.graph);
@@ -126,15 +130,21 @@ export async function openModel(
     }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
-      throw new RangeError(complaint("preprocess", "none for an int8 model, which has its own", "one", hint));
+      throw new OptionError(
+        "preprocess",
+        expectedGot("preprocess", "none for an int8 model, which has its own", "one", hint),
+      );
     }
     const graph =
       quantization === undefined ? network.graph : toInt8(name, fold(network.graph), quantization, preprocess);
     checkWeights(name, graph, network.checkpoint);
-    const strange = strangers(graph, network.checkpoint);
+    const strange = unexpectedTensors(graph, network.checkpoint);
     if (strange.length > 0 && options.arch === undefined) {
       const hint = "name the network with --arch to ignore it";
-      throw new ModelError(complaint(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint));
+      throw new ModelError(
+        "architecture",
+        expectedGot(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint),
+      );
     }
     if (strange.length > 0)
       guesses.push(`${strange.length} tensors that ${network.arch} has no use for, "${strange[0]}" among them`);
@@ -143,7 +153,7 @@ export async function openModel(
       ...network,
       graph,
       preprocess,
-      labels: options.labels ?? published ?? told.labels ?? [],
+      labels: options.labels ?? published ?? hints.labels ?? [],
       guesses,
     };
   } catch (error) {
@@ -164,17 +174,21 @@ function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "
   return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
 }
 
-/** The network a checkpoint holds: its own graph, or the one that is told, or the one its tensors look like. */
+/** The network a checkpoint holds: its own graph, or the one that the hints name, or the one its tensors look like. */
 async function networkOf(
   where: string,
   checkpoint: Checkpoint,
-  { file, beside, known }: { readonly file: Told; readonly beside: Told; readonly known: string | undefined },
+  {
+    file,
+    beside,
+    known,
+  }: { readonly file: ModelHints; readonly beside: ModelHints; readonly known: string | undefined },
   options: ModelOptions,
 ): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
   const held = checkpoint.graph ?? file.graph;
   const size = options.size ?? file.size ?? beside.size;
   if (size !== undefined && (!Number.isInteger(size) || size < 1)) {
-    throw new RangeError(complaint("size", "a whole number of pixels, 1 or more", `${size}`));
+    throw new OptionError("size", expectedGot("size", "a whole number of pixels, 1 or more", `${size}`));
   }
   if (held !== undefined) {
     const graph = size === undefined ? held : resize(held, [size, size, 3]);
@@ -184,23 +198,23 @@ async function networkOf(
     return { arch: nameOf(match.spec), spec: match.spec, ...named, guesses: [] };
   }
   const seen = recognise(where, checkpoint);
-  const told: Partial<ResNetSpec> = { ...beside.spec, ...file.spec };
+  const hints: Partial<ResNetSpec> = { ...beside.spec, ...file.spec };
   const named = options.arch ?? known ?? file.arch ?? beside.arch;
   // This project's own files name networks that need not be in the table, and describe them.
-  const table = named === undefined || (options.arch === undefined && isWhole(told)) ? undefined : resnetSpec(named);
-  if (options.arch === undefined) checkTold(where, told, seen.spec);
+  const table = named === undefined || (options.arch === undefined && isWhole(hints)) ? undefined : resnetSpec(named);
+  if (options.arch === undefined) checkHints(where, hints, seen.spec);
   const spec: ResNetSpec = {
-    ...(table ?? { ...seen.spec, ...told }),
+    ...(table ?? { ...seen.spec, ...hints }),
     classes: seen.spec.classes,
-    stride: options.stride ?? told.stride ?? seen.spec.stride,
+    stride: options.stride ?? hints.stride ?? seen.spec.stride,
   };
   const epsilon = options.epsilon ?? file.epsilon ?? beside.epsilon ?? 1e-5;
-  const side = size ?? usualSize(spec);
+  const side = size ?? defaultSize(spec);
   const arch = named ?? seen.name;
   const graph = adapt(resnet(arch, spec, [side, side, 3], epsilon), checkpoint);
-  const isTold = { shortcuts: (table ?? told).shortcut, stride: options.stride ?? told.stride };
+  const isHinted = { shortcuts: (table ?? hints).shortcut, stride: options.stride ?? hints.stride };
   const guesses = seen.guesses.filter((guess) => {
-    return !Object.entries(isTold).some(([word, value]) => value !== undefined && guess.startsWith(word));
+    return !Object.entries(isHinted).some(([word, value]) => value !== undefined && guess.startsWith(word));
   });
   return { arch, spec, graph, checkpoint, guesses };
 }
@@ -210,12 +224,15 @@ function isWhole(spec: Partial<ResNetSpec>): spec is ResNetSpec {
 }
 
 /** Throws when what the file says of itself and what its tensors are differ. */
-function checkTold(where: string, told: Partial<ResNetSpec>, seen: ResNetSpec): void {
+function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec): void {
   for (const key of ["block", "depths", "width", "classes", "stem", "squeeze", "preact"] as const) {
-    const [said, is] = [JSON.stringify(told[key]), JSON.stringify(seen[key])];
-    if (told[key] === undefined || said === is) continue;
+    const [said, is] = [JSON.stringify(hints[key]), JSON.stringify(seen[key])];
+    if (hints[key] === undefined || said === is) continue;
     const hint = "the configuration is of another model; name the network with --arch to ignore it";
-    throw new ModelError(complaint(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint));
+    throw new ModelError(
+      "architecture",
+      expectedGot(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint),
+    );
   }
 }
 
@@ -235,7 +252,7 @@ function adapt(graph: Graph, { tensors }: Checkpoint): Graph {
 }
 
 /** Weights inside the network that the graph has no use for: a sign that it is another network. */
-function strangers(graph: Graph, { tensors }: Checkpoint): readonly string[] {
+function unexpectedTensors(graph: Graph, { tensors }: Checkpoint): readonly string[] {
   const wanted = new Set(paramsOf(graph).map(({ name }) => name));
   return [...tensors.keys()].filter((name) => /^(conv1|bn1|layer\d+)\./.test(name) && !wanted.has(name));
 }
@@ -262,7 +279,10 @@ function rename(
 function presetOf(preset: PresetName | Preprocess): Preprocess {
   if (typeof preset !== "string") return preset;
   if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
-  throw new RangeError(complaint("preprocess", `one of ${Object.keys(PRESETS).join(", ")}`, `"${preset}"`));
+  throw new OptionError(
+    "preprocess",
+    expectedGot("preprocess", `one of ${Object.keys(PRESETS).join(", ")}`, `"${preset}"`),
+  );
 }
 
 /** Class names from a JSON array, or an object from index to name; underscores are spaces. */
@@ -276,7 +296,7 @@ async function readLabels(folder: Folder, path: string): Promise<readonly string
     return labels;
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    throw new ModelError(complaint(file.name, "class names as JSON", String(error)));
+    throw new ModelError("architecture", expectedGot(file.name, "class names as JSON", String(error)));
   } finally {
     await file.close();
   }

@@ -6,13 +6,14 @@
  *
  * Behind the weights lies, while they are being packed, the staging area of `weights.ts`.
  */
+
+import { expectedGot, OptionError } from "./errors.ts";
 import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
 import type { Build } from "./kernels.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Step, Tape } from "./tape.ts";
-import { complaint } from "./tensor.ts";
-import { choose, type Dots, type Tuning, USUAL_DOTS, type Variant } from "./variants.ts";
+import { choose, DEFAULT_DOT_THROUGHPUT, type DotThroughput, type Tuning, type Variant } from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -109,7 +110,7 @@ export function resize(graph: Graph, input: Shape): Graph {
       shape = [Math.ceil(from[0] / node.stride), Math.ceil(from[1] / node.stride), c];
     } else if (node.op === "globalpool" || node.op === "linear") shape = [1, 1, c];
     if (shape[0] < 1 || shape[1] < 1) {
-      throw new RangeError(complaint(node.name, "at least one pixel", `an input of ${input[0]}×${input[1]}`));
+      throw new RangeError(expectedGot(node.name, "at least one pixel", `an input of ${input[0]}×${input[1]}`));
     }
     shapes.set(node.name, shape);
     return { ...node, shape };
@@ -221,10 +222,10 @@ export function plan(
 }
 
 /**
- * Bytes of wasm memory a model may use unless told otherwise: twice its f32 weights, or 180 MB where that is more (all that
+ * Bytes of wasm memory a model may use by default: twice its f32 weights, or 180 MB where that is more (all that
  * ResNet-18 can use); in int8 two and a half times its weights, or 64 MB. Winograd's larger weights are what it is spent on.
  */
-export function usualMemory(graph: Graph): number {
+export function defaultMemory(graph: Graph): number {
   const parameters = parameterCount(graph);
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
   return isInt8 ? Math.max(2.5 * parameters, 64e6) : Math.max(2 * 4 * parameters, 180e6);
@@ -239,7 +240,7 @@ export interface Budget {
   /** Measured times instead of estimates. */
   readonly tuning?: Tuning | undefined;
   /** How fast int8 products are here; what is usual for the build when absent. */
-  readonly dots?: Dots | undefined;
+  readonly dots?: DotThroughput | undefined;
 }
 
 /**
@@ -252,7 +253,7 @@ export interface Budget {
 export function fitWeights(
   graph: Graph,
   build: Build,
-  { memory, winograd, tuning, dots = USUAL_DOTS[build] }: Budget,
+  { memory, winograd, tuning, dots = DEFAULT_DOT_THROUGHPUT[build] }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
@@ -264,7 +265,10 @@ export function fitWeights(
     if (excess <= 0) return weights;
     if (allowed <= 0) {
       const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-      throw new RangeError(complaint("memory", `at least ${mb(memory + excess)} for ${graph.name}`, mb(memory)));
+      throw new OptionError(
+        "memory",
+        expectedGot("memory", `at least ${mb(memory + excess)} for ${graph.name}`, mb(memory)),
+      );
     }
     allowed = Math.max(0, Math.min(allowed, weights.end) - excess);
   }

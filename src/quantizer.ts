@@ -3,18 +3,19 @@
  * 2018 (arXiv 1712.05877) and Nagel et al. 2019 (arXiv 1906.04721): weights 8 bits per output channel, activations 7 bits
  * behind a ReLU and 8 elsewhere, one step a tensor, biases corrected for what rounding the weights shifts.
  */
+
+import { readValues } from "./checkpoint.ts";
 import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
+import type { ImageInput } from "./decode/input.ts";
+import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
-import type { ImageInput } from "./input.ts";
 import { LIMIT, obstacle, type Quantization, toInt8 } from "./int8.ts";
 import { type Model, openModel } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
-import { complaint, ModelError } from "./tensor.ts";
-import { readValues } from "./values.ts";
 
 /**
  * How the range of an activation follows from what was seen of it: all of it, all but one value in ten thousand, or as
@@ -60,7 +61,8 @@ class Histogram {
     let top = 0;
     for (const value of values) {
       const size = Math.abs(value);
-      if (!(size <= Number.MAX_VALUE)) throw new RangeError(complaint("quantize", "finite activations", `${value}`));
+      if (!(size <= Number.MAX_VALUE))
+        throw new OptionError("quantize", expectedGot("quantize", "finite activations", `${value}`));
       if (size > top) top = size;
     }
     this.largest = Math.max(this.largest, top);
@@ -190,7 +192,8 @@ async function calibrate(
     seen += 1;
     onImage?.(seen, failed.length);
   }
-  if (seen === 0) throw new RangeError(complaint("quantize", "at least one image that can be read", "none"));
+  if (seen === 0)
+    throw new OptionError("quantize", expectedGot("quantize", "at least one image that can be read", "none"));
   const layers = watched.map((node): Observed => {
     const histogram = histograms.get(node)!;
     return { node, largest: histogram.largest, step: histogram.range(method) / LIMIT };
@@ -206,13 +209,14 @@ function needsStep(node: Node, graph: Graph): boolean {
 
 function checkGraph(model: Model, graph: Graph): void {
   if (graph.nodes[0]!.int8 !== undefined) {
-    throw new ModelError(complaint(model.source, "an f32 model", "one that is int8 already"));
+    throw new ModelError("malformed", expectedGot(model.source, "an f32 model", "one that is int8 already"));
   }
   for (const node of graph.nodes) {
     const reason = obstacle(node);
     if (reason === undefined) continue;
     throw new ModelError(
-      complaint(`${model.source}: "${node.name}"`, "a layer that int8 has", reason, "keep it in f16"),
+      "malformed",
+      expectedGot(`${model.source}: "${node.name}"`, "a layer that int8 has", reason, "keep it in f16"),
     );
   }
 }

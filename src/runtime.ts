@@ -3,7 +3,7 @@
  */
 import type { ByteSource, Folder } from "./bytes.ts";
 import type { Format } from "./formats/open.ts";
-import type { Located, LocateOptions } from "./hub.ts";
+import type { Located, LocateOptions } from "./hub/locate.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png" | "webp";
@@ -90,7 +90,7 @@ export interface StoreWriter {
 export interface StoreFile {
   /** Bytes that are there. */
   readonly size: number;
-  /** What `begin` was told of them, in this `put` or an earlier one. Bytes without a note do not outlive a failure. */
+  /** The note that `begin` was given for them, in this `put` or an earlier one. Bytes without a note do not outlive a failure. */
   readonly note: string | undefined;
   /** Keeps the first `keep` bytes, or none, and the note for what will follow. */
   begin(note: string | undefined, keep?: number): Promise<void>;

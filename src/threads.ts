@@ -4,11 +4,12 @@
  *
  * The caller's own thread computes nothing and never blocks, so the same team serves a page, where blocking is forbidden.
  */
+
+import { expectedGot } from "./errors.ts";
 import type { Runtime, WorkerHandle } from "./runtime.ts";
 import { SCRATCH_ARG, type Step, type Tape } from "./tape.ts";
-import { complaint } from "./tensor.ts";
 
-/** What a worker is told. */
+/** What a worker receives. */
 export type ToWorker =
   | {
       readonly kind: "join";
@@ -95,7 +96,9 @@ export async function startTeam(
       const worker = runtime.startWorker(
         hear,
         (reason) => {
-          fail(new Error(complaint(`worker ${index}`, "to live as long as the model", reason, "load the model again")));
+          fail(
+            new Error(expectedGot(`worker ${index}`, "to live as long as the model", reason, "load the model again")),
+          );
         },
         "worker",
       );
@@ -127,7 +130,7 @@ export async function startTeam(
       return done;
     },
     dispose() {
-      broken ??= new Error(complaint("team", "one that works", "one that was disposed"));
+      broken ??= new Error(expectedGot("team", "one that works", "one that was disposed"));
       for (const worker of workers) worker.terminate();
     },
   };

@@ -2,13 +2,14 @@
  * Tuning: the candidates of every convolution, timed once on this machine, instead of the cost model of `variants.ts`. The
  * result is plain JSON: save it, and load with it as often as you like.
  */
+
+import type { Checkpoint } from "./checkpoint.ts";
 import { fold } from "./fold.ts";
 import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node, type Shape } from "./graph.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
 import { plan, planWeights } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
-import type { Checkpoint } from "./tensor.ts";
 import { candidates, type Tuning, tuningKey, type Variant } from "./variants.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 

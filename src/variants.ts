@@ -22,13 +22,13 @@ export type Algorithm =
   | "im2col16";
 
 /** How fast a build multiplies int8 on this machine, in multiply-adds a millisecond; `dot8` is 0 where there is none. */
-export interface Dots {
+export interface DotThroughput {
   readonly dot8: number;
   readonly dot16: number;
 }
 
 /** Zen 5 (AVX-VNNI): what to expect where nothing was measured. */
-export const USUAL_DOTS: Readonly<Record<Build, Dots>> = {
+export const DEFAULT_DOT_THROUGHPUT: Readonly<Record<Build, DotThroughput>> = {
   baseline: { dot8: 0, dot16: 50e6 },
   relaxed: { dot8: 115e6, dot16: 50e6 },
 };
@@ -42,7 +42,7 @@ export interface Variant {
   /** Bytes of packed weights. */
   weightBytes(node: ConvNode): number;
   /** Milliseconds to expect for a batch: for comparing variants, not for telling anyone. */
-  cost(node: ConvNode, batch: number, dots: Dots): number;
+  cost(node: ConvNode, batch: number, dots: DotThroughput): number;
 }
 
 /** Rows of the register tile, by build: six spill where multiply-add is not fused (57 against 35 GFLOP/s at four). */
@@ -219,7 +219,7 @@ export function tuningKey(node: ConvNode): string {
 /** What is known of a machine's speed beyond the estimates. */
 interface Speeds {
   readonly tuning?: Tuning | undefined;
-  readonly dots: Dots;
+  readonly dots: DotThroughput;
 }
 
 /** Milliseconds to expect of a variant: measured ones where they are known. */
@@ -233,7 +233,7 @@ export function candidates(
   node: ConvNode,
   batch: number,
   tuning?: Tuning,
-  dots: Dots = USUAL_DOTS.relaxed,
+  dots: DotThroughput = DEFAULT_DOT_THROUGHPUT.relaxed,
 ): readonly Variant[] {
   const speeds = { tuning, dots };
   const fitting = (node.int8 === undefined ? F32 : INT8).filter((variant) => {
@@ -259,7 +259,7 @@ export function choose(
   bytes: number,
   batch = 1,
   tuning?: Tuning,
-  dots: Dots = USUAL_DOTS.relaxed,
+  dots: DotThroughput = DEFAULT_DOT_THROUGHPUT.relaxed,
 ): ReadonlyMap<string, Variant> {
   const speeds = { tuning, dots };
   const choice = new Map<ConvNode, readonly Variant[]>();

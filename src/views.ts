@@ -3,8 +3,9 @@
  * four corners and the centre, and their mirror images; like them, softmax probabilities are averaged. At several scales
  * the network sees the whole image, "fully convolutional": its global average pool takes any size.
  */
+
+import { expectedGot, OptionError } from "./errors.ts";
 import { centreView, type Pixels, type Preprocess, shorterTo, type View } from "./image.ts";
-import { complaint } from "./tensor.ts";
 
 export interface Views {
   /** 1 or 10; with scales, 10 adds the mirror image of each. */
@@ -23,9 +24,9 @@ function mirrored(view: View): View {
  * @throws RangeError for other numbers of crops, or a scale that is no whole number above 0
  */
 export function viewsOf(pixels: Pixels, way: Preprocess, { crops = 1, scales = [] }: Views): readonly View[] {
-  if (crops !== 1 && crops !== 10) throw new RangeError(complaint("crops", "1 or 10", `${crops}`));
+  if (crops !== 1 && crops !== 10) throw new OptionError("crops", expectedGot("crops", "1 or 10", `${crops}`));
   const odd = scales.find((scale) => !Number.isInteger(scale) || scale < 1);
-  if (odd !== undefined) throw new RangeError(complaint("scales", "whole numbers of pixels", `${odd}`));
+  if (odd !== undefined) throw new OptionError("scales", expectedGot("scales", "whole numbers of pixels", `${odd}`));
   if (scales.length > 0) {
     const whole = scales.map((scale): View => {
       const resized = shorterTo(pixels, scale);

@@ -2,14 +2,17 @@
  * From a checkpoint to packed weights: each tensor is checked, read, brought to f32 and packed, one node at a time, so
  * that loading holds no second copy of the model.
  */
+
+import type { Checkpoint } from "./checkpoint.ts";
+import { readValues } from "./checkpoint.ts";
+import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph, Node } from "./graph.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Packer } from "./ops/op.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
 import { runStep, step } from "./tape.ts";
-import { type Checkpoint, complaint, DTYPE_BYTES, ModelError, type TensorInfo } from "./tensor.ts";
-import { readValues } from "./values.ts";
+import { DTYPE_BYTES, type TensorInfo } from "./tensor.ts";
 
 const PAGE = 65536;
 
@@ -22,7 +25,7 @@ export function ensureMemory(memory: WebAssembly.Memory, bytes: number): void {
   } catch {
     const mb = (value: number): string => `${(value / 1e6).toFixed(0)} MB`;
     throw new RangeError(
-      complaint(
+      expectedGot(
         "memory",
         mb(bytes),
         `no more than ${mb(memory.buffer.byteLength)}`,
@@ -44,13 +47,13 @@ export function checkWeights(where: string, graph: Graph, checkpoint: Checkpoint
     const info = checkpoint.tensors.get(name);
     const expected = `"${name}" [${shape.join(", ")}]`;
     const hint = `the graph is ${graph.name}; choose another with --arch`;
-    if (info === undefined) throw new ModelError(complaint(where, expected, "no such tensor", hint));
+    if (info === undefined) throw new ModelError("tensor-shape", expectedGot(where, expected, "no such tensor", hint));
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
-      throw new ModelError(complaint(where, expected, `[${info.shape.join(", ")}]`, hint));
+      throw new ModelError("tensor-shape", expectedGot(where, expected, `[${info.shape.join(", ")}]`, hint));
     }
     const dtypes = dtype === undefined ? ["F32", "F16", "BF16", "F64"] : [dtype];
     if (!dtypes.includes(info.dtype)) {
-      throw new ModelError(complaint(where, `"${name}" as ${dtypes.join(" or ")}`, info.dtype));
+      throw new ModelError("tensor-shape", expectedGot(where, `"${name}" as ${dtypes.join(" or ")}`, info.dtype));
     }
   }
 }
@@ -65,7 +68,10 @@ function checkFinite(where: string, name: string, values: Float32Array): void {
   for (let i = 0; i < values.length; ++i) sum += values[i]! * 0;
   if (sum === 0) return;
   const at = values.findIndex((value) => !Number.isFinite(value));
-  throw new ModelError(complaint(where, `finite numbers in "${name}"`, `${values[at]} at element ${at}`));
+  throw new ModelError(
+    "tensor-shape",
+    expectedGot(where, `finite numbers in "${name}"`, `${values[at]} at element ${at}`),
+  );
 }
 
 /**

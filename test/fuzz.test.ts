@@ -6,12 +6,12 @@ import { describe, expect, it } from "vitest";
 import { type Folder, fromBytes } from "../src/bytes.ts";
 import { loadWith } from "../src/classifier.ts";
 import { convert } from "../src/convert.ts";
+import { ModelError } from "../src/errors.ts";
 import { openCheckpoint, SAFETENSORS } from "../src/formats/open.ts";
 import { TFJS } from "../src/formats/tfjs.ts";
 import { openModel } from "../src/model.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
-import { ModelError } from "../src/tensor.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInt8 } from "./golden/int8.ts";
 import { randomly } from "./wasm.ts";
@@ -158,7 +158,7 @@ describe("TensorFlow.js", () => {
         name: "model",
         async open(path) {
           const file = files[path];
-          if (file === undefined) throw new ModelError(`model/${path}: expected a file, got none`);
+          if (file === undefined) throw new ModelError("malformed", `model/${path}: expected a file, got none`);
           return fromBytes(`model/${path}`, file);
         },
       };

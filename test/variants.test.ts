@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fold } from "../src/fold.ts";
 import { outputNode } from "../src/graph.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
-import { fitWeights, plan, planWeights, usualMemory } from "../src/plan.ts";
+import { defaultMemory, fitWeights, plan, planWeights } from "../src/plan.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { tune } from "../src/tune.ts";
 import { choose, type Tuning } from "../src/variants.ts";
@@ -47,7 +47,7 @@ describe("fitWeights", () => {
     (name) => {
       const graph = graphOf(name);
       const file = planWeights(graph, choose(graph, 0)).end;
-      for (const memory of [usualMemory(graph), 1.3 * file]) {
+      for (const memory of [defaultMemory(graph), 1.3 * file]) {
         const weights = fitWeights(graph, "relaxed", { memory, winograd: true }, outputNode(graph).inputs);
         const { end } = plan(graph, weights, { build: "relaxed", threads: 1 }, 1, [224, 224, 3], []);
         expect(end).toBeLessThanOrEqual(memory);

@@ -1,13 +1,14 @@
 /** A network with random weights, packed and planned: what the benches below the public API run. */
+
+import type { Checkpoint } from "../../src/checkpoint.ts";
 import { fold } from "../../src/fold.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../../src/graph.ts";
 import { type Build, type Kernels, loadKernels } from "../../src/kernels.ts";
 import { randomCheckpoint } from "../../src/models/random.ts";
 import { resnet, resnetSpec } from "../../src/models/resnet.ts";
-import { fitWeights, type Plan, plan, usualMemory, type WeightPlan } from "../../src/plan.ts";
+import { defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "../../src/plan.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import type { Checkpoint } from "../../src/tensor.ts";
 import { ensureMemory, packWeights } from "../../src/weights.ts";
 
 export interface Prepared {
@@ -21,7 +22,7 @@ export interface Prepared {
 export async function prepare(name: string, build: Build, batch: number, memory?: number): Promise<Prepared> {
   const whole = resnet(name, resnetSpec(name));
   const graph = fold(whole);
-  const budget = { memory: memory ?? usualMemory(graph), winograd: true };
+  const budget = { memory: memory ?? defaultMemory(graph), winograd: true };
   const weights = fitWeights(graph, build, budget, outputNode(graph).inputs);
   const kernels = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
   await packWeights(name, graph, weights, randomCheckpoint(whole, 1), kernels);

@@ -8,11 +8,11 @@ import { parseArgs } from "node:util";
 import { environment } from "../../src/cli/environment.ts";
 import { table } from "../../src/cli/terminal.ts";
 import type { Build } from "../../src/kernels.ts";
-import { initialise } from "../../src/models/initialise.ts";
 import { uniform } from "../../src/models/random.ts";
-import { resnet, resnetSpec, usualSize } from "../../src/models/resnet.ts";
+import { defaultSize, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { trainWith } from "../../src/trainer.ts";
+import { initialise } from "../../src/train/initialise.ts";
+import { trainWith } from "../../src/train/trainer.ts";
 import { tfjsSteps } from "./tfjs.js";
 
 /** One who trains. */
@@ -44,7 +44,7 @@ async function ours(model: string, batch: number, threads: number, build: Build 
   const network = { source: model, graph, checkpoint: initialise(graph, 1) };
   const trainer = await trainWith(nodeRuntime(), network, { batch, threads, build, lr: 0.01 });
   const next = uniform(1);
-  const side = usualSize(spec);
+  const side = defaultSize(spec);
   const images = Float32Array.from({ length: batch * side * side * 3 }, () => 2 * next() - 1);
   const labels = Int32Array.from({ length: batch }, () => Math.floor(next() * spec.classes));
   return {

@@ -10,9 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { expectedGot } from "../../src/errors.ts";
 import { BUILDS } from "../../src/kernels.ts";
 import { resnetSpec } from "../../src/models/resnet.ts";
-import { complaint } from "../../src/tensor.ts";
 import { runChild } from "./child.ts";
 import {
   type Absence,
@@ -109,7 +109,7 @@ async function runCold(job: Job, count: number): Promise<ReadonlyMap<string, Col
     for (const { engine, build } of i % 2 === 0 ? job.contenders : job.contenders.toReversed()) {
       const name = `${engine} ${build}`;
       const answer = await runChild<Cold>("cold.ts", { ...job, contenders: [{ engine, build }] });
-      if ("unavailable" in answer) throw new Error(complaint(`versus: ${name}`, "what ran warm", answer.unavailable));
+      if ("unavailable" in answer) throw new Error(expectedGot(`versus: ${name}`, "what ran warm", answer.unavailable));
       samples.set(name, [...(samples.get(name) ?? []), answer.result]);
     }
   }
@@ -141,7 +141,7 @@ function parse(args: readonly string[]): Options {
   const models = values.models.split(",");
   for (const model of models) {
     if (resnetSpec(model).stem !== "imagenet") {
-      throw new RangeError(complaint("--models", "networks for ImageNet's images", `"${model}"`));
+      throw new RangeError(expectedGot("--models", "networks for ImageNet's images", `"${model}"`));
     }
   }
   const dtypes = among("--dtypes", values.dtypes, DTYPES);
@@ -177,7 +177,7 @@ function contendersOf(engine: EngineName, builds: readonly string[]): readonly C
 function among<T extends string>(where: string, text: string, known: readonly T[]): readonly T[] {
   return text.split(",").map((word) => {
     const found = known.find((each) => each === word);
-    if (found === undefined) throw new RangeError(complaint(where, `some of ${known.join(", ")}`, `"${word}"`));
+    if (found === undefined) throw new RangeError(expectedGot(where, `some of ${known.join(", ")}`, `"${word}"`));
     return found;
   });
 }
@@ -189,7 +189,7 @@ function counts(where: string, text: string): readonly number[] {
 function count(where: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) {
-    throw new RangeError(complaint(where, "a whole number from 1", `"${text}"`));
+    throw new RangeError(expectedGot(where, "a whole number from 1", `"${text}"`));
   }
   return value;
 }

@@ -4,8 +4,8 @@
  */
 import { readFile } from "node:fs/promises";
 import protobuf from "protobufjs";
+import { expectedGot } from "../../src/errors.ts";
 import { type Graph, inputShape, type Node, outputNode } from "../../src/graph.ts";
-import { complaint } from "../../src/tensor.ts";
 import type { Weights } from "./network.ts";
 
 const FLOAT = 1;
@@ -109,6 +109,6 @@ function emit(node: Node): readonly object[] {
         operation("Gemm", [`${name}/flat`, ...parameters], name, { transB: 1 }),
       ];
     default:
-      throw new RangeError(complaint(`onnx: ${name}`, "conv, maxpool, globalpool or linear", node.op));
+      throw new RangeError(expectedGot(`onnx: ${name}`, "conv, maxpool, globalpool or linear", node.op));
   }
 }

@@ -4,13 +4,13 @@
  * rounded once more before it is added, and pixels outside the image are black instead of the mean.
  */
 import { fromBytes } from "../../src/bytes.ts";
+import { expectedGot } from "../../src/errors.ts";
 import { fold } from "../../src/fold.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { inputShape, type Node, outputNode } from "../../src/graph.ts";
 import { PRESETS } from "../../src/image.ts";
 import { openModel } from "../../src/model.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { complaint } from "../../src/tensor.ts";
 import type { Weight } from "./network.ts";
 import { encode, type Initializer, operation, value } from "./onnx.ts";
 
@@ -94,7 +94,7 @@ export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<
         rounded(`${name}/mean`, name, step!, false);
         break;
       default:
-        throw new RangeError(complaint(`qdq: ${name}`, "conv, maxpool, globalpool or linear", node.op));
+        throw new RangeError(expectedGot(`qdq: ${name}`, "conv, maxpool, globalpool or linear", node.op));
     }
   }
   const [h, w, c] = inputShape(graph);

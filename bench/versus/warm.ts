@@ -3,7 +3,7 @@
  * in the opposite order. Before anything is timed, their logits must agree.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { complaint } from "../../src/tensor.ts";
+import { expectedGot } from "../../src/errors.ts";
 import { answer } from "./child.ts";
 import type { Absence, Contender, Job, Warm } from "./contest.ts";
 import { engine, type Session, Unavailable } from "./engines/engine.ts";
@@ -59,7 +59,7 @@ async function enter({ setting, files, contenders }: Job): Promise<{ entries: En
         const where = `versus: ${setting.model} by ${contender.engine} ${contender.build}`;
         const first = entries[0]!.contender;
         const what = `the logits of ${first.engine} ${first.build} within ${tolerance} of the largest`;
-        throw new Error(complaint(where, what, `${difference}`));
+        throw new Error(expectedGot(where, what, `${difference}`));
       }
       entries.push({ contender, session, difference, ms: [] });
     } catch (error) {

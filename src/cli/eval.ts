@@ -1,11 +1,11 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images, by one model or several together, in one view or many. */
 import { createHash } from "node:crypto";
 import type { Classifier } from "../classifier.ts";
-import type { Example } from "../dataset.ts";
+import { toPixels } from "../decode/input.ts";
+import { expectedGot, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
-import { toPixels } from "../input.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
-import { complaint } from "../tensor.ts";
+import type { Example } from "../train/dataset.ts";
 import type { Views } from "../views.ts";
 import { type Answered, hits, wilson } from "./accuracy.ts";
 import { openDataset } from "./dataset.ts";
@@ -95,9 +95,9 @@ export async function evaluateModels(
   const [classes, ...others] = models.map((model) => outputNode(model.model.graph).shape[2]);
   const other = others.find((count) => count !== classes);
   if (other !== undefined)
-    throw new RangeError(complaint("ensemble", `models of ${classes} classes`, `one of ${other}`));
+    throw new OptionError("ensemble", expectedGot("ensemble", `models of ${classes} classes`, `one of ${other}`));
   for (const { name, label } of examples) {
-    if (label >= classes!) throw new RangeError(complaint(name, `a label below ${classes}`, `${label}`));
+    if (label >= classes!) throw new RangeError(expectedGot(name, `a label below ${classes}`, `${label}`));
   }
   const { crops, scales } = options;
   const views: Views = { ...(crops === undefined ? {} : { crops }), ...(scales === undefined ? {} : { scales }) };
@@ -136,7 +136,7 @@ export async function evaluateModels(
   }
   const answers = entries.filter((entry): entry is Answered => "best" in entry);
   const images = answers.length;
-  if (images === 0) throw new RangeError(complaint(directory, "at least one readable image", "none"));
+  if (images === 0) throw new RangeError(expectedGot(directory, "at least one readable image", "none"));
   const fresh = entries.length - journal.known.length;
   const msPerImage = Number(((performance.now() - start) / Math.max(1, fresh)).toFixed(2));
   const [top1, top5] = [hits(answers, 1) / images, hits(answers, BEST) / images];

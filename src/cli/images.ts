@@ -2,8 +2,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
-import type { ImageInput } from "../input.ts";
-import { complaint } from "../tensor.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { expectedGot } from "../errors.ts";
 
 /** One image and what to call it. */
 export interface Photo {
@@ -47,7 +47,7 @@ export async function imagesIn(directory: string, recursive: boolean): Promise<r
 export async function photosOf(names: readonly string[], recursive: boolean): Promise<readonly Photo[]> {
   const photos: Photo[] = [];
   const take = (files: readonly string[], from: string, wanted: string): void => {
-    if (files.length === 0) throw new Error(complaint(from, wanted, "none"));
+    if (files.length === 0) throw new Error(expectedGot(from, wanted, "none"));
     for (const file of files) photos.push({ name: file, image: file });
   };
   for (const name of names) {

@@ -1,5 +1,5 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
-import { finetuneNeeds, type Part } from "../finetune.ts";
+
 import { fold } from "../fold.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
 import { pickBuild } from "../kernels.ts";
@@ -7,9 +7,10 @@ import { openModel } from "../model.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS, resnet } from "../models/resnet.ts";
 import { macCount, opOf, parameterCount } from "../ops/ops.ts";
-import { fitWeights, plan, usualMemory } from "../plan.ts";
+import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
+import { finetuneNeeds, type Part } from "../train/finetune.ts";
 import { type CommonOptions, loadOptions, readTuning } from "./options.ts";
 import { interruptible, remark, table } from "./terminal.ts";
 
@@ -40,7 +41,11 @@ export async function inspect(
   const { arch, graph, dtypes } = await graphOf(source, options);
   const target = { build: pickBuild(options.build), threads: options.threads };
   const folded = fold(graph);
-  const budget = { memory: options.memory ?? usualMemory(folded), winograd: true, tuning: readTuning(options.tuning) };
+  const budget = {
+    memory: options.memory ?? defaultMemory(folded),
+    winograd: true,
+    tuning: readTuning(options.tuning),
+  };
   const weights = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, target, 1, input, []);

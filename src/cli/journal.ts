@@ -3,7 +3,7 @@
  * its last line. The first line says whose run it is.
  */
 import { appendFile, readFile, writeFile } from "node:fs/promises";
-import { complaint, ModelError } from "../tensor.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 
 export interface Journal<T> {
   /** What an earlier run left. */
@@ -23,14 +23,17 @@ export async function openJournal<T>(file: string | undefined, fingerprint: stri
   const head = `${JSON.stringify({ journal: fingerprint })}\n`;
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
-    throw new ModelError(complaint(file, "a file to resume from", error.code ?? error.message));
+    throw new ModelError("malformed", expectedGot(file, "a file to resume from", error.code ?? error.message));
   });
   const lines = (text ?? "").split("\n");
   if (text === undefined || text === "") await writeFile(file, head);
   else if (`${lines[0]}\n` !== head) {
     const isJournal = lines[0]!.startsWith('{"journal":');
     const got = isJournal ? "that of another run" : "another file";
-    throw new ModelError(complaint(file, "the journal of this run", got, "name another file, or remove it"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(file, "the journal of this run", got, "name another file, or remove it"),
+    );
   }
   // What follows the last line break was being written when the run ended.
   const known = lines.slice(1, -1).map((line) => JSON.parse(line) as T);

@@ -1,15 +1,15 @@
 /** The options that every command has, and what they become. */
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { AUGMENTS } from "../augment.ts";
 import type { LoadOptions } from "../classifier.ts";
-import { PARTS } from "../finetune.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { PRESETS, type PresetName, type Triple } from "../image.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
-import { SCHEDULES } from "../schedules.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import { AUGMENTS } from "../train/augment.ts";
+import { PARTS } from "../train/finetune.ts";
+import { SCHEDULES } from "../train/schedules.ts";
 import type { Tuning } from "../variants.ts";
 import { downloadBar } from "./progress.ts";
 
@@ -191,7 +191,7 @@ export function readTuning(file: string | undefined): Tuning | undefined {
     parsed = JSON.parse(readFileSync(file, "utf8"));
   } catch {}
   if (parsed === null || typeof parsed.ms !== "object" || !BUILDS.some((build) => build === parsed.build)) {
-    throw new ModelError(complaint(file, "what the tune command wrote", "something else, or nothing"));
+    throw new ModelError("malformed", expectedGot(file, "what the tune command wrote", "something else, or nothing"));
   }
   return parsed as Tuning;
 }

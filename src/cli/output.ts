@@ -1,12 +1,12 @@
 /** Files that commands write: whole or not at all. */
 import { open, rename, rm, stat } from "node:fs/promises";
-import { complaint } from "../tensor.ts";
+import { expectedGot } from "../errors.ts";
 
 /** Throws now what `writeAtomically` would throw after hours: the Error that names a file which cannot be written. */
 export async function checkWritable(path: string): Promise<void> {
   const temporary = `${path}.tmp-${process.pid}`;
   if ((await stat(path).catch(() => undefined))?.isDirectory()) {
-    throw new Error(complaint(path, "a file that can be written", REASONS.EISDIR!));
+    throw new Error(expectedGot(path, "a file that can be written", REASONS.EISDIR!));
   }
   await (await named(path, open(temporary, "w"))).close();
   await rm(temporary, { force: true });
@@ -58,6 +58,6 @@ async function named<T>(path: string, work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(complaint(path, "a file that can be written", REASONS[code ?? ""] ?? message), { cause: error });
+    throw new Error(expectedGot(path, "a file that can be written", REASONS[code ?? ""] ?? message), { cause: error });
   }
 }

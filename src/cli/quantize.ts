@@ -1,5 +1,5 @@
 /** `resnet-wasm quantize M --out FILE`: int8 weights and activations from sample images, or int8 weights alone. */
-import type { ImageInput } from "../input.ts";
+import type { ImageInput } from "../decode/input.ts";
 import type { Method } from "../quantizer.ts";
 import { type Quantized, quantizeWith } from "../quantizer.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";

@@ -1,9 +1,9 @@
 /** `resnet-wasm serve`: the HTTP service of `server/handler.ts`, on Node, Deno or Bun. */
 import type { Server } from "node:http";
 import { serve as listen } from "srvx";
+import { expectedGot } from "../errors.ts";
 import { load } from "../runtimes/node.ts";
 import { createHandler } from "../server/handler.ts";
-import { complaint } from "../tensor.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { messageOf, remark } from "./terminal.ts";
 
@@ -66,5 +66,5 @@ function unheard(error: unknown, address: string): unknown {
   };
   const code = (error as { readonly code?: string })?.code ?? "";
   const [got, hint] = reasons[code] ?? [messageOf(error), undefined];
-  return new Error(complaint(address, "an address to listen at", got, hint), { cause: error });
+  return new Error(expectedGot(address, "an address to listen at", got, hint), { cause: error });
 }

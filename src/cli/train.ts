@@ -1,8 +1,9 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
 import { readFile, rm } from "node:fs/promises";
 import { SingleBar } from "cli-progress";
-import type { Augment } from "../augment.ts";
-import type { Dataset } from "../dataset.ts";
+import { nodeRuntime } from "../runtimes/node.ts";
+import type { Augment } from "../train/augment.ts";
+import type { Dataset } from "../train/dataset.ts";
 import {
   type Finetuned,
   type FinetuneOptions,
@@ -10,11 +11,10 @@ import {
   type Part,
   type TrainProgress,
   trainNewWith,
-} from "../finetune.ts";
-import type { EpochRecord } from "../fit.ts";
-import { nodeRuntime } from "../runtimes/node.ts";
-import type { Schedule } from "../schedules.ts";
-import { DivergedError } from "../trainer.ts";
+} from "../train/finetune.ts";
+import type { EpochRecord } from "../train/fit.ts";
+import type { Schedule } from "../train/schedules.ts";
+import { DivergedError } from "../train/trainer.ts";
 import { openTraining } from "./dataset.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";

@@ -1,4 +1,4 @@
-/** What an image file is, told from its first bytes, and how an error calls it. */
+/** What kind of image a file is, by its first bytes, and how an error calls it. */
 
 /** Formats that are read. */
 export type Codec = "JPEG" | "PNG" | "WebP" | "GIF";

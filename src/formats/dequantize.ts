@@ -1,5 +1,7 @@
 /** Weights that are stored in int8 and computed in f32: each is widened when it is read. */
-import { type Checkpoint, complaint, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import type { TensorInfo } from "../tensor.ts";
 
 /** What a weight's name and this make the name of its scales: F32, one for each output. */
 export const SCALE = "_scale";
@@ -20,7 +22,7 @@ export function dequantized(where: string, inner: Checkpoint): Checkpoint {
     const scales = inner.tensors.get(`${name}${SCALE}`);
     if (scales?.dtype !== "F32" || scales.shape.join() !== `${info.shape[0]}`) {
       const got = scales === undefined ? "none" : `${scales.dtype} [${scales.shape.join(", ")}]`;
-      throw new ModelError(complaint(`${where}: "${name}${SCALE}"`, `F32 [${info.shape[0]}]`, got));
+      throw new ModelError("malformed", expectedGot(`${where}: "${name}${SCALE}"`, `F32 [${info.shape[0]}]`, got));
     }
     tensors.set(name, { dtype: "F32", shape: info.shape });
   }
@@ -36,7 +38,7 @@ export function dequantized(where: string, inner: Checkpoint): Checkpoint {
       const at = scales.findIndex((scale) => !(scale > 0 && scale < Number.POSITIVE_INFINITY));
       if (at >= 0) {
         const culprit = `${where}: "${name}${SCALE}"`;
-        throw new ModelError(complaint(culprit, "scales above 0", `${scales[at]} at element ${at}`));
+        throw new ModelError("malformed", expectedGot(culprit, "scales above 0", `${scales[at]} at element ${at}`));
       }
       const each = bytes.length / scales.length;
       const values = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);

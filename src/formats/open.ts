@@ -2,7 +2,9 @@
  * A weight file of any format this package reads, told by its content, under torchvision's names.
  */
 import type { ByteSource, Folder } from "../bytes.ts";
-import { type Checkpoint, complaint, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import type { TensorInfo } from "../tensor.ts";
 import { canonical } from "./names.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { KIND_LABELS, type Kind, SNIFF_BYTES, sniff } from "./sniff.ts";
@@ -49,7 +51,7 @@ export async function openCheckpoint(folder: Folder, entry: string, formats: rea
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
     const hint =
       kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
-    throw new ModelError(complaint(source.name, readable, KIND_LABELS[kind], hint));
+    throw new ModelError("malformed", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
   } catch (error) {
     await source.close();
     throw error;
@@ -66,7 +68,7 @@ function renamed(inner: Checkpoint, where: string): Checkpoint {
     if (to === undefined) continue;
     const other = originals.get(to);
     if (other !== undefined) {
-      throw new ModelError(complaint(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`));
+      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`));
     }
     originals.set(to, name);
     tensors.set(to, to === "fc.weight" ? asMatrix(info) : info);

@@ -3,7 +3,7 @@
  * that knows nothing of Python. What a pickle imports is a name on a list or an error; calling one gives a value that this
  * project describes, so that no code can run. There is no recursion, and memory is bounded by the number of opcodes.
  */
-import { complaint, ModelError } from "../tensor.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 
 /** More than any checkpoint has: a ResNet-152 with its optimizer needs a tenth of it. */
 const MAX_OPCODES = 1 << 21;
@@ -84,12 +84,12 @@ export function instance(name: string): Call {
 const toDict: Call = ([items], where) => {
   if (items === undefined || isDict(items)) return items ?? dictOf();
   if (Array.isArray(items)) return dictOf(items);
-  throw new ModelError(complaint(where, "pairs of keys and values to make a dict of", describe(items)));
+  throw new ModelError("malformed", expectedGot(where, "pairs of keys and values to make a dict of", describe(items)));
 };
 
 const toList: Call = ([items], where) => {
   if (items === undefined || Array.isArray(items)) return items ?? [];
-  throw new ModelError(complaint(where, "a list to make a container of", describe(items)));
+  throw new ModelError("malformed", expectedGot(where, "a list to make a container of", describe(items)));
 };
 
 /** Python's own names, and numpy's for the scalars and random states that training scripts save beside the weights. */
@@ -179,7 +179,7 @@ function run(
   let opcode = from;
 
   const fail: (expected: string, got: string) => never = (expected, got) => {
-    throw new ModelError(complaint(`${file}: byte ${opcode}`, expected, got));
+    throw new ModelError("malformed", expectedGot(`${file}: byte ${opcode}`, expected, got));
   };
   /** Steps over so many bytes; where they begin. */
   const take = (count: number): number => {
@@ -475,7 +475,10 @@ function refuse(where: string, name: string): never {
       ? "neither sparse nor quantized tensors are read; save dense ones"
       : "no code is run here; in Python, save the weights alone: torch.save(model.state_dict(), path)";
   const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
-  throw new ModelError(complaint(where, "tensors, numbers, texts and their containers only", shown, hint));
+  throw new ModelError(
+    "malformed",
+    expectedGot(where, "tensors, numbers, texts and their containers only", shown, hint),
+  );
 }
 
 /** A value as an error shows it, never longer than a line. */

@@ -4,7 +4,9 @@
  * (github.com/huggingface/safetensors): after that, reading a tensor is one read at a known place.
  */
 import type { ByteSource } from "../bytes.ts";
-import { type Checkpoint, complaint, DTYPE_BYTES, type Dtype, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import { DTYPE_BYTES, type Dtype, type TensorInfo } from "../tensor.ts";
 
 /** Longest header accepted, in bytes: the reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -37,7 +39,7 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
     async read(name, into) {
       const entry = entries.get(name);
       if (entry === undefined) {
-        throw new ModelError(complaint(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+        throw new ModelError("malformed", expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
       }
       return source.read(base + entry.begin, entry.end - entry.begin, into);
     },
@@ -48,17 +50,26 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
 async function readHeader(source: ByteSource): Promise<{ header: Record<string, unknown>; base: number }> {
   const where = source.name;
   if (source.size < 8) {
-    throw new ModelError(complaint(where, "8 bytes of header length", `${source.size} bytes`, CUT_SHORT));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "8 bytes of header length", `${source.size} bytes`, CUT_SHORT),
+    );
   }
   const lead = await source.read(0, 8);
   const claimed = new DataView(lead.buffer, lead.byteOffset, 8).getBigUint64(0, true);
   if (claimed > BigInt(MAX_HEADER_BYTES)) {
     const hint = "this may not be a safetensors file";
-    throw new ModelError(complaint(where, `a header of at most ${MAX_HEADER_BYTES} bytes`, `${claimed}`, hint));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `a header of at most ${MAX_HEADER_BYTES} bytes`, `${claimed}`, hint),
+    );
   }
   const length = Number(claimed);
   if (8 + length > source.size) {
-    throw new ModelError(complaint(where, `a header of ${length} bytes`, `${source.size - 8}`, CUT_SHORT));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `a header of ${length} bytes`, `${source.size - 8}`, CUT_SHORT),
+    );
   }
   const bytes = await source.read(8, length);
   let text: string;
@@ -67,12 +78,13 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     header = JSON.parse(text);
   } catch (error) {
-    throw new ModelError(complaint(where, "a JSON header", `${(error as Error).message}`));
+    throw new ModelError("malformed", expectedGot(where, "a JSON header", `${(error as Error).message}`));
   }
-  if (!isObject(header)) throw new ModelError(complaint(where, "a JSON object as header", describe(header)));
+  if (!isObject(header))
+    throw new ModelError("malformed", expectedGot(where, "a JSON object as header", describe(header)));
   const twice = duplicateKey(text);
   if (twice !== undefined) {
-    throw new ModelError(complaint(where, `${JSON.stringify(twice)} once in the header`, "it twice"));
+    throw new ModelError("malformed", expectedGot(where, `${JSON.stringify(twice)} once in the header`, "it twice"));
   }
   return { header, base: 8 + length };
 }
@@ -107,33 +119,49 @@ function closingQuote(text: string, from: number): number {
 }
 
 function checkMetadata(where: string, value: unknown): Record<string, string> {
-  if (!isObject(value)) throw new ModelError(complaint(where, "__metadata__ to be an object", describe(value)));
+  if (!isObject(value))
+    throw new ModelError("malformed", expectedGot(where, "__metadata__ to be an object", describe(value)));
   for (const [key, item] of Object.entries(value)) {
     if (typeof item === "string") continue;
-    throw new ModelError(complaint(where, `a string as __metadata__ ${JSON.stringify(key)}`, describe(item)));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `a string as __metadata__ ${JSON.stringify(key)}`, describe(item)),
+    );
   }
   return value as Record<string, string>;
 }
 
 function checkEntry(where: string, value: unknown): Entry {
-  if (!isObject(value)) throw new ModelError(complaint(where, "{ dtype, shape, data_offsets }", describe(value)));
+  if (!isObject(value))
+    throw new ModelError("malformed", expectedGot(where, "{ dtype, shape, data_offsets }", describe(value)));
   const { dtype, shape, data_offsets: offsets, ...rest } = value;
   if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
-    throw new ModelError(complaint(where, `a dtype of ${Object.keys(DTYPE_BYTES).join(", ")}`, describe(dtype)));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `a dtype of ${Object.keys(DTYPE_BYTES).join(", ")}`, describe(dtype)),
+    );
   }
-  if (!isSizes(shape)) throw new ModelError(complaint(where, "a shape of whole numbers", describe(shape)));
+  if (!isSizes(shape))
+    throw new ModelError("malformed", expectedGot(where, "a shape of whole numbers", describe(shape)));
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
-    throw new ModelError(complaint(where, "data_offsets [begin, end] with begin ≤ end", describe(offsets)));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "data_offsets [begin, end] with begin ≤ end", describe(offsets)),
+    );
   }
   const [extra] = Object.keys(rest);
-  if (extra !== undefined) throw new ModelError(complaint(where, "dtype, shape and data_offsets only", `"${extra}"`));
+  if (extra !== undefined)
+    throw new ModelError("malformed", expectedGot(where, "dtype, shape and data_offsets only", `"${extra}"`));
   const [begin, end] = offsets as [number, number];
   const bytes = byteLength(dtype as Dtype, shape);
   if (bytes === Number.POSITIVE_INFINITY) {
-    throw new ModelError(complaint(where, "a shape of less than 2^53 bytes", describe(shape)));
+    throw new ModelError("malformed", expectedGot(where, "a shape of less than 2^53 bytes", describe(shape)));
   }
   if (bytes !== end - begin) {
-    throw new ModelError(complaint(where, `${bytes} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin}`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `${bytes} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin}`),
+    );
   }
   return { dtype: dtype as Dtype, shape, begin, end };
 }
@@ -150,13 +178,17 @@ function checkLayout(where: string, entries: ReadonlyMap<string, Entry>, bytes: 
     const culprit = `${where}: ${JSON.stringify(name)}`;
     if (begin !== at) {
       const what = begin < at ? "an overlap with the tensor before it" : "a hole before it";
-      throw new ModelError(complaint(culprit, `to begin at byte ${at}`, `${begin}, ${what}`));
+      throw new ModelError("malformed", expectedGot(culprit, `to begin at byte ${at}`, `${begin}, ${what}`));
     }
-    if (end > bytes) throw new ModelError(complaint(culprit, `${end} bytes of tensors`, `${bytes}`, CUT_SHORT));
+    if (end > bytes)
+      throw new ModelError("malformed", expectedGot(culprit, `${end} bytes of tensors`, `${bytes}`, CUT_SHORT));
     at = end;
   }
   if (at !== bytes && Number.isFinite(bytes)) {
-    throw new ModelError(complaint(where, `${at} bytes of tensors`, `${bytes}, with bytes that belong to none`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `${at} bytes of tensors`, `${bytes}, with bytes that belong to none`),
+    );
   }
 }
 
@@ -188,7 +220,7 @@ export function planSafetensors<T extends TensorEntry>(
   for (const { name, dtype, shape } of order) {
     if (names.has(name)) {
       const where = `safetensors: ${JSON.stringify(name)}`;
-      throw new RangeError(complaint(where, "a name of its own", "one already taken"));
+      throw new RangeError(expectedGot(where, "a name of its own", "one already taken"));
     }
     names.add(name);
     const bytes = byteLength(dtype, shape);
@@ -215,7 +247,7 @@ export function writeSafetensors(
     if (expected === bytes.byteLength) continue;
     const where = `safetensors: ${JSON.stringify(name)}`;
     const wanted = `${expected} bytes for ${dtype} [${shape.join(", ")}]`;
-    throw new RangeError(complaint(where, wanted, `${bytes.byteLength}`));
+    throw new RangeError(expectedGot(where, wanted, `${bytes.byteLength}`));
   }
   const file = new Uint8Array(size);
   file.set(header);

@@ -3,7 +3,9 @@
  * `weight_map` which shard beside it has which tensor.
  */
 import type { Folder } from "../bytes.ts";
-import { type Checkpoint, complaint, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import type { TensorInfo } from "../tensor.ts";
 import type { Format } from "./open.ts";
 import { duplicateKey, openSafetensors } from "./safetensors.ts";
 
@@ -44,15 +46,19 @@ export async function openSharded(folder: Folder, entry: string): Promise<Checkp
       for (const [name, info] of shard.tensors) {
         const home = map.get(name);
         const culprit = `${where}: ${JSON.stringify(name)}`;
-        if (home === undefined) throw new ModelError(complaint(culprit, "a place in weight_map", `only ${shardName}`));
+        if (home === undefined)
+          throw new ModelError("malformed", expectedGot(culprit, "a place in weight_map", `only ${shardName}`));
         if (home !== shardName)
-          throw new ModelError(complaint(culprit, `it in ${home} only`, `it in ${shardName} too`));
+          throw new ModelError("malformed", expectedGot(culprit, `it in ${home} only`, `it in ${shardName} too`));
         tensors.set(name, info);
       }
     }
     for (const [name, home] of map) {
       if (tensors.has(name)) continue;
-      throw new ModelError(complaint(`${where}: ${JSON.stringify(name)}`, `it in ${home}`, "no such tensor there"));
+      throw new ModelError(
+        "malformed",
+        expectedGot(`${where}: ${JSON.stringify(name)}`, `it in ${home}`, "no such tensor there"),
+      );
     }
     const metadata = Object.assign({}, ...[...shards.values()].reverse().map((shard) => shard.metadata));
     return {
@@ -61,7 +67,7 @@ export async function openSharded(folder: Folder, entry: string): Promise<Checkp
       async read(name) {
         const shard = shards.get(map.get(name) ?? "");
         if (shard !== undefined) return shard.read(name);
-        throw new ModelError(complaint(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+        throw new ModelError("malformed", expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
       },
       close,
     };
@@ -74,7 +80,7 @@ export async function openSharded(folder: Folder, entry: string): Promise<Checkp
 async function openShard(folder: Folder, where: string, directory: string, name: string): Promise<Checkpoint> {
   const parts = name.split("/");
   if (/[\\:]/.test(name) || parts.some((part) => part === "" || part === "." || part === "..")) {
-    throw new ModelError(complaint(where, "shards inside its folder", JSON.stringify(name)));
+    throw new ModelError("malformed", expectedGot(where, "shards inside its folder", JSON.stringify(name)));
   }
   const source = await folder.open(`${directory}${name}`);
   try {
@@ -92,7 +98,10 @@ async function readIndex(folder: Folder, entry: string): Promise<{ where: string
   let text: string;
   try {
     if (source.size > MAX_INDEX_BYTES) {
-      throw new ModelError(complaint(where, `an index of at most ${MAX_INDEX_BYTES} bytes`, `${source.size}`));
+      throw new ModelError(
+        "malformed",
+        expectedGot(where, `an index of at most ${MAX_INDEX_BYTES} bytes`, `${source.size}`),
+      );
     }
     text = new TextDecoder().decode(await source.read(0, source.size));
   } finally {
@@ -102,22 +111,26 @@ async function readIndex(folder: Folder, entry: string): Promise<{ where: string
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ModelError(complaint(where, "JSON", (error as Error).message));
+    throw new ModelError("malformed", expectedGot(where, "JSON", (error as Error).message));
   }
   const map = json?.weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new ModelError(complaint(where, "a weight_map", "none"));
+    throw new ModelError("malformed", expectedGot(where, "a weight_map", "none"));
   }
   const twice = duplicateKey(text);
-  if (twice !== undefined) throw new ModelError(complaint(where, `${JSON.stringify(twice)} once`, "it twice"));
+  if (twice !== undefined)
+    throw new ModelError("malformed", expectedGot(where, `${JSON.stringify(twice)} once`, "it twice"));
   const entries = Object.entries(map as Record<string, unknown>);
   for (const [name, shard] of entries) {
     if (typeof shard === "string") continue;
-    throw new ModelError(complaint(`${where}: ${JSON.stringify(name)}`, "the name of a shard", typeof shard));
+    throw new ModelError(
+      "malformed",
+      expectedGot(`${where}: ${JSON.stringify(name)}`, "the name of a shard", typeof shard),
+    );
   }
   const shards = new Set(entries.map(([, shard]) => shard)).size;
   if (shards === 0 || shards > MAX_SHARDS) {
-    throw new ModelError(complaint(where, `from 1 to ${MAX_SHARDS} shards`, `${shards}`));
+    throw new ModelError("malformed", expectedGot(where, `from 1 to ${MAX_SHARDS} shards`, `${shards}`));
   }
   return { where, map: new Map(entries as [string, string][]) };
 }

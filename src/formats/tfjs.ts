@@ -4,7 +4,9 @@
  * Kernels are HWIO; they are described with strides, never transposed.
  */
 import { type ByteSource, concat, type Folder } from "../bytes.ts";
-import { type Checkpoint, complaint, DTYPE_BYTES, type Dtype, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import { DTYPE_BYTES, type Dtype, type TensorInfo } from "../tensor.ts";
 import { fromKeras, fromKerasLayer } from "./names.ts";
 import type { Format } from "./open.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "./sniff.ts";
@@ -67,7 +69,7 @@ export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoin
       const source = await openShards(folder, directory, where, group, opened);
       for (const weight of group.weights) {
         if (parts.has(weight.name)) {
-          throw new ModelError(complaint(where, `one weight for "${weight.name}"`, "two"));
+          throw new ModelError("malformed", expectedGot(where, `one weight for "${weight.name}"`, "two"));
         }
         parts.set(weight.name, { weight, group: source });
       }
@@ -79,7 +81,8 @@ export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoin
       metadata,
       async read(name) {
         const part = parts.get(name);
-        if (part === undefined) throw new ModelError(complaint(where, `a weight "${name}"`, "none of that name"));
+        if (part === undefined)
+          throw new ModelError("malformed", expectedGot(where, `a weight "${name}"`, "none of that name"));
         return part.group.read(part.weight.offset, part.weight.bytes);
       },
       close,
@@ -96,12 +99,13 @@ async function readJson(folder: Folder, entry: string): Promise<{ where: string;
   try {
     const bytes = await source.read(0, source.size);
     const kind = sniff(bytes.subarray(0, SNIFF_BYTES));
-    if (kind !== "json") throw new ModelError(complaint(where, "the JSON of a TensorFlow.js model", KIND_LABELS[kind]));
+    if (kind !== "json")
+      throw new ModelError("malformed", expectedGot(where, "the JSON of a TensorFlow.js model", KIND_LABELS[kind]));
     const json: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (!isObject(json)) throw new ModelError(complaint(where, "a JSON object", "another value"));
+    if (!isObject(json)) throw new ModelError("malformed", expectedGot(where, "a JSON object", "another value"));
     return { where, json };
   } catch (error) {
-    if (error instanceof SyntaxError) throw new ModelError(complaint(where, "JSON", error.message));
+    if (error instanceof SyntaxError) throw new ModelError("malformed", expectedGot(where, "JSON", error.message));
     throw error;
   } finally {
     await source.close();
@@ -111,11 +115,11 @@ async function readJson(folder: Folder, entry: string): Promise<{ where: string;
 function readLayers(where: string, json: Json): Layer[] {
   const { format, modelTopology: topology } = json;
   if (format === "graph-model" || (isObject(topology) && Array.isArray(topology.node))) {
-    throw new ModelError(complaint(where, "a TensorFlow.js layers model", "a graph model", RE_EXPORT));
+    throw new ModelError("malformed", expectedGot(where, "a TensorFlow.js layers model", "a graph model", RE_EXPORT));
   }
-  if (!isObject(topology)) throw new ModelError(complaint(where, "a modelTopology", "none", RE_EXPORT));
+  if (!isObject(topology)) throw new ModelError("malformed", expectedGot(where, "a modelTopology", "none", RE_EXPORT));
   const layers = layersOf(topology.model_config ?? topology);
-  if (layers.length === 0) throw new ModelError(complaint(where, "layers in modelTopology", "none"));
+  if (layers.length === 0) throw new ModelError("malformed", expectedGot(where, "layers in modelTopology", "none"));
   return layers;
 }
 
@@ -136,13 +140,16 @@ function layersOf(model: unknown): Layer[] {
 function readManifest(where: string, json: Json): Group[] {
   const { weightsManifest: manifest } = json;
   if (!Array.isArray(manifest) || manifest.length === 0) {
-    throw new ModelError(complaint(where, "a weightsManifest with at least one group", "none"));
+    throw new ModelError("malformed", expectedGot(where, "a weightsManifest with at least one group", "none"));
   }
   return manifest.map((group: unknown, i): Group => {
     const paths = isObject(group) ? group.paths : undefined;
     const items = isObject(group) ? group.weights : undefined;
     if (!Array.isArray(paths) || !paths.every((path) => typeof path === "string") || !Array.isArray(items)) {
-      throw new ModelError(complaint(where, `paths and weights in weightsManifest[${i}]`, "something else"));
+      throw new ModelError(
+        "malformed",
+        expectedGot(where, `paths and weights in weightsManifest[${i}]`, "something else"),
+      );
     }
     const weights: Weight[] = [];
     let offset = 0;
@@ -157,32 +164,39 @@ function readManifest(where: string, json: Json): Group[] {
 
 function readWeight(file: string, item: unknown, offset: number): Weight {
   if (!isObject(item) || typeof item.name !== "string") {
-    throw new ModelError(complaint(file, "a named weight in weightsManifest", "one without a name"));
+    throw new ModelError("malformed", expectedGot(file, "a named weight in weightsManifest", "one without a name"));
   }
   const where = `${file}: "${item.name}"`;
   const name = fromKeras(item.name);
   if (name === undefined) {
     const expected = "a weight of a Keras ResNet (res2a_branch2a/kernel, conv2_block1_1_conv/kernel …)";
-    throw new ModelError(complaint(where, expected, "a name that no ResNet of Keras has"));
+    throw new ModelError("malformed", expectedGot(where, expected, "a name that no ResNet of Keras has"));
   }
   const dtype = readDtype(where, item);
   const { shape } = item;
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw new ModelError(complaint(where, "a shape of whole numbers", JSON.stringify(shape) ?? "nothing"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "a shape of whole numbers", JSON.stringify(shape) ?? "nothing"),
+    );
   }
   const bytes = shape.reduce((product: number, size: number) => product * size, DTYPE_BYTES[dtype]);
-  if (!Number.isSafeInteger(bytes)) throw new ModelError(complaint(where, "a shape that fits", `[${shape}]`));
+  if (!Number.isSafeInteger(bytes))
+    throw new ModelError("malformed", expectedGot(where, "a shape that fits", `[${shape}]`));
   return { name, info: { dtype, ...torchLayout(where, item.name, shape) }, offset, bytes };
 }
 
 /** float32, or float32 stored as float16; TensorFlow.js scales its integer quantisations, which nothing here undoes. */
 function readDtype(where: string, { dtype, quantization }: Json): Dtype {
-  if (dtype !== "float32") throw new ModelError(complaint(where, "float32", String(dtype)));
+  if (dtype !== "float32") throw new ModelError("malformed", expectedGot(where, "float32", String(dtype)));
   if (quantization === undefined) return "F32";
   const stored = isObject(quantization) ? quantization.dtype : quantization;
   if (stored === "float16") return "F16";
   const hint = "export it again without quantisation, or with --quantize_float16";
-  throw new ModelError(complaint(where, "float32 or float16 in the file", `${stored} quantisation`, hint));
+  throw new ModelError(
+    "malformed",
+    expectedGot(where, "float32 or float16 in the file", `${stored} quantisation`, hint),
+  );
 }
 
 /** Keras's conv `[h, w, i, o]` as `[o, i, h, w]` and dense `[in, out]` as `[out, in]`, in place. */
@@ -201,7 +215,10 @@ function torchLayout(
     return { shape: [outputs, inputs], strides: [1, outputs] };
   }
   if (!isKernel && shape.length === 1) return { shape };
-  throw new ModelError(complaint(where, isKernel ? "2 or 4 dimensions" : "1 dimension", `[${shape.join(", ")}]`));
+  throw new ModelError(
+    "malformed",
+    expectedGot(where, isKernel ? "2 or 4 dimensions" : "1 dimension", `[${shape.join(", ")}]`),
+  );
 }
 
 async function openShards(
@@ -221,13 +238,16 @@ async function openShards(
   if (whole.size === group.bytes) return whole;
   const culprit = await oddShard(shards, whole.size < group.bytes);
   if (culprit === undefined) {
-    throw new ModelError(complaint(where, `shards for ${group.bytes} bytes of weights`, "no shard"));
+    throw new ModelError("malformed", expectedGot(where, `shards for ${group.bytes} bytes of weights`, "no shard"));
   }
   const kind = sniff(await culprit.read(0, Math.min(SNIFF_BYTES, culprit.size)));
   const bytes = `${culprit.size} bytes`;
   const got = kind === "html" || kind === "lfs" ? `${KIND_LABELS[kind]} of ${bytes}` : bytes;
   const expected = `${culprit.size + group.bytes - whole.size} bytes`;
-  throw new ModelError(complaint(culprit.name, expected, got, "the shard is damaged; fetch the model again"));
+  throw new ModelError(
+    "malformed",
+    expectedGot(culprit.name, expected, got, "the shard is damaged; fetch the model again"),
+  );
 }
 
 /** The shard to blame: one that is a web page, else the first not as long as the longest, else the last. */
@@ -247,7 +267,7 @@ function normEpsilon(where: string, layers: readonly Layer[]): { norm_epsilon?: 
   const norms = layers.filter(({ kind }) => /BatchNormalization/.test(kind));
   const values = new Set(norms.map(({ config }) => Number(config.epsilon ?? DEFAULT_EPSILON)));
   if (values.size > 1) {
-    throw new ModelError(complaint(where, "one epsilon in all batch norms", [...values].join(" and ")));
+    throw new ModelError("malformed", expectedGot(where, "one epsilon in all batch norms", [...values].join(" and ")));
   }
   const [epsilon] = values;
   return epsilon === undefined ? {} : { norm_epsilon: String(epsilon) };
@@ -261,7 +281,8 @@ function strideIn1x1(where: string, layers: readonly Layer[]): { stride_in_1x1?:
     if (conv === "conv2") found.add("false");
     else if (largest(config.kernel_size) === 1) found.add("true");
   }
-  if (found.size > 1) throw new ModelError(complaint(where, "one place for the strides", "1×1 and 3×3 both"));
+  if (found.size > 1)
+    throw new ModelError("malformed", expectedGot(where, "one place for the strides", "1×1 and 3×3 both"));
   const [value] = found;
   return value === undefined ? {} : { stride_in_1x1: value };
 }
@@ -272,7 +293,8 @@ function checkPadding(where: string, layers: readonly Layer[]): void {
     const window = kind === "MaxPooling2D" ? config.pool_size : config.kernel_size;
     if (config.padding !== "same" || largest(window) < 2 || largest(config.strides) < 2) continue;
     throw new ModelError(
-      complaint(`${where}: "${name}"`, 'padding "valid" after a ZeroPadding2D', '"same" with a stride'),
+      "malformed",
+      expectedGot(`${where}: "${name}"`, 'padding "valid" after a ZeroPadding2D', '"same" with a stride'),
     );
   }
 }

@@ -4,7 +4,9 @@
  * The pickle is read as data (pickle.ts); storages are read one tensor at a time, in place.
  */
 import type { ByteSource } from "../bytes.ts";
-import { type Checkpoint, complaint, DTYPE_BYTES, type Dtype, ModelError, type TensorInfo } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import { DTYPE_BYTES, type Dtype, type TensorInfo } from "../tensor.ts";
 import type { Format } from "./open.ts";
 import {
   type Call,
@@ -131,7 +133,7 @@ export async function openTorch(source: ByteSource, kind: "zip" | "pickle"): Pro
   for (const [name, value] of entriesOf(stateDict(where, root))) {
     if (!isTensor(value)) continue;
     const culprit = `${where}: ${JSON.stringify(name)}`;
-    if (places.has(name)) throw new ModelError(complaint(culprit, "one tensor of that name", "two"));
+    if (places.has(name)) throw new ModelError("malformed", expectedGot(culprit, "one tensor of that name", "two"));
     const place = placeOf(culprit, value, Math.max(SMALL_BYTES, source.size));
     check(place.storage, culprit);
     places.set(name, place);
@@ -142,7 +144,7 @@ export async function openTorch(source: ByteSource, kind: "zip" | "pickle"): Pro
     async read(name) {
       const place = places.get(name);
       if (place === undefined) {
-        throw new ModelError(complaint(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+        throw new ModelError("malformed", expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
       }
       const bytes = await read(place.storage, place.begin, place.length);
       return place.gather === undefined ? bytes : gather(bytes, place.info, place.gather);
@@ -160,7 +162,8 @@ async function openArchive(source: ByteSource): Promise<Opened> {
     const text = new TextDecoder().decode(await zip.read(order, 0, Math.min(zip.files.get(order)!, 16)));
     if (text.trim() !== "little") {
       throw new ModelError(
-        complaint(`${where}: ${JSON.stringify(order)}`, "little-endian tensors", describe(text), SAVE_AGAIN),
+        "malformed",
+        expectedGot(`${where}: ${JSON.stringify(order)}`, "little-endian tensors", describe(text), SAVE_AGAIN),
       );
     }
   }
@@ -170,7 +173,10 @@ async function openArchive(source: ByteSource): Promise<Opened> {
   if (size > MAX_PICKLE_BYTES) throw tooLong(culprit, size);
   const result = unpickle(culprit, await zip.read(pickle), 0, vocabularyOf(new Map()));
   if (result === undefined) {
-    throw new ModelError(complaint(culprit, "a whole pickle", `${size} bytes without its end`, CUT_SHORT));
+    throw new ModelError(
+      "malformed",
+      expectedGot(culprit, "a whole pickle", `${size} bytes without its end`, CUT_SHORT),
+    );
   }
   const file = (storage: Storage) => `${folder}data/${storage.key}`;
   return {
@@ -180,7 +186,10 @@ async function openArchive(source: ByteSource): Promise<Opened> {
       const bytes = zip.files.get(file(storage));
       if (bytes === expected) return;
       const got = bytes === undefined ? "no such file" : `${bytes}`;
-      throw new ModelError(complaint(tensor, `${expected} bytes in ${JSON.stringify(file(storage))}`, got));
+      throw new ModelError(
+        "malformed",
+        expectedGot(tensor, `${expected} bytes in ${JSON.stringify(file(storage))}`, got),
+      );
     },
     read: (storage, offset, length) => zip.read(file(storage), offset, length),
   };
@@ -193,13 +202,19 @@ function archiveFolder(where: string, zip: Zip): string {
   if (folder === undefined) {
     const names = [...zip.files.keys()].slice(0, 4).map((name) => describe(name));
     const got = names.length === 0 ? "an empty archive" : `${names.join(", ")}${zip.files.size > 4 ? " …" : ""}`;
-    throw new ModelError(complaint(where, "a zip archive of torch.save, with <name>/data.pkl in it", got));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "a zip archive of torch.save, with <name>/data.pkl in it", got),
+    );
   }
   if (found.length > 1) {
-    throw new ModelError(complaint(where, "one data.pkl in the archive", `${found.length}`));
+    throw new ModelError("malformed", expectedGot(where, "one data.pkl in the archive", `${found.length}`));
   }
   if (zip.files.has(`${folder}constants.pkl`)) {
-    throw new ModelError(complaint(where, "a state dict", "a TorchScript program (torch.jit.save)", SAVE_AGAIN));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "a state dict", "a TorchScript program (torch.jit.save)", SAVE_AGAIN),
+    );
   }
   return folder;
 }
@@ -215,20 +230,27 @@ async function openLegacy(source: ByteSource): Promise<Opened> {
     const storage = storages.get(key);
     if (storage === undefined || begins.has(key)) {
       const got = storage === undefined ? "of no tensor" : "twice";
-      throw new ModelError(complaint(`${where}: storage ${describe(key)}`, "each tensor's storage once", got));
+      throw new ModelError(
+        "malformed",
+        expectedGot(`${where}: storage ${describe(key)}`, "each tensor's storage once", got),
+      );
     }
     begins.set(key, at + 8);
     at += 8 + storage.total * storage.element.bytes;
   }
-  if (at > source.size) throw new ModelError(complaint(where, `${at} bytes`, `${source.size}`, CUT_SHORT));
+  if (at > source.size)
+    throw new ModelError("malformed", expectedGot(where, `${at} bytes`, `${source.size}`, CUT_SHORT));
   if (at < source.size) {
-    throw new ModelError(complaint(where, `${at} bytes`, `${source.size}, with bytes that belong to no tensor`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `${at} bytes`, `${source.size}, with bytes that belong to no tensor`),
+    );
   }
   return {
     root,
     check(storage, tensor) {
       if (begins.has(storage.key)) return;
-      throw new ModelError(complaint(tensor, `a storage ${describe(storage.key)} in the file`, "none"));
+      throw new ModelError("malformed", expectedGot(tensor, `a storage ${describe(storage.key)} in the file`, "none"));
     },
     async read(storage, offset, length) {
       const begin = begins.get(storage.key)!;
@@ -236,7 +258,10 @@ async function openLegacy(source: ByteSource): Promise<Opened> {
       const elements = new DataView(head.buffer, head.byteOffset, 8).getBigInt64(0, true);
       if (elements !== BigInt(storage.total)) {
         const culprit = `${where}: storage ${describe(storage.key)}`;
-        throw new ModelError(complaint(culprit, `${storage.total} elements, as its tensors say`, `${elements}`));
+        throw new ModelError(
+          "malformed",
+          expectedGot(culprit, `${storage.total} elements, as its tensors say`, `${elements}`),
+        );
       }
       return source.read(begin + offset, length);
     },
@@ -253,7 +278,7 @@ async function readPickles(
     const bytes = await source.read(0, Math.min(length, source.size));
     if (isTar(bytes)) {
       const expected = "a checkpoint of PyTorch 0.1.11 or later";
-      throw new ModelError(complaint(where, expected, "the tar format of earlier ones", SAVE_AGAIN));
+      throw new ModelError("malformed", expectedGot(where, expected, "the tar format of earlier ones", SAVE_AGAIN));
     }
     const values: unknown[] = [];
     let end = 0;
@@ -267,12 +292,15 @@ async function readPickles(
     if (values.length === 5) {
       const [, , , root, keys] = values;
       if (!Array.isArray(keys) || !keys.every((key) => typeof key === "string")) {
-        throw new ModelError(complaint(where, "the list of the storages' keys", describe(keys)));
+        throw new ModelError("malformed", expectedGot(where, "the list of the storages' keys", describe(keys)));
       }
       return { root, keys, end };
     }
     if (length >= source.size) {
-      throw new ModelError(complaint(where, "a whole PyTorch checkpoint", `${source.size} bytes of one`, CUT_SHORT));
+      throw new ModelError(
+        "malformed",
+        expectedGot(where, "a whole PyTorch checkpoint", `${source.size} bytes of one`, CUT_SHORT),
+      );
     }
     if (length >= MAX_PICKLE_BYTES) throw tooLong(where, source.size);
   }
@@ -282,15 +310,16 @@ async function readPickles(
 function checkLead(where: string, values: readonly unknown[]): void {
   const value = values.at(-1);
   if (values.length === 1 && value !== LEGACY_MAGIC) {
-    throw new ModelError(complaint(where, "torch.save's magic number", describe(value), SAVE_AGAIN));
+    throw new ModelError("malformed", expectedGot(where, "torch.save's magic number", describe(value), SAVE_AGAIN));
   }
   if (values.length === 2 && value !== LEGACY_PROTOCOL) {
-    throw new ModelError(complaint(where, `protocol ${LEGACY_PROTOCOL} of torch.save`, describe(value)));
+    throw new ModelError("malformed", expectedGot(where, `protocol ${LEGACY_PROTOCOL} of torch.save`, describe(value)));
   }
   if (values.length !== 3) return;
-  if (!isDict(value)) throw new ModelError(complaint(where, "a dict that describes the system", describe(value)));
+  if (!isDict(value))
+    throw new ModelError("malformed", expectedGot(where, "a dict that describes the system", describe(value)));
   if (lookup(value, "little_endian") !== true) {
-    throw new ModelError(complaint(where, "little-endian tensors", "big-endian ones", SAVE_AGAIN));
+    throw new ModelError("malformed", expectedGot(where, "little-endian tensors", "big-endian ones", SAVE_AGAIN));
   }
 }
 
@@ -300,7 +329,7 @@ function isTar(bytes: Uint8Array): boolean {
 
 function tooLong(where: string, bytes: number): ModelError {
   const expected = `a pickle of at most ${MAX_PICKLE_BYTES} bytes`;
-  return new ModelError(complaint(where, expected, `one of ${bytes}`, SAVE_AGAIN));
+  return new ModelError("malformed", expectedGot(where, expected, `one of ${bytes}`, SAVE_AGAIN));
 }
 
 /** What a checkpoint's pickle may name: functions that rebuild tensors, types of storages and of elements. */
@@ -311,18 +340,24 @@ function vocabularyOf(storages: Map<string, Storage>): Vocabulary {
 const rebuildTensor: Call = ([storage, offset, shape, strides], where) => {
   if (!isStorage(storage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides)) {
     const got = [storage, offset, shape, strides].map(describe).join(", ");
-    throw new ModelError(complaint(where, "a storage, an offset, a shape and strides to make a tensor of", got));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "a storage, an offset, a shape and strides to make a tensor of", got),
+    );
   }
   if (shape.length !== strides.length || shape.length > MAX_DIMENSIONS) {
     const got = `${shape.length} and ${strides.length}`;
-    throw new ModelError(complaint(where, `as many strides as dimensions, at most ${MAX_DIMENSIONS}`, got));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `as many strides as dimensions, at most ${MAX_DIMENSIONS}`, got),
+    );
   }
   return { kind: "tensor", storage, offset, shape, strides } satisfies Tensor;
 };
 
 const rebuildParameter: Call = ([tensor], where) => {
   if (isTensor(tensor)) return tensor;
-  throw new ModelError(complaint(where, "a tensor to make a parameter of", describe(tensor)));
+  throw new ModelError("malformed", expectedGot(where, "a tensor to make a parameter of", describe(tensor)));
 };
 
 const REBUILD: ReadonlyMap<string, Call> = new Map([
@@ -336,7 +371,7 @@ const REBUILD: ReadonlyMap<string, Call> = new Map([
 const rebuildFromType: Call = ([rebuild, , args], where) => {
   const call = isGlobal(rebuild) ? REBUILD.get(rebuild.name) : undefined;
   if (call !== undefined && Array.isArray(args)) return call(args, where);
-  throw new ModelError(complaint(where, "a function that rebuilds a tensor", describe(rebuild)));
+  throw new ModelError("malformed", expectedGot(where, "a function that rebuilds a tensor", describe(rebuild)));
 };
 
 const GLOBALS: ReadonlyMap<string, Call | undefined> = new Map<string, Call | undefined>([
@@ -359,21 +394,27 @@ const GLOBALS: ReadonlyMap<string, Call | undefined> = new Map<string, Call | un
 function readStorage(id: unknown, where: string, storages: Map<string, Storage>): Storage {
   const [tag, type, key, , total, part] = Array.isArray(id) ? id : [];
   if (tag === "module") {
-    throw new ModelError(complaint(where, "a state dict", `a whole model, ${describe(type)}`, SAVE_AGAIN));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "a state dict", `a whole model, ${describe(type)}`, SAVE_AGAIN),
+    );
   }
   const element = isGlobal(type) ? ELEMENTS[type.name.slice(type.name.lastIndexOf(".") + 1)] : undefined;
   if (tag !== "storage" || !isGlobal(type) || element === undefined || typeof key !== "string" || !isCount(total)) {
-    throw new ModelError(complaint(where, "a storage's type, key and length", describe(id)));
+    throw new ModelError("malformed", expectedGot(where, "a storage's type, key and length", describe(id)));
   }
   const [, begin, length] = Array.isArray(part) ? part : [key, 0, total];
   if (!isCount(begin) || !isCount(length) || begin + length > total) {
-    throw new ModelError(complaint(where, `a part of a storage of ${total} elements`, `[${begin}, + ${length})`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `a part of a storage of ${total} elements`, `[${begin}, + ${length})`),
+    );
   }
   const storage: Storage = { kind: "storage", key, type: type.name, element, begin, length, total };
   const other = storages.get(key);
   if (other !== undefined && (other.total !== total || other.element !== element)) {
     const expected = `${other.total} elements of ${other.type} in storage ${describe(key)}, as before`;
-    throw new ModelError(complaint(where, expected, `${total} of ${type.name}`));
+    throw new ModelError("malformed", expectedGot(where, expected, `${total} of ${type.name}`));
   }
   storages.set(key, storage);
   return storage;
@@ -382,7 +423,7 @@ function readStorage(id: unknown, where: string, storages: Map<string, Storage>)
 /** The dict that holds the tensors. */
 function stateDict(where: string, root: unknown): Dict {
   const expected = "a state dict, or a dict with one in it";
-  if (!isDict(root)) throw new ModelError(complaint(where, expected, describe(root), SAVE_AGAIN));
+  if (!isDict(root)) throw new ModelError("malformed", expectedGot(where, expected, describe(root), SAVE_AGAIN));
   for (const key of WRAPPERS) {
     const value = lookup(root, key);
     if (isDict(value) && hasTensor(value)) return value;
@@ -391,7 +432,7 @@ function stateDict(where: string, root: unknown): Dict {
   const keys = [...entriesOf(root)].map(([key]) => describe(key));
   const got = keys.length === 0 ? "an empty dict" : `a dict of ${keys.slice(0, 8).join(", ")}`;
   const hint = `the state dict is looked for under ${WRAPPERS.slice(0, 5).join(", ")} …`;
-  throw new ModelError(complaint(where, expected, keys.length > 8 ? `${got} …` : got, hint));
+  throw new ModelError("malformed", expectedGot(where, expected, keys.length > 8 ? `${got} …` : got, hint));
 }
 
 function hasTensor(dict: Dict): boolean {
@@ -409,13 +450,16 @@ function placeOf(where: string, tensor: Tensor, maxBytes: number): Place {
   const { dtype } = storage.element;
   if (dtype === undefined) {
     const known = `a dtype of ${Object.keys(DTYPE_BYTES).join(", ")} or bool`;
-    throw new ModelError(complaint(where, known, storage.type));
+    throw new ModelError("malformed", expectedGot(where, known, storage.type));
   }
   const elements = shape.reduce((product, size) => product * size, 1);
   if (elements === 0) return { info: { dtype, shape }, storage, begin: 0, length: 0 };
   const span = shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 1);
   if (!(offset + span <= storage.length)) {
-    throw new ModelError(complaint(where, `${offset + span} elements in its storage`, `${storage.length}`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `${offset + span} elements in its storage`, `${storage.length}`),
+    );
   }
   const size = DTYPE_BYTES[dtype];
   const begin = (storage.begin + offset) * size;
@@ -428,7 +472,7 @@ function placeOf(where: string, tensor: Tensor, maxBytes: number): Place {
   }
   if (!(elements * size <= maxBytes)) {
     const got = `${elements * size} in [${shape.join(", ")}] with strides [${strides.join(", ")}]`;
-    throw new ModelError(complaint(where, `at most ${maxBytes} bytes, as the file has`, got));
+    throw new ModelError("malformed", expectedGot(where, `at most ${maxBytes} bytes, as the file has`, got));
   }
   return { info: { dtype, shape }, storage, begin, length: span * size, gather: strides };
 }

@@ -5,7 +5,7 @@
  */
 import { type FileEntry, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
 import type { ByteSource } from "../bytes.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 
 /** Longest directory accepted, in bytes, and the most files: zip.js needs some kB for each. */
 const MAX_DIRECTORY_BYTES = 1 << 23;
@@ -65,13 +65,16 @@ export async function openZip(source: ByteSource): Promise<Zip> {
     async read(name, offset = 0, length) {
       const member = members.get(name);
       if (member === undefined) {
-        throw new ModelError(complaint(where, `a file ${JSON.stringify(name)} in the archive`, "none of that name"));
+        throw new ModelError(
+          "malformed",
+          expectedGot(where, `a file ${JSON.stringify(name)} in the archive`, "none of that name"),
+        );
       }
       const culprit = inArchive(where, name);
       const size = member.entry.uncompressedSize;
       const bytes = length ?? size - offset;
       if (offset < 0 || bytes < 0 || offset + bytes > size) {
-        throw new ModelError(complaint(culprit, `at least ${offset + bytes} bytes`, `${size}`));
+        throw new ModelError("malformed", expectedGot(culprit, `at least ${offset + bytes} bytes`, `${size}`));
       }
       if (member.entry.compressionMethod === STORE) {
         const begin = begins.get(name) ?? (await dataBegin(culprit, member, failures));
@@ -98,11 +101,14 @@ async function readDirectory(
   try {
     for await (const entry of reader.getEntriesGenerator()) {
       if (names.has(entry.filename)) {
-        throw new ModelError(complaint(where, `one file ${JSON.stringify(entry.filename)} in the archive`, "two"));
+        throw new ModelError(
+          "malformed",
+          expectedGot(where, `one file ${JSON.stringify(entry.filename)} in the archive`, "two"),
+        );
       }
       names.add(entry.filename);
       if (names.size > MAX_FILES) {
-        throw new ModelError(complaint(where, `at most ${MAX_FILES} files in the archive`, "more"));
+        throw new ModelError("malformed", expectedGot(where, `at most ${MAX_FILES} files in the archive`, "more"));
       }
       if (entry.directory) continue;
       checkEntry(inArchive(where, entry.filename), entry);
@@ -119,7 +125,10 @@ async function readDirectory(
     // Its local header has at least 30 bytes.
     if (entry.offset + 30 + entry.rawFilename.byteLength + entry.compressedSize > limit) {
       const what = next === undefined ? "an end beyond it" : `an overlap with ${JSON.stringify(next.filename)}`;
-      throw new ModelError(complaint(inArchive(where, entry.filename), "a place of its own in the archive", what));
+      throw new ModelError(
+        "malformed",
+        expectedGot(inArchive(where, entry.filename), "a place of its own in the archive", what),
+      );
     }
     members.set(entry.filename, { entry, limit });
   }
@@ -147,7 +156,8 @@ function readerOf(source: ByteSource, failures: Set<unknown>) {
       const to = Math.min(from + length, source.size);
       if (to - from > MAX_DIRECTORY_BYTES) {
         throw new ModelError(
-          complaint(source.name, `a zip directory of at most ${MAX_DIRECTORY_BYTES} bytes`, `${length}`),
+          "malformed",
+          expectedGot(source.name, `a zip directory of at most ${MAX_DIRECTORY_BYTES} bytes`, `${length}`),
         );
       }
       if (from < start || to > start + window.byteLength) {
@@ -174,17 +184,27 @@ function readerOf(source: ByteSource, failures: Set<unknown>) {
 
 function checkEntry(where: string, entry: FileEntry): void {
   const { compressedSize, uncompressedSize, compressionMethod } = entry;
-  if (entry.encrypted) throw new ModelError(complaint(where, "a file that is not encrypted", "an encrypted one"));
+  if (entry.encrypted)
+    throw new ModelError("malformed", expectedGot(where, "a file that is not encrypted", "an encrypted one"));
   if (compressionMethod === STORE) {
     if (compressedSize === uncompressedSize) return;
-    throw new ModelError(complaint(where, `${uncompressedSize} bytes, as it is not compressed`, `${compressedSize}`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `${uncompressedSize} bytes, as it is not compressed`, `${compressedSize}`),
+    );
   }
   if (compressionMethod !== DEFLATE) {
-    throw new ModelError(complaint(where, "a file stored or deflated", `zip's compression ${compressionMethod}`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "a file stored or deflated", `zip's compression ${compressionMethod}`),
+    );
   }
   if (uncompressedSize > SMALL_BYTES && uncompressedSize > MAX_RATIO * compressedSize) {
     const got = `${uncompressedSize} from ${compressedSize}`;
-    throw new ModelError(complaint(where, `at most ${MAX_RATIO} bytes for each compressed one`, got, "a zip bomb?"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `at most ${MAX_RATIO} bytes for each compressed one`, got, "a zip bomb?"),
+    );
   }
 }
 
@@ -197,7 +217,10 @@ async function dataBegin(where: string, { entry, limit }: Member, failures: Set<
   }
   const begin = entry.localDirectory?.dataOffset ?? Number.NaN;
   if (begin + entry.compressedSize <= limit) return begin;
-  throw new ModelError(complaint(where, "a place of its own in the archive", "an overlap with the file after it"));
+  throw new ModelError(
+    "malformed",
+    expectedGot(where, "a place of its own in the archive", "an overlap with the file after it"),
+  );
 }
 
 async function inflate(where: string, entry: FileEntry, failures: Set<unknown>): Promise<Uint8Array> {
@@ -206,7 +229,7 @@ async function inflate(where: string, entry: FileEntry, failures: Set<unknown>):
   const sink = new WritableStream<Uint8Array>({
     write(chunk) {
       if (at + chunk.byteLength > whole.byteLength) {
-        throw new ModelError(complaint(where, `${whole.byteLength} bytes when inflated`, "more"));
+        throw new ModelError("malformed", expectedGot(where, `${whole.byteLength} bytes when inflated`, "more"));
       }
       whole.set(chunk, at);
       at += chunk.byteLength;
@@ -225,10 +248,16 @@ function asModelError(where: string, error: unknown, failures: ReadonlySet<unkno
   if (error instanceof ModelError || failures.has(error)) return error;
   const { message, reason, filename } = error as Error & { reason?: string; filename?: string };
   if (filename !== undefined) {
-    return new ModelError(complaint(where, "file names that stay inside the archive", JSON.stringify(filename)));
+    return new ModelError(
+      "malformed",
+      expectedGot(where, "file names that stay inside the archive", JSON.stringify(filename)),
+    );
   }
   const got = reason === undefined ? message : `${message} (${reason})`;
-  return new ModelError(complaint(where, "a sound zip archive", got, "the file may be damaged; fetch it again"));
+  return new ModelError(
+    "malformed",
+    expectedGot(where, "a sound zip archive", got, "the file may be damaged; fetch it again"),
+  );
 }
 
 function inArchive(where: string, name: string): string {

@@ -2,10 +2,11 @@
  * Downloads that end well or end: silence is cut, a passing failure is tried again, redirects are followed by hand so
  * that a token stays with its origin, and a file goes on where it was cut, for as long as it is the same file.
  */
+
+import { expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { LocateOptions, Progress } from "../hub.ts";
 import type { Hash, Runtime, StoreFile } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import type { LocateOptions, Progress } from "./locate.ts";
 
 /** Attempts that bring nothing new before a download is given up. */
 const ATTEMPTS = 3;
@@ -57,7 +58,7 @@ export class Refused extends ModelError {
   readonly status: number;
   readonly headers: Headers;
   constructor(message: string, status: number, headers: Headers) {
-    super(message);
+    super("network", message);
     this.status = status;
     this.headers = headers;
   }
@@ -182,10 +183,13 @@ async function downloadOnce(
   if (isOther || (goesOn && kept!.total !== undefined && total !== undefined && total !== kept!.total)) {
     await file.begin(undefined);
     const got = response.headers.get("content-range") ?? "others";
-    throw new Passing(complaint(where, `bytes ${from} on, of the same file`, got, CUT_HINT));
+    throw new Passing(expectedGot(where, `bytes ${from} on, of the same file`, got, CUT_HINT));
   }
   if (size !== undefined && total !== undefined && size !== total) {
-    throw new ModelError(complaint(where, `${size} bytes`, `${total}`, "the file is not the one that was promised"));
+    throw new ModelError(
+      "network",
+      expectedGot(where, `${size} bytes`, `${total}`, "the file is not the one that was promised"),
+    );
   }
   checkLength(where, total ?? 0);
 
@@ -217,9 +221,9 @@ async function downloadOnce(
     if (digest.startsWith(hex)) continue;
     await file.begin(undefined);
     const hint = "the download is damaged or not the file it should be";
-    const message = complaint(where, `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint);
+    const message = expectedGot(where, `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint);
     // What an earlier download left may be to blame.
-    throw start > 0 ? new Passing(message) : new ModelError(message);
+    throw start > 0 ? new Passing(message) : new ModelError("network", message);
   }
   if (total === undefined) options.onProgress?.({ name: request.name, loaded: file.size, total: file.size });
 }
@@ -258,7 +262,7 @@ function readNote(text: string | undefined): Note | undefined {
 
 function checkLength(where: string, bytes: number): void {
   if (bytes <= MAX_FILE_BYTES) return;
-  throw new ModelError(complaint(where, `a file of at most ${MAX_FILE_BYTES} bytes`, `${bytes} or more`));
+  throw new ModelError("network", expectedGot(where, `a file of at most ${MAX_FILE_BYTES} bytes`, `${bytes} or more`));
 }
 
 /** Throws when the file begins as none does that anyone wants. */
@@ -268,7 +272,10 @@ function checkKind(request: Request, response: Response, head: Uint8Array): void
   const isError = kind === "json" && !/\.json$/i.test(new URL(request.url).pathname);
   if (!isPage && !isError && kind !== "lfs" && kind !== "empty") return;
   const got = isPage && head.byteLength > 0 ? KIND_LABELS.html : KIND_LABELS[kind];
-  throw new ModelError(complaint(shown(request.url), `the file ${request.name}`, got, "open the address in a browser"));
+  throw new ModelError(
+    "network",
+    expectedGot(shown(request.url), `the file ${request.name}`, got, "open the address in a browser"),
+  );
 }
 
 /** Tries until it works, gives up when nothing new comes. */
@@ -287,7 +294,7 @@ async function insist<T>(
       signal?.throwIfAborted();
       if (!(error instanceof Passing)) throw error;
       if (advanced()) failures = 1;
-      if (failures === ATTEMPTS) throw new ModelError(error.message, { cause: error.cause });
+      if (failures === ATTEMPTS) throw new ModelError("network", error.message, { cause: error.cause });
       await pause(error.waitMs ?? BACKOFF_MS * 4 ** (failures - 1), signal);
     } finally {
       patience.end();
@@ -339,7 +346,7 @@ async function ask(
       // A browser keeps the redirects to itself, and the token from other origins.
       if (response.type === "opaqueredirect") response = await patience.wait(fetch(url, init));
     } catch (error) {
-      const message = complaint("hub", `to reach ${shown(url)}`, reasonOf(error), NETWORK_HINT);
+      const message = expectedGot("hub", `to reach ${shown(url)}`, reasonOf(error), NETWORK_HINT);
       throw new Passing(message, { cause: error });
     }
     headers.push(response.headers);
@@ -353,11 +360,15 @@ async function ask(
     if (next.origin !== new URL(url).origin) authorization = undefined;
     if (seen.has(next.href)) {
       throw new ModelError(
-        complaint("hub", `to reach ${shown(request.url)}`, `a redirect loop at ${shown(next.href)}`),
+        "network",
+        expectedGot("hub", `to reach ${shown(request.url)}`, `a redirect loop at ${shown(next.href)}`),
       );
     }
     if (seen.size > MAX_REDIRECTS) {
-      throw new ModelError(complaint("hub", `to reach ${shown(request.url)}`, `more than ${MAX_REDIRECTS} redirects`));
+      throw new ModelError(
+        "network",
+        expectedGot("hub", `to reach ${shown(request.url)}`, `more than ${MAX_REDIRECTS} redirects`),
+      );
     }
     await response.body?.cancel();
     url = next.href;
@@ -369,7 +380,7 @@ function redirectOf(from: string, location: string, { insecure = false }: Locate
   const isDowngrade = next?.protocol === "http:" && from.startsWith("https:") && !insecure && !isLocal(next);
   if (next !== undefined && /^https?:$/.test(next.protocol) && !isDowngrade) return next;
   const got = isDowngrade ? shown(next.href) : location.slice(0, 80);
-  throw new ModelError(complaint(shown(from), "a redirect to an https: address", got));
+  throw new ModelError("network", expectedGot(shown(from), "a redirect to an https: address", got));
 }
 
 function refusal(request: Request, url: string, response: Response): Error {
@@ -377,12 +388,12 @@ function refusal(request: Request, url: string, response: Response): Error {
   if (response.status === 404 || response.status === 410) {
     const hint = request.hint ?? "check the name and the version";
     return new Refused(
-      complaint("hub", `${request.name} at ${shown(url)}`, got, hint),
+      expectedGot("hub", `${request.name} at ${shown(url)}`, got, hint),
       response.status,
       response.headers,
     );
   }
-  const message = complaint("hub", `to reach ${shown(url)}`, got, NETWORK_HINT);
+  const message = expectedGot("hub", `to reach ${shown(url)}`, got, NETWORK_HINT);
   if (response.status < 500 && ![408, 425, 429].includes(response.status)) {
     return new Refused(message, response.status, response.headers);
   }
@@ -410,14 +421,14 @@ async function* bodyOf(
       ({ value } = await patience.wait(reader.read()));
     } catch (error) {
       const got = `${loaded}, then ${reasonOf(error)}`;
-      throw new Passing(complaint(where, expected, got, CUT_HINT), { cause: error });
+      throw new Passing(expectedGot(where, expected, got, CUT_HINT), { cause: error });
     }
     if (value === undefined) break;
     loaded += value.byteLength;
     if (total !== undefined && loaded > total) break;
     yield value;
   }
-  if (total !== undefined && loaded !== total) throw new Passing(complaint(where, expected, `${loaded}`, CUT_HINT));
+  if (total !== undefined && loaded !== total) throw new Passing(expectedGot(where, expected, `${loaded}`, CUT_HINT));
 }
 
 /** The length of the file; that of the body on the wire says nothing about one that fetch has decompressed. */
@@ -482,7 +493,7 @@ export async function gather(
   let length = 0;
   for await (const chunk of chunks) {
     if (length + chunk.byteLength > limit) {
-      throw new ModelError(complaint(where, `at most ${limit} bytes`, "more"));
+      throw new ModelError("network", expectedGot(where, `at most ${limit} bytes`, "more"));
     }
     if (length + chunk.byteLength > bytes.byteLength) {
       const grown = new Uint8Array(Math.min(limit, Math.max(2 * bytes.byteLength, length + chunk.byteLength)));

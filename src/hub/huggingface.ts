@@ -4,11 +4,11 @@
  * (huggingface.co/docs/hub/local-cache) is read there; what is fetched here goes to this package's cache.
  */
 import type { Folder } from "../bytes.ts";
-import type { Located, LocateOptions } from "../hub.ts";
+import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import type { HuggingFace, Runtime, StoreWriter } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { type Checksum, digestOf, download, type Facts, fetchBytes, Refused, type Request, shown } from "./fetch.ts";
 import { checkKept, parseIntegrity } from "./integrity.ts";
+import type { Located, LocateOptions } from "./locate.ts";
 import { checkPath, MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
 
 interface Source {
@@ -59,7 +59,7 @@ export async function locateRepository(text: string, runtime: Runtime, options: 
   }
   if (options.offline === true) {
     const hint = "run it once without --offline to fetch it";
-    throw new ModelError(complaint("hub", `${text} in the cache ${store.name}`, "no such entry", hint));
+    throw new ModelError("network", expectedGot("hub", `${text} in the cache ${store.name}`, "no such entry", hint));
   }
   let entry = "";
   const folder = await store.put(key, async (writer) => {
@@ -71,7 +71,8 @@ export async function locateRepository(text: string, runtime: Runtime, options: 
 
 function parseSource(text: string): Source {
   const parts = /^hf:([\w-][\w.-]*\/[\w-][\w.-]*)(?:@(refs\/[\w-]+\/[\w-]+|[\w-][\w.-]*))?(?:\/(.*))?$/i.exec(text);
-  if (parts === null) throw new TypeError(complaint("hub", "hf:owner/repo, hf:owner/repo@revision/file", text));
+  if (parts === null)
+    throw new ArgumentTypeError("hub", expectedGot("hub", "hf:owner/repo, hf:owner/repo@revision/file", text));
   const [, repo, revision = "main", file = ""] = parts as unknown as [string, string, string?, string?];
   return { repo, revision, file: file === "" ? "" : checkPath("hub", file) };
 }
@@ -161,7 +162,7 @@ async function fetchRepository(fetching: Fetching): Promise<string> {
     config.bytes === undefined
       ? `check the name, the revision and the endpoint; ${accessHint(fetching)}`
       : "name the weight file: hf:owner/repo/file";
-  throw new ModelError(complaint(where, expected, "404 for all of them", hint));
+  throw new ModelError("network", expectedGot(where, expected, "404 for all of them", hint));
 }
 
 /** Fetches the weights, shards included. False when the repository has no such file. */
@@ -172,7 +173,10 @@ async function fetchWeights(fetching: Fetching, entry: string, revision: string)
   if (bytes === undefined) return false;
   for (const path of shardsOf(`${fetching.source.repo}/${entry}`, bytes)) {
     if (await fetchLarge(fetching, beside(entry, path), revision, [])) continue;
-    throw new ModelError(complaint(`${fetching.source.repo}/${entry}`, `a file ${path} in the repository`, "404"));
+    throw new ModelError(
+      "network",
+      expectedGot(`${fetching.source.repo}/${entry}`, `a file ${path} in the repository`, "404"),
+    );
   }
   await writer.write(entry, bytes);
   return true;
@@ -215,7 +219,10 @@ async function fetchSmall(
       const digest = digestOf(runtime, algorithm, bytes);
       if (digest.startsWith(hex)) continue;
       const hint = "the download is damaged or not the file it should be";
-      throw new ModelError(complaint(shown(request.url), `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint));
+      throw new ModelError(
+        "network",
+        expectedGot(shown(request.url), `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint),
+      );
     }
     return { bytes, commit: commitOf(headers) };
   } catch (error) {
@@ -240,13 +247,15 @@ function isMissing(fetching: Fetching, error: unknown): error is Refused {
   const where = `hub: ${source.repo}@${source.revision} at ${hub.endpoint}`;
   if (error.status === 401 || error.status === 403) {
     const got = `${error.status}, which is also the answer for one that does not exist`;
-    throw new ModelError(complaint(where, "a repository to read", got, accessHint(fetching)), { cause: error });
+    throw new ModelError("network", expectedGot(where, "a repository to read", got, accessHint(fetching)), {
+      cause: error,
+    });
   }
   if (error.status !== 404) return false;
   const code = error.headers.get("x-error-code");
   if (code !== "RepoNotFound" && code !== "RevisionNotFound") return true;
   const expected = code === "RepoNotFound" ? "a repository of that name" : "a revision of that name";
-  throw new ModelError(complaint(where, expected, "404", accessHint(fetching)), { cause: error });
+  throw new ModelError("network", expectedGot(where, expected, "404", accessHint(fetching)), { cause: error });
 }
 
 function accessHint({ source, hub }: Fetching): string {

@@ -2,8 +2,8 @@
  * Checksums that are known before a download, and files that must have them.
  */
 import type { Folder } from "../bytes.ts";
+import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { type Checksum, toHex } from "./fetch.ts";
 
 const READ_BYTES = 1 << 20;
@@ -21,7 +21,10 @@ export function parseIntegrity(integrity: string): Checksum {
       if (bytes.byteLength === length) return { algorithm, hex: toHex(bytes) };
     } catch {}
   }
-  throw new TypeError(complaint("hub", "integrity to be sha256-… or sha512-…", integrity.slice(0, 120)));
+  throw new ArgumentTypeError(
+    "hub",
+    expectedGot("hub", "integrity to be sha256-… or sha512-…", integrity.slice(0, 120)),
+  );
 }
 
 /** Throws `ModelError` unless the file of a cache has the checksums. */
@@ -44,7 +47,8 @@ export async function checkKept(
       if (digest.startsWith(hex)) continue;
       const hint = "remove it from the cache, or ask for what is in it";
       throw new ModelError(
-        complaint(`${file.name} in the cache`, `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint),
+        "malformed",
+        expectedGot(`${file.name} in the cache`, `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint),
       );
     }
   } finally {

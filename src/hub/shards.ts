@@ -1,7 +1,7 @@
 /**
  * Models in several files: which ones a description names, so that they can be fetched with it.
  */
-import { complaint, ModelError } from "../tensor.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 
 /** Longest description of a model that is read: the reference implementation's limit for a safetensors header. */
 export const MAX_DESCRIPTION_BYTES = 100_000_000;
@@ -17,13 +17,14 @@ export function shardsOf(where: string, description: Uint8Array): readonly strin
   try {
     json = JSON.parse(new TextDecoder().decode(description));
   } catch (error) {
-    throw new ModelError(complaint(where, "JSON", (error as Error).message));
+    throw new ModelError("malformed", expectedGot(where, "JSON", (error as Error).message));
   }
   const { weight_map: map, weightsManifest: manifest } = json ?? {};
   const paths: unknown[] = [];
   if (typeof map === "object" && map !== null) paths.push(...new Set(Object.values(map)));
   else if (Array.isArray(manifest)) paths.push(...new Set(manifest.flatMap((group) => group?.paths ?? [])));
-  if (paths.length === 0) throw new ModelError(complaint(where, "a weight_map or a weightsManifest", "neither"));
+  if (paths.length === 0)
+    throw new ModelError("malformed", expectedGot(where, "a weight_map or a weightsManifest", "neither"));
   return paths.map((path) => checkPath(where, path));
 }
 
@@ -35,5 +36,8 @@ export function checkPath(where: string, path: unknown): string {
     !/[\\:?#%\p{Cc}]/u.test(path) &&
     path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
   if (isInside) return path;
-  throw new ModelError(complaint(where, "files inside its folder", JSON.stringify(path)?.slice(0, 80) ?? "nothing"));
+  throw new ModelError(
+    "malformed",
+    expectedGot(where, "files inside its folder", JSON.stringify(path)?.slice(0, 80) ?? "nothing"),
+  );
 }

@@ -1,11 +1,12 @@
 /**
  * `https://host/path/file`: one file, with its checksum when one is known, and the shards that it names.
  */
-import type { Located, LocateOptions } from "../hub.ts";
+
+import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import type { Runtime, StoreWriter } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { type Checksum, digestOf, download, fetchBytes, isLocal, type Request } from "./fetch.ts";
 import { checkKept, parseIntegrity } from "./integrity.ts";
+import type { Located, LocateOptions } from "./locate.ts";
 import { MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
 
 const HINT = "check the address";
@@ -31,7 +32,10 @@ export async function locateUrl(source: string, runtime: Runtime, options: Locat
   }
   if (options.offline === true) {
     const hint = "run it once without --offline to fetch it";
-    throw new ModelError(complaint("hub", `${entry} of ${url.host} in the cache ${store.name}`, "no such entry", hint));
+    throw new ModelError(
+      "network",
+      expectedGot("hub", `${entry} of ${url.host} in the cache ${store.name}`, "no such entry", hint),
+    );
   }
   const request: Request = { url: url.href, name: entry, hint: HINT };
   const folder = await store.put(key, async (writer) => {
@@ -54,7 +58,7 @@ async function fetchDescribed(
   for (const { algorithm, hex } of checksums) {
     const digest = digestOf(runtime, algorithm, bytes);
     if (!digest.startsWith(hex)) {
-      throw new ModelError(complaint(request.name, `${algorithm} ${hex}`, `${algorithm} ${digest}`));
+      throw new ModelError("network", expectedGot(request.name, `${algorithm} ${hex}`, `${algorithm} ${digest}`));
     }
   }
   const base = new URL(request.url);
@@ -69,14 +73,18 @@ async function fetchDescribed(
 }
 
 function parseUrl(source: string, { insecure = false }: LocateOptions): URL {
-  if (!URL.canParse(source)) throw new TypeError(complaint("hub", "an address such as https://host/path/file", source));
+  if (!URL.canParse(source))
+    throw new ArgumentTypeError("hub", expectedGot("hub", "an address such as https://host/path/file", source));
   const url = new URL(source);
   if (url.username !== "" || url.password !== "") {
-    throw new TypeError(complaint("hub", "an address without a name and password", `one of ${url.host} with them`));
+    throw new ArgumentTypeError(
+      "hub",
+      expectedGot("hub", "an address without a name and password", `one of ${url.host} with them`),
+    );
   }
   if (url.protocol === "http:" && !insecure && !isLocal(url)) {
     const hint = "anyone on the way can change what http: brings; allow it with insecure";
-    throw new TypeError(complaint("hub", "an https: address", `http://${url.host}`, hint));
+    throw new ArgumentTypeError("hub", expectedGot("hub", "an https: address", `http://${url.host}`, hint));
   }
   return url;
 }
@@ -86,7 +94,8 @@ function checksumsOf({ hash, pathname }: URL, { integrity }: LocateOptions): rea
   const checksums = integrity === undefined ? [] : [parseIntegrity(integrity)];
   const fragment = /^#sha256=([0-9a-f]{64})$/i.exec(hash)?.[1];
   if (fragment !== undefined) checksums.push({ algorithm: "sha256", hex: fragment.toLowerCase() });
-  else if (hash !== "") throw new TypeError(complaint("hub", "#sha256= and 64 digits after the address", hash));
+  else if (hash !== "")
+    throw new ArgumentTypeError("hub", expectedGot("hub", "#sha256= and 64 digits after the address", hash));
   const named = /-([0-9a-f]{8})\.(?:pth|th)$/.exec(pathname)?.[1];
   if (named !== undefined) checksums.push({ algorithm: "sha256", hex: named });
   return checksums;

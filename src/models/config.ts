@@ -4,10 +4,10 @@
  * `load_model_config_from_hf` and `transforms_imagenet_eval`.
  */
 import type { Folder } from "../bytes.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
 import type { Filter, Preprocess, Triple } from "../image.ts";
-import { complaint, ModelError } from "../tensor.ts";
-import type { Told } from "./metadata.ts";
+import type { ModelHints } from "./metadata.ts";
 import type { ResNetSpec } from "./resnet.ts";
 
 const CONFIG = "config.json";
@@ -34,16 +34,16 @@ interface Described {
  * @param wanted `preprocess: false` when the caller has a way of its own: one that this cannot follow is then no error
  * @throws ModelError when a file describes a model of another kind, or preprocessing that there is no way to do
  */
-export async function readConfig(folder: Folder, wanted: { readonly preprocess?: boolean } = {}): Promise<Told> {
+export async function readConfig(folder: Folder, wanted: { readonly preprocess?: boolean } = {}): Promise<ModelHints> {
   const config = await readJson(folder, CONFIG);
   const processor = wanted.preprocess === false ? undefined : await readJson(folder, PREPROCESSOR);
   if (config !== undefined && typeof config.json.architecture === "string") {
     return readTimm(config, wanted.preprocess !== false);
   }
-  const told = config === undefined ? { said: [] } : readTransformers(config);
+  const hints = config === undefined ? { said: [] } : readTransformers(config);
   const preprocess = processor === undefined ? undefined : readProcessor(processor);
-  if (preprocess === undefined) return told;
-  return { ...told, size: preprocess.crop, preprocess, said: [...told.said, `preprocessing from ${PREPROCESSOR}`] };
+  if (preprocess === undefined) return hints;
+  return { ...hints, size: preprocess.crop, preprocess, said: [...hints.said, `preprocessing from ${PREPROCESSOR}`] };
 }
 
 /** A JSON object beside the weights; whatever else may answer to its name, a server's page above all, is none. */
@@ -55,38 +55,39 @@ async function readJson(folder: Folder, path: string): Promise<Described | undef
     where = file.name;
     try {
       if (sniff(await file.read(0, Math.min(SNIFF_BYTES, file.size))) !== "json") return undefined;
-      if (file.size > MAX_BYTES) throw new RangeError(complaint(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
+      if (file.size > MAX_BYTES) throw new RangeError(expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
       bytes = await file.read(0, file.size);
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof RangeError) throw new ModelError(error.message);
+    if (error instanceof RangeError) throw new ModelError("metadata", error.message);
     if (error instanceof ModelError) return undefined;
     throw error;
   }
   try {
     return { where, json: JSON.parse(new TextDecoder().decode(bytes)) };
   } catch (error) {
-    throw new ModelError(complaint(where, KIND_LABELS.json, (error as Error).message));
+    throw new ModelError("metadata", expectedGot(where, KIND_LABELS.json, (error as Error).message));
   }
 }
 
 /** transformers' description of a network. */
-function readTransformers({ where, json }: Described): Told {
+function readTransformers({ where, json }: Described): ModelHints {
   const { model_type: type } = json;
   if (typeof type !== "string") return { said: [] };
-  if (type !== "resnet") throw new ModelError(complaint(where, 'model_type "resnet"', JSON.stringify(type)));
+  if (type !== "resnet")
+    throw new ModelError("metadata", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)));
   const must = (key: string, usual: unknown): void => {
     const value = json[key] ?? usual;
-    if (value !== usual) throw new ModelError(complaint(where, `${key} ${usual}`, show(value)));
+    if (value !== usual) throw new ModelError("metadata", expectedGot(where, `${key} ${usual}`, show(value)));
   };
   must("hidden_act", "relu");
   must("num_channels", 3);
   must("downsample_in_first_stage", false);
   const block = json.layer_type ?? "bottleneck";
   if (block !== "basic" && block !== "bottleneck") {
-    throw new ModelError(complaint(where, "layer_type basic or bottleneck", show(block)));
+    throw new ModelError("metadata", expectedGot(where, "layer_type basic or bottleneck", show(block)));
   }
   const depths = counts(where, "depths", json.depths ?? [3, 4, 6, 3]);
   const sizes = counts(where, "hidden_sizes", json.hidden_sizes ?? [256, 512, 1024, 2048]);
@@ -94,7 +95,10 @@ function readTransformers({ where, json }: Described): Told {
   const expansion = block === "bottleneck" ? 4 : 1;
   const usual = depths.map((_, stage) => width * expansion * 2 ** stage);
   if (show(sizes) !== show(usual)) {
-    throw new ModelError(complaint(where, `hidden_sizes ${show(usual)}, doubling from stage to stage`, show(sizes)));
+    throw new ModelError(
+      "metadata",
+      expectedGot(where, `hidden_sizes ${show(usual)}, doubling from stage to stage`, show(sizes)),
+    );
   }
   const labels = labelsOf(where, "id2label", json.id2label);
   const spec: Partial<ResNetSpec> = {
@@ -115,7 +119,7 @@ function readTransformers({ where, json }: Described): Told {
 }
 
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
-function readTimm({ where, json }: Described, wantsWay: boolean): Told {
+function readTimm({ where, json }: Described, wantsWay: boolean): ModelHints {
   const way = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
   // What follows the dot, or went before the name, says how it was trained.
   const arch = String(json.architecture).replace(/^(?:tv|ssl|swsl)_|\..*$/g, "");
@@ -146,12 +150,13 @@ function timmWay(where: string, way: Json): Preprocess | undefined {
   if (way.input_size === undefined || way.mean === undefined) return undefined;
   const [channels, height, width] = counts(where, "input_size", way.input_size) as [number, number, number];
   if (channels !== 3 || height !== width) {
-    throw new ModelError(complaint(where, "input_size [3, n, n]", show(way.input_size)));
+    throw new ModelError("metadata", expectedGot(where, "input_size [3, n, n]", show(way.input_size)));
   }
   const mode = way.crop_mode ?? "center";
   const percentage = shareOf(where, way.crop_pct ?? 0.875);
   // The whole of a squashed image is a square, which is only the same for squares.
-  if (mode !== "center") throw new ModelError(complaint(where, 'crop_mode "center"', show(mode), WAY_HINT));
+  if (mode !== "center")
+    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center"', show(mode), WAY_HINT));
   return {
     resize: Math.floor(height / percentage),
     crop: height,
@@ -169,14 +174,15 @@ function readProcessor({ where, json }: Described): Preprocess | undefined {
   );
   // timm's own is in config.json.
   if (type.startsWith("TimmWrapper")) return undefined;
-  if (json.do_resize === false) throw new ModelError(complaint(where, "do_resize true", "false", WAY_HINT));
+  if (json.do_resize === false)
+    throw new ModelError("metadata", expectedGot(where, "do_resize true", "false", WAY_HINT));
   if (json.do_flip_channel_order === true) {
-    throw new ModelError(complaint(where, "do_flip_channel_order false", "true", WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "do_flip_channel_order false", "true", WAY_HINT));
   }
   // Pixels of 0…255 are multiplied by this; ours are of 0…1.
   const factor = json.do_rescale === false ? 1 : (json.rescale_factor ?? 1 / 255);
   if (typeof factor !== "number" || !(factor > 0)) {
-    throw new ModelError(complaint(where, "a rescale_factor above 0", show(factor)));
+    throw new ModelError("metadata", expectedGot(where, "a rescale_factor above 0", show(factor)));
   }
   const scale = Math.abs(factor * 255 - 1) < 1e-6 ? 1 : factor * 255;
   const normalizes = json.do_normalize !== false;
@@ -198,34 +204,38 @@ function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "re
   const shorter = isObject(size) ? size.shortest_edge : isConvNext || cropSize !== undefined ? size : undefined;
   if (shorter === undefined) {
     const got = `${show(size)}, which squashes`;
-    throw new ModelError(complaint(where, "a size with a shortest_edge", got, WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "a size with a shortest_edge", got, WAY_HINT));
   }
   const [edge] = counts(where, "size", [shorter]) as [number];
   if (isConvNext) {
     if (edge >= CONVNEXT_CROPS_BELOW) {
       const got = `${edge}, from which on images are squashed`;
-      throw new ModelError(complaint(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, WAY_HINT));
+      throw new ModelError(
+        "metadata",
+        expectedGot(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, WAY_HINT),
+      );
     }
     return { resize: Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875)), crop: edge };
   }
   const { height, width } = isObject(cropSize) ? cropSize : { height: cropSize, width: cropSize };
   if (json.do_center_crop === false || height === undefined || height !== width) {
-    throw new ModelError(complaint(where, "a square crop_size", show(cropSize), WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "a square crop_size", show(cropSize), WAY_HINT));
   }
   const [crop] = counts(where, "crop_size", [height]) as [number];
-  if (crop > edge) throw new ModelError(complaint(where, `a crop_size of at most ${edge}`, `${crop}`, WAY_HINT));
+  if (crop > edge)
+    throw new ModelError("metadata", expectedGot(where, `a crop_size of at most ${edge}`, `${crop}`, WAY_HINT));
   return { resize: edge, crop };
 }
 
 function filterOf(where: string, key: string, value: unknown): Filter {
   const name = typeof value === "number" ? PILLOW[value] : value;
   if (name === "bilinear" || name === "bicubic") return name;
-  throw new ModelError(complaint(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT));
+  throw new ModelError("metadata", expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT));
 }
 
 function shareOf(where: string, value: unknown): number {
   if (typeof value === "number" && value > 0.1 && value <= 1) return value;
-  throw new ModelError(complaint(where, "a crop_pct above 0.1, to 1", show(value), WAY_HINT));
+  throw new ModelError("metadata", expectedGot(where, "a crop_pct above 0.1, to 1", show(value), WAY_HINT));
 }
 
 /** Class names from an array, or from an object by index. */
@@ -237,14 +247,14 @@ function labelsOf(where: string, key: string, value: unknown): readonly string[]
   if (typeof value === "object" && labels.length > 0 && labels.every((label) => typeof label === "string")) {
     return labels;
   }
-  throw new ModelError(complaint(where, `${key} with a name for each class, from 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)));
 }
 
 /** Whole numbers above 0, of a size that networks have. */
 function counts(where: string, key: string, value: unknown): readonly number[] {
   const isGood = Array.isArray(value) && value.length > 0 && value.length <= 16;
   if (isGood && value.every((count) => Number.isInteger(count) && count > 0 && count <= 1e6)) return value;
-  throw new ModelError(complaint(where, `${key} of whole numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)));
 }
 
 /** One number a channel, or one for all. */
@@ -253,13 +263,13 @@ function triple(where: string, key: string, value: unknown): Triple {
   if (Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite)) {
     return [numbers[0], numbers[1], numbers[2]];
   }
-  throw new ModelError(complaint(where, `${key} of three numbers`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)));
 }
 
 function deviations(where: string, key: string, value: unknown): Triple {
   const numbers = triple(where, key, value);
   if (numbers.every((number) => number > 0)) return numbers;
-  throw new ModelError(complaint(where, `${key} of three numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)));
 }
 
 function isObject(value: unknown): value is Json {

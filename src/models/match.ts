@@ -76,7 +76,7 @@ function* candidates(graph: Graph): Generator<ResNetSpec> {
 
 /**
  * A number for each node, in their order, that says what it computes and what becomes of that: in two graphs, nodes of one
- * number have the same place. Undefined when two nodes of the graph cannot be told apart.
+ * number have the same place. Undefined when two nodes of the graph cannot be distinguished.
  *
  * @param ids the numbers given so far
  */

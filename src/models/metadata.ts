@@ -5,14 +5,16 @@
  * Keys, all of them strings: `architecture` a name; `spec` a `ResNetSpec` as JSON, or `graph` a `Graph` as JSON where
  * the network is no ResNet of the table; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a JSON array.
  */
+
+import { expectedGot, ModelError } from "../errors.ts";
 import type { Graph, Shape } from "../graph.ts";
 import { inputShape } from "../graph.ts";
 import type { Preprocess } from "../image.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import type { OutputKind } from "../output.ts";
 import type { ResNetSpec } from "./resnet.ts";
 
-/** What is told about a model, by its file or by those beside it. */
-export interface Told {
+/** What is said about a model, by its file or by those beside it. */
+export interface ModelHints {
   /** A name of `RESNETS`, or another that its maker gave it. */
   readonly arch?: string;
   readonly spec?: Partial<ResNetSpec>;
@@ -23,7 +25,9 @@ export interface Told {
   readonly epsilon?: number;
   readonly preprocess?: Preprocess;
   readonly labels?: readonly string[];
-  /** Who told what: "preprocessing from preprocessor_config.json". */
+  /** What the network's last numbers mean. */
+  readonly output?: OutputKind;
+  /** Where each hint comes from: "preprocessing from preprocessor_config.json". */
   readonly said: readonly string[];
 }
 
@@ -56,18 +60,24 @@ export function writeMetadata({ arch, spec, graph, preprocess, labels }: Describ
  *
  * @throws ModelError when a key does not hold what it should
  */
-export function readMetadata(where: string, metadata: Readonly<Record<string, string>>): Told {
+export function readMetadata(where: string, metadata: Readonly<Record<string, string>>): ModelHints {
   const json = (key: string): unknown => {
     const text = metadata[key];
     if (text === undefined) return undefined;
     try {
       return JSON.parse(text);
     } catch (error) {
-      throw new ModelError(complaint(`${where}: __metadata__`, `JSON as "${key}"`, (error as Error).message));
+      throw new ModelError(
+        "metadata",
+        expectedGot(`${where}: __metadata__`, `JSON as "${key}"`, (error as Error).message),
+      );
     }
   };
   const fail = (key: string, expected: string): never => {
-    throw new ModelError(complaint(`${where}: __metadata__`, `${expected} as "${key}"`, metadata[key]!.slice(0, 80)));
+    throw new ModelError(
+      "metadata",
+      expectedGot(`${where}: __metadata__`, `${expected} as "${key}"`, metadata[key]!.slice(0, 80)),
+    );
   };
   const spec = json("spec");
   if (spec !== undefined && !isSpec(spec)) fail("spec", "a ResNet's description");
@@ -116,7 +126,7 @@ function graphOf(where: string, value: unknown): Graph {
   }) as Graph;
   const culprit = `${where}: __metadata__ "graph"`;
   if (!Array.isArray(graph?.nodes) || graph.nodes[0]?.op !== "input") {
-    throw new ModelError(complaint(culprit, "nodes, the input first", "something else"));
+    throw new ModelError("metadata", expectedGot(culprit, "nodes, the input first", "something else"));
   }
   const before = new Set<string>();
   for (const node of graph.nodes) {
@@ -125,7 +135,7 @@ function graphOf(where: string, value: unknown): Graph {
     const missing = inputs.find((name) => !before.has(name));
     if (!known || missing !== undefined || before.has(node.name)) {
       const got = missing === undefined ? `${JSON.stringify(node).slice(0, 80)}` : `"${node.name}" after "${missing}"`;
-      throw new ModelError(complaint(culprit, "nodes of known kinds, each after its inputs", got));
+      throw new ModelError("metadata", expectedGot(culprit, "nodes of known kinds, each after its inputs", got));
     }
     before.add(node.name);
   }

@@ -1,7 +1,9 @@
 /** Weights for networks that have none: to measure speed, and to train from. */
+
+import type { Checkpoint } from "../checkpoint.ts";
 import type { Graph } from "../graph.ts";
 import { paramsOf } from "../ops/ops.ts";
-import type { Checkpoint, TensorInfo } from "../tensor.ts";
+import type { TensorInfo } from "../tensor.ts";
 
 /** Uniform numbers in [0, 1): mulberry32. The same seed gives the same numbers. */
 export function uniform(seed: number): () => number {

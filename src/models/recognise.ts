@@ -1,7 +1,8 @@
 /**
  * Which residual network a checkpoint holds, read off the names and shapes of its tensors.
  */
-import { type Checkpoint, complaint, ModelError } from "../tensor.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { RESNETS, type ResNetSpec } from "./resnet.ts";
 
 /** What the tensors say, and what they cannot say. */
@@ -24,7 +25,8 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
     if (info === undefined) {
       const names = [...checkpoint.tensors.keys()].slice(0, 4).join(", ");
       throw new ModelError(
-        complaint(
+        "architecture",
+        expectedGot(
           where,
           `a residual network with a tensor "${name}"`,
           names || "no tensors",

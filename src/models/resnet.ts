@@ -3,6 +3,8 @@
  * twins, wide ResNets (1605.07146), ResNeXt (1611.05431), ResNet-D (1812.01187), SE-ResNet (1709.01507) and ResNet v2
  * (1603.05027): one table, one builder. Node names are torchvision's, and timm's where torchvision has none.
  */
+
+import { expectedGot, OptionError } from "../errors.ts";
 import {
   type ConvNode,
   type Graph,
@@ -14,7 +16,6 @@ import {
   type Shape,
   windowed,
 } from "../graph.ts";
-import { complaint } from "../tensor.ts";
 
 /**
  * What a shortcut does where shapes change: `A` pads new channels with zeros, `B` projects, `C` projects in every block,
@@ -142,13 +143,13 @@ export function resnetSpec(name: string): ResNetSpec {
   const spec = RESNETS[name];
   if (spec === undefined) {
     const hint = /blur|aa/.test(name) ? "networks with blur pooling are not among them" : undefined;
-    throw new RangeError(complaint("arch", `one of ${Object.keys(RESNETS).join(", ")}`, `"${name}"`, hint));
+    throw new OptionError("arch", expectedGot("arch", `one of ${Object.keys(RESNETS).join(", ")}`, `"${name}"`, hint));
   }
   return spec;
 }
 
 /** Side of the square input the paper used: 224, or 32 for the CIFAR networks. */
-export function usualSize(spec: ResNetSpec): number {
+export function defaultSize(spec: ResNetSpec): number {
   return spec.stem === "cifar" ? 32 : 224;
 }
 
@@ -162,7 +163,7 @@ export function usualSize(spec: ResNetSpec): number {
 export function resnet(
   name: string,
   spec: ResNetSpec,
-  input: Shape = [usualSize(spec), usualSize(spec), 3],
+  input: Shape = [defaultSize(spec), defaultSize(spec), 3],
   epsilon = 1e-5,
 ): Graph {
   const nodes: Node[] = [];

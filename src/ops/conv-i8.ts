@@ -2,10 +2,11 @@
  * Convolution of an int8 network: exact sums, requantised in the store together with bias, residual and clamp. Linear
  * layers too, whose sums become f32 logits.
  */
+
+import { expectedGot, ModelError } from "../errors.ts";
 import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { type Step, step } from "../tape.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { type Algorithm, PADS_BYTES, TILE_ROWS_I8 } from "../variants.ts";
 import { chunkRows, TAIL_BYTES } from "./gemm.ts";
 import type { Op, Packer, Param, Place } from "./op.ts";
@@ -36,7 +37,10 @@ async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
   const at = scales.findIndex((scale) => !(scale > 0 && scale < Number.POSITIVE_INFINITY));
   if (at >= 0) {
     const where = `"${node.name}.weight_scale"`;
-    throw new ModelError(complaint(where, "scales above 0", `${scales[at]} at element ${at}`, "quantize again"));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, "scales above 0", `${scales[at]} at element ${at}`, "quantize again"),
+    );
   }
   const { inputs, step: output = 1 } = node.int8!;
   return Float32Array.from(scales, (scale) => (inputs[0]! * scale) / output);
@@ -51,7 +55,10 @@ function checkSums(node: ConvNode, weights: Uint8Array): void {
     for (let i = o * depth; i < (o + 1) * depth; ++i) sum += Math.abs(signed[i]!);
     if (sum <= node.int8!.weightSum!) continue;
     const where = `"${node.name}.weight"`;
-    throw new ModelError(complaint(where, `magnitudes that sum to at most ${node.int8!.weightSum}`, `${sum}`));
+    throw new ModelError(
+      "malformed",
+      expectedGot(where, `magnitudes that sum to at most ${node.int8!.weightSum}`, `${sum}`),
+    );
   }
 }
 

@@ -1,5 +1,5 @@
 /** The file a web worker starts from that prepares images beside a training. */
-import { servePreparer } from "../preparer.ts";
+import { servePreparer } from "../train/preparer.ts";
 import { browserRuntime } from "./page.ts";
 
 const hear = servePreparer(browserRuntime(), (message, transfer) => postMessage(message, { transfer }));

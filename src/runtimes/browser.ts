@@ -2,10 +2,16 @@
  * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread wants a cross-origin-isolated page.
  */
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { Dataset } from "../dataset.ts";
-import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions, trainNewWith } from "../finetune.ts";
-import type { ImageInput } from "../input.ts";
+import type { ImageInput } from "../decode/input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
+import type { Dataset } from "../train/dataset.ts";
+import {
+  type Finetuned,
+  type FinetuneOptions,
+  finetuneWith,
+  type SourceOptions,
+  trainNewWith,
+} from "../train/finetune.ts";
 import { browserRuntime } from "./page.ts";
 
 export * from "../index.ts";

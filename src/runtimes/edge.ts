@@ -11,14 +11,14 @@ import relaxed from "../../wasm/relaxed.wasm";
 import webp from "../../wasm/webp.wasm";
 import { type ByteSource, fromStream } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { Dataset } from "../dataset.ts";
-import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions } from "../finetune.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
-import type { ImageInput } from "../input.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { createHandler as createTimedHandler, type HandlerOptions } from "../server/handler.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import type { Dataset } from "../train/dataset.ts";
+import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions } from "../train/finetune.ts";
 import { givenModule } from "./init.ts";
 
 export { fromBytes, fromStream } from "../bytes.ts";
@@ -76,7 +76,7 @@ async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   if (module instanceof WebAssembly.Module) return module;
   const hint = `give it to init({ "${name}": { module } })`;
   const got = module === undefined ? "none" : typeof module;
-  throw new ModelError(complaint(`module ${name}`, "a WebAssembly.Module", got, hint));
+  throw new ModelError("runtime", expectedGot(`module ${name}`, "a WebAssembly.Module", got, hint));
 }
 
 function sourceOf(source: EdgeSource): Uint8Array | ByteSource {
@@ -86,7 +86,7 @@ function sourceOf(source: EdgeSource): Uint8Array | ByteSource {
   if (source instanceof Response) {
     const name = source.url || "response";
     if (!source.ok || source.body === null) {
-      throw new ModelError(complaint(name, "a response with weights", `status ${source.status}`));
+      throw new ModelError("runtime", expectedGot(name, "a response with weights", `status ${source.status}`));
     }
     // Of a compressed body the length is another.
     const isPlain = source.headers.get("Content-Encoding") === null;
@@ -94,14 +94,17 @@ function sourceOf(source: EdgeSource): Uint8Array | ByteSource {
     return fromStream(name, source.body, Number.isSafeInteger(length) ? length : undefined);
   }
   if (typeof source === "object" && source !== null && "read" in source) return source;
-  throw new TypeError(complaint("weights", "bytes, a stream, a response or a ByteSource", typeof source));
+  throw new ArgumentTypeError(
+    "weights",
+    expectedGot("weights", "bytes, a stream, a response or a ByteSource", typeof source),
+  );
 }
 
 /** The environment of an isolate at the edge. */
 export function edgeRuntime(): Runtime {
   const refuse = (what: string): never => {
     const hint = "load bytes, a stream or a response";
-    throw new ModelError(complaint("workerd", `a runtime with ${what}`, "one without", hint));
+    throw new ModelError("runtime", expectedGot("workerd", `a runtime with ${what}`, "one without", hint));
   };
   return {
     name: "workerd",

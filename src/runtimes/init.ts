@@ -1,6 +1,7 @@
 /** Modules that the caller brings, instead of those that an entry finds by itself. */
+
+import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 
 /** What a module can be made from: itself, its bytes, or where it can be fetched. The last two only where code may be compiled. */
 export type ModuleInit =
@@ -32,9 +33,10 @@ export async function givenModule(name: ModuleName): Promise<WebAssembly.Module 
   if ("module" in from) {
     if (from.module instanceof WebAssembly.Module) return from.module;
     const hint = `give it to init({ "${name}": { module } })`;
-    throw new ModelError(complaint(`module ${name}`, "a WebAssembly.Module", typeof from.module, hint));
+    throw new ModelError("runtime", expectedGot(`module ${name}`, "a WebAssembly.Module", typeof from.module, hint));
   }
   const response = await fetch(from.url);
-  if (!response.ok) throw new ModelError(complaint(`${from.url}`, "a WebAssembly module", `status ${response.status}`));
+  if (!response.ok)
+    throw new ModelError("runtime", expectedGot(`${from.url}`, "a WebAssembly module", `status ${response.status}`));
   return WebAssembly.compile(await response.arrayBuffer());
 }

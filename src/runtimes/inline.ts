@@ -8,12 +8,18 @@ import png from "../../wasm/png.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
 import webp from "../../wasm/webp.wasm";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { Dataset } from "../dataset.ts";
-import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions, trainNewWith } from "../finetune.ts";
-import type { ImageInput } from "../input.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import type { Dataset } from "../train/dataset.ts";
+import {
+  type Finetuned,
+  type FinetuneOptions,
+  finetuneWith,
+  type SourceOptions,
+  trainNewWith,
+} from "../train/finetune.ts";
 import { webRuntime } from "./web.ts";
 
 export * from "../index.ts";
@@ -64,11 +70,14 @@ async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   const mine = bytes[name];
   if (mine === undefined) {
     const hint = "one thread is all that the inline entry has";
-    throw new ModelError(complaint("inline", "a module for one thread", name, hint));
+    throw new ModelError("runtime", expectedGot("inline", "a module for one thread", name, hint));
   }
   return WebAssembly.compile(mine);
 }
 
 function startWorker(): never {
-  throw new ModelError(complaint("inline", "a runtime with threads", "one without", "use the entry resnet-wasm"));
+  throw new ModelError(
+    "runtime",
+    expectedGot("inline", "a runtime with threads", "one without", "use the entry resnet-wasm"),
+  );
 }

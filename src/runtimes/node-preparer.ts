@@ -1,6 +1,6 @@
 /** The file a Node worker starts from that prepares images beside a training. */
 import { parentPort } from "node:worker_threads";
-import { servePreparer } from "../preparer.ts";
+import { servePreparer } from "../train/preparer.ts";
 import { nodeRuntime } from "./node.ts";
 
 const port = parentPort!;

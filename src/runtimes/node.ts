@@ -23,20 +23,26 @@ import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { Dataset } from "../dataset.ts";
-import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions, trainNewWith } from "../finetune.ts";
-import { ONNX } from "../formats/onnx.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { expectedGot, ModelError } from "../errors.ts";
+import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { TORCH } from "../formats/torch.ts";
-import { locate } from "../hub.ts";
-import type { ImageInput } from "../input.ts";
+import { locate } from "../hub/locate.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, Store, StoreFile, WorkerHandle, WorkerJob } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import type { Dataset } from "../train/dataset.ts";
+import {
+  type Finetuned,
+  type FinetuneOptions,
+  finetuneWith,
+  type SourceOptions,
+  trainNewWith,
+} from "../train/finetune.ts";
 
-export { ONNX } from "../formats/onnx.ts";
+export { ONNX } from "../formats/onnx/format.ts";
 export { TORCH } from "../formats/torch.ts";
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
@@ -143,7 +149,10 @@ async function compile(name: ModuleName): Promise<WebAssembly.Module> {
     return await WebAssembly.compile(await readFile(path));
   } catch (error) {
     if (codeOf(error) !== "ENOENT") throw error;
-    throw new ModelError(complaint(`module ${name}`, `${path}`, "no such file", "in a checkout: npm run build"));
+    throw new ModelError(
+      "cache",
+      expectedGot(`module ${name}`, `${path}`, "no such file", "in a checkout: npm run build"),
+    );
   }
 }
 
@@ -176,7 +185,10 @@ function fileSource(name: string, handle: FileHandle, size: number): ByteSource 
       for (let at = 0; at < length; ) {
         const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, MAX_READ_BYTES), offset + at);
         if (bytesRead === 0) {
-          throw new ModelError(complaint(name, `${size} bytes`, `${offset + at}`, "it was cut while being read"));
+          throw new ModelError(
+            "cache",
+            expectedGot(name, `${size} bytes`, `${offset + at}`, "it was cut while being read"),
+          );
         }
         at += bytesRead;
       }
@@ -208,7 +220,7 @@ function inside(root: string, path: string): string {
   const whole = join(root, path);
   const way = relative(root, whole);
   if (isAbsolute(path) || isAbsolute(way) || way === ".." || way.startsWith(`..${sep}`)) {
-    throw new ModelError(complaint(root, "a path inside the folder", path));
+    throw new ModelError("cache", expectedGot(root, "a path inside the folder", path));
   }
   return whole;
 }
@@ -228,11 +240,11 @@ async function huggingFace(): Promise<HuggingFace> {
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
   const endpoint = (HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
   if (!URL.canParse(endpoint) || !/^https?:/i.test(endpoint)) {
-    throw new ModelError(complaint("HF_ENDPOINT", "an address such as https://huggingface.co", endpoint));
+    throw new ModelError("cache", expectedGot("HF_ENDPOINT", "an address such as https://huggingface.co", endpoint));
   }
   const token = HF_TOKEN || (await readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""));
   if (!/^[\x21-\x7e]*$/.test(token.trim())) {
-    throw new ModelError(complaint("HF_TOKEN", "a token such as hf_…", "other characters"));
+    throw new ModelError("cache", expectedGot("HF_TOKEN", "a token such as hf_…", "other characters"));
   }
   return { endpoint, token: token.trim() || undefined, cache: HF_HUB_CACHE || join(home, "hub") };
 }
@@ -306,9 +318,13 @@ async function makeTemporary(root: string, target: string): Promise<string> {
     }
     return await mkdtemp(join(parent, owner));
   } catch (error) {
-    throw new ModelError(complaint(`cache ${root}`, "a folder that can be written", nameOf(error), CACHE_HINT), {
-      cause: error,
-    });
+    throw new ModelError(
+      "cache",
+      expectedGot(`cache ${root}`, "a folder that can be written", nameOf(error), CACHE_HINT),
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -373,7 +389,7 @@ async function openPartial(path: string, written: Set<string>): Promise<StoreFil
     try {
       return await work();
     } catch (error) {
-      throw new ModelError(complaint(path, what, nameOf(error), CACHE_HINT), { cause: error });
+      throw new ModelError("cache", expectedGot(path, what, nameOf(error), CACHE_HINT), { cause: error });
     }
   };
   return {
@@ -422,9 +438,13 @@ async function writeInto(directory: string, path: string, bytes: Uint8Array): Pr
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, bytes);
   } catch (error) {
-    throw new ModelError(complaint(file, `${bytes.byteLength} bytes to be written`, nameOf(error), CACHE_HINT), {
-      cause: error,
-    });
+    throw new ModelError(
+      "cache",
+      expectedGot(file, `${bytes.byteLength} bytes to be written`, nameOf(error), CACHE_HINT),
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -434,9 +454,13 @@ async function moveInto(temporary: string, target: string): Promise<void> {
     await rename(temporary, target);
   } catch (error) {
     if (await isFolder(target)) return;
-    throw new ModelError(complaint(target, "the finished download to be moved here", nameOf(error), CACHE_HINT), {
-      cause: error,
-    });
+    throw new ModelError(
+      "cache",
+      expectedGot(target, "the finished download to be moved here", nameOf(error), CACHE_HINT),
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -450,7 +474,7 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 function unreadable(path: string, expected: string, error: unknown): ModelError {
-  return new ModelError(complaint(path, expected, nameOf(error)), { cause: error });
+  return new ModelError("cache", expectedGot(path, expected, nameOf(error)), { cause: error });
 }
 
 /** A system error in words. */

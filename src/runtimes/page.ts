@@ -1,6 +1,7 @@
 /** Pages whose modules and workers are files beside the script. */
+
+import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { fetchFile, webRuntime } from "./web.ts";
 
 /** Where each module lies. Literal, one by one, because bundlers follow nothing cleverer. */
@@ -25,7 +26,8 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   if (bytes[0] !== 0x00 || bytes[1] !== 0x61) {
     const got = bytes[0] === 0x3c ? "a web page" : "something else";
     throw new ModelError(
-      complaint(name, "a WebAssembly module", got, "the server must serve the package's wasm folder"),
+      "runtime",
+      expectedGot(name, "a WebAssembly module", got, "the server must serve the package's wasm folder"),
     );
   }
   return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);

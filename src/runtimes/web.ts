@@ -2,12 +2,12 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
-import { locate } from "../hub.ts";
+import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime, Store, StoreFile } from "../runtime.ts";
-import { complaint, ModelError } from "../tensor.ts";
 import { givenModule } from "./init.ts";
 
 /** What differs between a browser's entries. */
@@ -33,7 +33,8 @@ export function webRuntime({ compile, startWorker }: WebParts, signal?: AbortSig
     store: (name = "resnet-wasm") => cacheStore(name),
     async registry() {
       throw new ModelError(
-        complaint(
+        "cache",
+        expectedGot(
           "npm:",
           "a runtime that knows npm's registry",
           "a browser",
@@ -63,9 +64,9 @@ export async function fetchFile(path: string, signal?: AbortSignal): Promise<Byt
     response = await fetch(url, wanted);
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new ModelError(complaint(url, "an answer", `${cause}`), { cause });
+    throw new ModelError("cache", expectedGot(url, "an answer", `${cause}`), { cause });
   }
-  if (!response.ok) throw new ModelError(complaint(url, "a file", `status ${response.status}`));
+  if (!response.ok) throw new ModelError("cache", expectedGot(url, "a file", `status ${response.status}`));
   return fromBytes(url, new Uint8Array(await response.arrayBuffer()));
 }
 
@@ -76,7 +77,7 @@ function folderAt(base: URL, signal: AbortSignal | undefined): Folder {
     async open(path) {
       const url = new URL(path, base);
       if (!url.href.startsWith(base.href)) {
-        throw new ModelError(complaint(base.href, "a file inside", path));
+        throw new ModelError("cache", expectedGot(base.href, "a file inside", path));
       }
       return fetchFile(url.href, signal);
     },
@@ -90,7 +91,7 @@ function cacheStore(name: string): Store {
     name: `${name}/${key}`,
     async open(path) {
       const found = await cache.match(addressOf(key, path));
-      if (found === undefined) throw new ModelError(complaint(`${name}/${key}`, path, "no such file"));
+      if (found === undefined) throw new ModelError("cache", expectedGot(`${name}/${key}`, path, "no such file"));
       return fromBytes(`${key}/${path}`, new Uint8Array(await found.arrayBuffer()));
     },
   });
@@ -129,7 +130,10 @@ function cacheStore(name: string): Store {
 
 async function openCache(name: string): Promise<Cache> {
   if (globalThis.caches !== undefined) return caches.open(name);
-  throw new ModelError(complaint("cache", "a secure page, of https: or localhost", "a page without the Cache API"));
+  throw new ModelError(
+    "cache",
+    expectedGot("cache", "a secure page, of https: or localhost", "a page without the Cache API"),
+  );
 }
 
 async function kept(path: string, work: Promise<void>): Promise<void> {
@@ -137,7 +141,7 @@ async function kept(path: string, work: Promise<void>): Promise<void> {
     await work;
   } catch (cause) {
     const got = (cause as Error)?.name === "QuotaExceededError" ? "a full disk" : `${cause}`;
-    throw new ModelError(complaint(path, "a file that can be kept in the cache", got), { cause });
+    throw new ModelError("cache", expectedGot(path, "a file that can be kept in the cache", got), { cause });
   }
 }
 
@@ -169,7 +173,8 @@ function cacheFile(cache: Cache, path: string, address: string, written: Set<str
       note = text;
       if (keep === size && writer !== undefined) return;
       await abort();
-      if (keep > 0) throw new ModelError(complaint(path, "a download that starts anew", `one from byte ${keep}`));
+      if (keep > 0)
+        throw new ModelError("cache", expectedGot(path, "a download that starts anew", `one from byte ${keep}`));
       const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
       written.add(address);
       stored = kept(path, cache.put(address, new Response(readable)));
@@ -182,7 +187,7 @@ function cacheFile(cache: Cache, path: string, address: string, written: Set<str
       size += bytes.byteLength;
     },
     async read() {
-      throw new ModelError(complaint(path, "a download that starts anew", "one that goes on"));
+      throw new ModelError("cache", expectedGot(path, "a download that starts anew", "one that goes on"));
     },
     async close() {
       await writer?.close().catch(() => stored);

@@ -8,7 +8,7 @@
  */
 import { release } from "../bytes.ts";
 import type { Classifier, Prediction } from "../classifier.ts";
-import { complaint, ModelError } from "../tensor.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { page } from "./page.ts";
 import { HttpError, readBounded, readForm } from "./request.ts";
 
@@ -27,7 +27,7 @@ export interface HandlerOptions {
   readonly allowOrigin?: string;
   /** `false` leaves `ms` out of the answers: where a clock stands still while a program computes, it would lie. */
   readonly timed?: boolean;
-  /** Hears of what went wrong here, not with a request: callers are told nothing of it but that it did. */
+  /** Hears of what went wrong here, not with a request: callers learn only that it did. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -157,7 +157,7 @@ function topKOf(url: URL): number {
   const text = url.searchParams.get("top") ?? "5";
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= MOST_CLASSES) return value;
-  throw new HttpError(400, "top", complaint("top", `a whole number from 1 to ${MOST_CLASSES}`, `"${text}"`));
+  throw new HttpError(400, "top", expectedGot("top", `a whole number from 1 to ${MOST_CLASSES}`, `"${text}"`));
 }
 
 /** The photo's bytes, from wherever the request has it. */
@@ -183,7 +183,7 @@ async function fetchPhoto(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const target = URL.canParse(text) ? new URL(text) : undefined;
-  if (target === undefined) throw new HttpError(400, "url", complaint("url", "an address", `"${text.slice(0, 80)}"`));
+  if (target === undefined) throw new HttpError(400, "url", expectedGot("url", "an address", `"${text.slice(0, 80)}"`));
   if (!origins.includes(target.origin)) {
     throw new HttpError(403, "origin", `photos are not fetched from ${target.origin.slice(0, 80)}`);
   }

@@ -1,5 +1,5 @@
 /**
- * Zip archives for tests, honest unless told otherwise: every field that a header repeats can be made to lie.
+ * Zip archives for tests, valid unless asked otherwise: every field that a header repeats can be made to lie.
  */
 import { crc32, deflateRawSync } from "node:zlib";
 import { type ByteSource, concat, fromBytes } from "../../src/bytes.ts";
@@ -84,24 +84,24 @@ export function archiveSource(name: string, files: readonly Packed[]): ByteSourc
       ),
     );
     add(stored);
-    const told = { size, compressed, offset, method, flags: 0x800, ...says };
-    const extra = wide(told.size, told.compressed, told.offset);
+    const hints = { size, compressed, offset, method, flags: 0x800, ...says };
+    const extra = wide(hints.size, hints.compressed, hints.offset);
     directory.push(
       record(
         [0x02014b50, 4],
         [45, 2],
         [45, 2],
-        [told.flags, 2],
-        [told.method, 2],
+        [hints.flags, 2],
+        [hints.method, 2],
         [0, 4],
         [crc, 4],
-        clip(told.compressed),
-        clip(told.size),
+        clip(hints.compressed),
+        clip(hints.size),
         [text(path).byteLength, 2],
         [extra.byteLength, 2],
         [0, 8],
         [0, 2],
-        clip(told.offset),
+        clip(hints.offset),
         text(path),
         extra,
       ),

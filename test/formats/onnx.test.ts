@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type ByteSource, type Folder, fromBytes } from "../../src/bytes.ts";
+import type { Checkpoint } from "../../src/checkpoint.ts";
+import { expectedGot, ModelError } from "../../src/errors.ts";
 import { fold } from "../../src/fold.ts";
-import { ONNX, openOnnx } from "../../src/formats/onnx.ts";
+import { ONNX, openOnnx } from "../../src/formats/onnx/format.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import type { Node } from "../../src/graph.ts";
 import { openModel } from "../../src/model.ts";
@@ -12,7 +14,6 @@ import { paramsOf } from "../../src/ops/ops.ts";
 import { plan, planWeights } from "../../src/plan.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { run } from "../../src/tape.ts";
-import { type Checkpoint, complaint, ModelError } from "../../src/tensor.ts";
 import { choose } from "../../src/variants.ts";
 import { checkWeights, ensureMemory, packWeights } from "../../src/weights.ts";
 import { goldenInput, goldenTensor } from "../golden/weights.ts";
@@ -36,7 +37,8 @@ function folder(files: Files): Folder {
     name: "folder",
     async open(path) {
       const bytes = files[path];
-      if (bytes === undefined) throw new ModelError(complaint(`folder/${path}`, "a file", "no such file or folder"));
+      if (bytes === undefined)
+        throw new ModelError("malformed", expectedGot(`folder/${path}`, "a file", "no such file or folder"));
       return fromBytes(path, bytes);
     },
   };

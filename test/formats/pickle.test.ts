@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { ModelError } from "../../src/errors.ts";
 import { entriesOf, isDict, lookup, unpickle, type Vocabulary } from "../../src/formats/pickle.ts";
-import { ModelError } from "../../src/tensor.ts";
 
 const vocabulary: Vocabulary = {
   globals: new Map([["torch.twice", ([value]) => [value, value]]]),
@@ -72,7 +72,7 @@ describe("values", () => {
     const list = value("]q", 0, "h", 0, "a") as unknown[];
     expect(list[0]).toBe(list);
   });
-  test("frames and the protocol's number are stepped over; the end is told", () => {
+  test("frames and the protocol's number are stepped over; the end is checked", () => {
     const two = bytes(0x80, 4, 0x95, ...le(2n, 8), "K", 1, ".", "N.");
     const first = unpickle("p", two, 0, vocabulary);
     expect(first).toEqual({ value: 1, end: 14 });

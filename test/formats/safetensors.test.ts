@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fromBytes } from "../../src/bytes.ts";
+import { ModelError } from "../../src/errors.ts";
 import { openSafetensors, writeSafetensors } from "../../src/formats/safetensors.ts";
-import { ModelError } from "../../src/tensor.ts";
 
 /** A file with this header and so many bytes of tensors, however wrong together. */
 function file(header: unknown, bytes = 0): Uint8Array {

@@ -1,10 +1,10 @@
 /** Indexes of several safetensors files: one that is right, and every way in which one can lie. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ByteSource, type Folder, fromBytes } from "../../src/bytes.ts";
+import { ModelError } from "../../src/errors.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import { type NamedTensor, writeSafetensors } from "../../src/formats/safetensors.ts";
 import { openSharded, SHARDED } from "../../src/formats/sharded.ts";
-import { ModelError } from "../../src/tensor.ts";
 
 const ENTRY = "model.safetensors.index.json";
 
@@ -18,7 +18,8 @@ const folder: Folder = {
   name: "net",
   async open(path) {
     const bytes = files.get(path);
-    if (bytes === undefined) throw new ModelError(`net/${path}: expected a file, got no such file or folder`);
+    if (bytes === undefined)
+      throw new ModelError("malformed", `net/${path}: expected a file, got no such file or folder`);
     open.push(path);
     opened.push(path);
     const source: ByteSource = fromBytes(`net/${path}`, bytes);

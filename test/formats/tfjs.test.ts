@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { type Folder, fromBytes } from "../../src/bytes.ts";
+import { expectedGot, ModelError } from "../../src/errors.ts";
 import { openCheckpoint, SAFETENSORS } from "../../src/formats/open.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
 import { openTfjs, TFJS } from "../../src/formats/tfjs.ts";
-import { complaint, ModelError } from "../../src/tensor.ts";
 
 const FORMATS = [SAFETENSORS, TFJS];
 
@@ -14,7 +14,8 @@ function folder(files: Files): Folder {
     name: "model",
     async open(path) {
       const file = files[path];
-      if (file === undefined) throw new ModelError(complaint(`model/${path}`, "a file", "no such file or folder"));
+      if (file === undefined)
+        throw new ModelError("malformed", expectedGot(`model/${path}`, "a file", "no such file or folder"));
       return fromBytes(`model/${path}`, typeof file === "string" ? new TextEncoder().encode(file) : file);
     },
   };

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type ByteSource, fromBytes } from "../../src/bytes.ts";
+import type { Checkpoint } from "../../src/checkpoint.ts";
+import { ModelError } from "../../src/errors.ts";
 import { sniff } from "../../src/formats/sniff.ts";
 import { openTorch } from "../../src/formats/torch.ts";
-import { type Checkpoint, DTYPE_BYTES, type Dtype, ModelError } from "../../src/tensor.ts";
+import { DTYPE_BYTES, type Dtype } from "../../src/tensor.ts";
 import { archiveSource, type Packed } from "./archive.ts";
 
 interface Golden {

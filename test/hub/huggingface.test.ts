@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { fromBytes } from "../../src/bytes.ts";
 import { loadWith } from "../../src/classifier.ts";
+import { ModelError } from "../../src/errors.ts";
 import { openSafetensors, writeSafetensors } from "../../src/formats/safetensors.ts";
-import { type Located, type LocateOptions, locate } from "../../src/hub.ts";
+import { type Located, type LocateOptions, locate } from "../../src/hub/locate.ts";
 import { type ResNetSpec, resnetSpec } from "../../src/models/resnet.ts";
 import type { Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { ModelError } from "../../src/tensor.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 import { goldenInput } from "../golden/weights.ts";
 import {

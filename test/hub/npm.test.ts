@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { createTar } from "nanotar";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type LocateOptions, locate, type Progress } from "../../src/hub.ts";
+import { ModelError } from "../../src/errors.ts";
+import { type LocateOptions, locate, type Progress } from "../../src/hub/locate.ts";
 import type { Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { ModelError } from "../../src/tensor.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -261,7 +261,7 @@ describe("the cache", () => {
       /in the cache: expected sha512-.*, got sha512-/,
     );
   });
-  test("is the user's, unless told", async () => {
+  test("is the user's by default", async () => {
     vi.stubEnv("XDG_CACHE_HOME", cache);
     await locate(SOURCE, runtime);
     const kept =

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { pipeline, Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Located, type LocateOptions, locate, type Progress } from "../../src/hub.ts";
+import { ModelError } from "../../src/errors.ts";
+import { type Located, type LocateOptions, locate, type Progress } from "../../src/hub/locate.ts";
 import type { Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { ModelError } from "../../src/tensor.ts";
 import { cut, file, payload, redirect, sha256, stall, startServer, status, type TestServer, turns } from "./server.ts";
 
 const BYTES = payload(300_000);

@@ -1,7 +1,7 @@
 /** A folded network by TensorFlow.js's own fused operations, without the interpreter around them. */
 import * as tf from "@tensorflow/tfjs-core";
+import { expectedGot } from "../../../src/errors.ts";
 import { type Graph, type Node, outputNode, type Pads } from "../../../src/graph.ts";
-import { complaint } from "../../../src/tensor.ts";
 import { Unavailable } from "./unavailable.ts";
 
 type Tensors = Readonly<Record<string, tf.Tensor>>;
@@ -63,6 +63,6 @@ function compute(node: Node, inputs: readonly tf.Tensor[], weights: Tensors): tf
     case "linear":
       return tf.fused.matMul({ a: x, b: weight, bias });
     default:
-      throw new RangeError(complaint(`tfjs: ${node.name}`, "conv, maxpool, globalpool or linear", node.op));
+      throw new RangeError(expectedGot(`tfjs: ${node.name}`, "conv, maxpool, globalpool or linear", node.op));
   }
 }

@@ -1,5 +1,5 @@
 /** Answers in a report: what was taken for what, and pictures. */
-import type { Example } from "../../dataset.ts";
+import type { Example } from "../../train/dataset.ts";
 import type { Answered, Confusion } from "../accuracy.ts";
 import { escaped, percent } from "./page.ts";
 import { thumbnail } from "./photo.ts";

@@ -1,7 +1,7 @@
 /** Pictures in a report: small JPEGs inside the page. */
 import { encode } from "jpeg-js";
+import { type ImageInput, toPixels } from "../../decode/input.ts";
 import type { Pixels } from "../../image.ts";
-import { type ImageInput, toPixels } from "../../input.ts";
 import { nodeRuntime } from "../../runtimes/node.ts";
 
 /** Longest side of a picture. */

@@ -1,5 +1,5 @@
 /** One node of an ONNX graph as its reader sees it: attributes by name, and errors that say which node it is. */
-import { complaint, ModelError } from "../../tensor.ts";
+import { expectedGot, ModelError } from "../../errors.ts";
 import type { Constant } from "./constant.ts";
 import type { NodeProto } from "./proto.ts";
 import { locate, numbersOf, type Store } from "./stored.ts";
@@ -39,11 +39,12 @@ export function callOf(where: string, node: NodeProto, opset: number, store: Sto
     async constant(name) {
       const attribute = attributes.get(name);
       if (attribute === undefined) return undefined;
-      if (attribute.t === undefined) throw new ModelError(complaint(label, `a tensor as ${name}`, "none"));
+      if (attribute.t === undefined)
+        throw new ModelError("unsupported", expectedGot(label, `a tensor as ${name}`, "none"));
       const stored = await locate(label, attribute.t, store);
       const data = await numbersOf(label, stored);
       return { kind: "constant", dims: stored.dims, data, integer: stored.dtype === undefined };
     },
-    fail: (expected, got, hint) => new ModelError(complaint(label, expected, got, hint)),
+    fail: (expected, got, hint) => new ModelError("unsupported", expectedGot(label, expected, got, hint)),
   };
 }

@@ -2,8 +2,9 @@
  * From an ONNX graph to ours: the nodes that the classifier's output needs, in the order they run, each read by its
  * operator. A graph that leaves its image size open is read at the size its stem is made for.
  */
+
+import { expectedGot, ModelError } from "../../errors.ts";
 import type { Graph, Node, Shape } from "../../graph.ts";
-import { complaint, ModelError } from "../../tensor.ts";
 import { nodeLabel } from "./call.ts";
 import { begin, type Network, type Value, type Weight } from "./network.ts";
 import { apply, OPERATORS } from "./operators.ts";
@@ -36,14 +37,18 @@ export function opsetOf(where: string, { opset }: ModelProto): number {
   const version = opset.find(({ domain }) => domain === "" || domain === "ai.onnx")?.version;
   if (version !== undefined && version >= OPSETS.first && version <= OPSETS.last) return version;
   const hint = "export it with opset_version=17";
-  throw new ModelError(complaint(where, `opset ${OPSETS.first} to ${OPSETS.last}`, `${version ?? "none"}`, hint));
+  throw new ModelError(
+    "unsupported",
+    expectedGot(where, `opset ${OPSETS.first} to ${OPSETS.last}`, `${version ?? "none"}`, hint),
+  );
 }
 
 /** Reads the graph. Throws `ModelError` naming the node or tensor that cannot be. */
 export async function importGraph(where: string, model: ModelProto, store: Store): Promise<Imported> {
   const opset = opsetOf(where, model);
   const proto = model.graph;
-  if (proto === undefined) throw new ModelError(complaint(where, "a graph", "none", "the file may be cut short"));
+  if (proto === undefined)
+    throw new ModelError("unsupported", expectedGot(where, "a graph", "none", "the file may be cut short"));
   const producers = producersOf(where, proto);
   const output = chooseOutput(where, proto, producers);
   const needed = needs(where, proto, producers, output);
@@ -84,14 +89,14 @@ function producersOf(where: string, { node: nodes, initializer, input }: GraphPr
   const producers = new Map<string, { node: NodeProto; index: number }>();
   const given = new Set([...initializer.map(({ name }) => name), ...input.map(({ name }) => name)]);
   if (new Set(initializer.map(({ name }) => name)).size < initializer.length) {
-    throw new ModelError(complaint(where, "a name of its own for each initializer", "one twice"));
+    throw new ModelError("unsupported", expectedGot(where, "a name of its own for each initializer", "one twice"));
   }
   for (const node of nodes) {
     node.output.forEach((name, index) => {
       if (name === "") return;
       if (producers.has(name) || given.has(name)) {
         const got = producers.has(name) ? "two nodes" : "a node and an input or initializer";
-        throw new ModelError(complaint(nodeLabel(where, node), `to be all that makes "${name}"`, got));
+        throw new ModelError("unsupported", expectedGot(nodeLabel(where, node), `to be all that makes "${name}"`, got));
       }
       producers.set(name, { node, index });
     });
@@ -118,7 +123,10 @@ function chooseOutput(where: string, { output }: GraphProto, producers: Producer
   if (linear.length === 1) return linear[0]!.name;
   const names = output.map(({ name }) => `"${name}"`).join(", ");
   const hint = "export the model with its logits as only output";
-  throw new ModelError(complaint(where, "one output, or one of them a linear layer's", names || "none", hint));
+  throw new ModelError(
+    "unsupported",
+    expectedGot(where, "one output, or one of them a linear layer's", names || "none", hint),
+  );
 }
 
 /**
@@ -135,11 +143,17 @@ function needs(where: string, proto: GraphProto, producers: Producers, output: s
     if (from === undefined) {
       if (given.has(name)) return undefined;
       const hint = "an initializer or a node is missing from the file";
-      throw new ModelError(complaint(by, `something that makes "${name}"`, "nothing of that name", hint));
+      throw new ModelError(
+        "unsupported",
+        expectedGot(by, `something that makes "${name}"`, "nothing of that name", hint),
+      );
     }
     const state = states.get(from.node);
     if (state === "open") {
-      throw new ModelError(complaint(nodeLabel(where, from.node), "a graph without a cycle", "one through this node"));
+      throw new ModelError(
+        "unsupported",
+        expectedGot(nodeLabel(where, from.node), "a graph without a cycle", "one through this node"),
+      );
     }
     if (state === "done") return undefined;
     checkOperator(where, from.node);
@@ -174,7 +188,7 @@ function checkOperator(where: string, node: NodeProto): void {
   else if (!isDefault) hint = "export the model without optimisations for one runtime, and without functions";
   const got = isDefault ? opType : `${domain}.${opType}`;
   const expected = "operators that residual networks are made of";
-  throw new ModelError(complaint(nodeLabel(where, node), expected, got, hint));
+  throw new ModelError("unsupported", expectedGot(nodeLabel(where, node), expected, got, hint));
 }
 
 /** The one input that the classifier reads and the file does not hold. */
@@ -184,7 +198,7 @@ function chooseInput(where: string, proto: GraphProto, needed: readonly NodeProt
   const inputs = proto.input.filter(({ name }) => !held.has(name) && read.has(name));
   if (inputs.length === 1) return inputs[0]!;
   const names = inputs.map(({ name }) => `"${name}"`).slice(0, 8);
-  throw new ModelError(complaint(where, "one input, the images", names.join(", ") || "none"));
+  throw new ModelError("unsupported", expectedGot(where, "one input, the images", names.join(", ") || "none"));
 }
 
 /** Batch, height and width where the file fixes them. */
@@ -192,18 +206,18 @@ function inputDims(where: string, { name, type }: ValueProto): { n?: number; h?:
   const at = `${where}: input "${name}"`;
   const elemType = type?.tensor?.elemType;
   if (type?.tensor === undefined || !isFloat(elemType)) {
-    throw new ModelError(complaint(at, "a tensor of floating-point numbers", typeName(elemType)));
+    throw new ModelError("unsupported", expectedGot(at, "a tensor of floating-point numbers", typeName(elemType)));
   }
   const dims = type.tensor.shape?.dim.map(({ value }) => (value === undefined || value <= 0 ? undefined : value));
   if (dims === undefined) return {};
   const shown = `[${dims.map((each) => each ?? "?").join(", ")}]`;
   if (dims.length !== 4 || (dims[1] ?? CHANNELS) !== CHANNELS) {
     const hint = dims[3] === CHANNELS ? "export it with images as [n, c, h, w] (tf2onnx: --inputs-as-nchw)" : undefined;
-    throw new ModelError(complaint(at, `images [n, ${CHANNELS}, h, w]`, shown, hint));
+    throw new ModelError("unsupported", expectedGot(at, `images [n, ${CHANNELS}, h, w]`, shown, hint));
   }
   const [n, , h, w] = dims;
   if (Math.max(h ?? 1, w ?? 1) > MAX_SIDE) {
-    throw new ModelError(complaint(at, `images of at most ${MAX_SIDE} pixels a side`, shown));
+    throw new ModelError("unsupported", expectedGot(at, `images of at most ${MAX_SIDE} pixels a side`, shown));
   }
   return { ...(n && { n }), ...(h && { h }), ...(w && { w }) };
 }
@@ -243,13 +257,19 @@ async function readAt(where: string, proto: GraphProto, plan: Plan, store: Store
   }
   const value = values.get(output);
   if (value?.kind !== "activation" || (value.pending !== undefined && value.pending.kind !== "softmax")) {
-    throw new ModelError(complaint(`${where}: output "${output}"`, "what the network computes", "something else"));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(`${where}: output "${output}"`, "what the network computes", "something else"),
+    );
   }
   const [oh, ow] = value.shape;
   if (oh * ow !== 1 || value.node === "input") {
     const got = `[${value.dims.join(", ")}]`;
     const hint = "export the whole classifier, with its pooling and linear layer";
-    throw new ModelError(complaint(`${where}: output "${output}"`, "a number for each class", got, hint));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(`${where}: output "${output}"`, "a number for each class", got, hint),
+    );
   }
   const kept = live(nodes, value.node);
   const graph: Graph = { name: proto.name || "onnx", nodes: kept.map((node) => settled(node, value.node, network)) };

@@ -5,7 +5,7 @@
  */
 import { PbfReader } from "pbf";
 import type { ByteSource } from "../../bytes.ts";
-import { complaint, ModelError } from "../../tensor.ts";
+import { expectedGot, ModelError } from "../../errors.ts";
 
 /** Most fields read of one file: ten times those of ResNet-1202. A file of empty fields ends here, not after minutes. */
 const MAX_FIELDS = 4e6;
@@ -49,7 +49,10 @@ type Decoded<S extends Schema> = { readonly [K in keyof S]: S[K] extends Field<i
 
 function cut(reading: Reading, what: string, bytes: number, got: number): ModelError {
   const { name } = reading.source;
-  return new ModelError(complaint(`${name}: ${what}`, `${bytes} bytes`, `${got}`, "the file may be cut short"));
+  return new ModelError(
+    "unsupported",
+    expectedGot(`${name}: ${what}`, `${bytes} bytes`, `${got}`, "the file may be cut short"),
+  );
 }
 
 async function bytesAt(reading: Reading, { offset, length }: Span): Promise<Uint8Array> {
@@ -70,7 +73,7 @@ async function decode<S extends Schema>(schema: S, span: Span, reading: Reading,
   let at = span.offset;
   while (at < end) {
     if (++reading.fields > MAX_FIELDS) {
-      throw new ModelError(complaint(reading.source.name, `at most ${MAX_FIELDS} fields`, "more"));
+      throw new ModelError("unsupported", expectedGot(reading.source.name, `at most ${MAX_FIELDS} fields`, "more"));
     }
     const head = new PbfReader(await bytesAt(reading, { offset: at, length: Math.min(MAX_HEAD, end - at) }));
     const tag = varint(head, reading, what);
@@ -85,7 +88,8 @@ async function decode<S extends Schema>(schema: S, span: Span, reading: Reading,
     if (number < 1 || ![0, 1, 2, 5].includes(wire)) {
       const got = `field ${number} of wire type ${wire} at byte ${at}`;
       throw new ModelError(
-        complaint(`${reading.source.name}: ${what}`, "a protobuf field", got, "the file may be damaged"),
+        "unsupported",
+        expectedGot(`${reading.source.name}: ${what}`, "a protobuf field", got, "the file may be damaged"),
       );
     }
     const offset = at + head.pos;
@@ -104,7 +108,10 @@ function varint(from: PbfReader, reading: Reading, what: string): number {
   try {
     value = from.readVarint(true);
   } catch {
-    throw new ModelError(complaint(`${reading.source.name}: ${what}`, "a number of at most 10 bytes", "a longer one"));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(`${reading.source.name}: ${what}`, "a number of at most 10 bytes", "a longer one"),
+    );
   }
   if (from.pos > from.length) throw cut(reading, what, from.pos, from.length);
   return value;
@@ -113,7 +120,7 @@ function varint(from: PbfReader, reading: Reading, what: string): number {
 function expectWire(raw: Raw, wire: number, reading: Reading, what: string): void {
   if (raw.wire === wire) return;
   const expected = `wire type ${wire}`;
-  throw new ModelError(complaint(`${reading.source.name}: ${what}`, expected, `${raw.wire}`));
+  throw new ModelError("unsupported", expectedGot(`${reading.source.name}: ${what}`, expected, `${raw.wire}`));
 }
 
 function int(number: number): Field<number | undefined> {
@@ -138,7 +145,10 @@ function numbers(number: number, wire: 0 | 5): Field<readonly number[]> {
       if (raw.wire !== 2) expectWire(raw, wire, reading, what);
       const count = raw.wire === 2 ? raw.span.length / (wire === 5 ? 4 : 1) : 1;
       if (list.length + count > MAX_NUMBERS) {
-        throw new ModelError(complaint(`${reading.source.name}: ${what}`, `at most ${MAX_NUMBERS} numbers`, "more"));
+        throw new ModelError(
+          "unsupported",
+          expectedGot(`${reading.source.name}: ${what}`, `at most ${MAX_NUMBERS} numbers`, "more"),
+        );
       }
       if (raw.wire === 0) list.push(raw.value);
       else {
@@ -177,7 +187,10 @@ async function readText(raw: Raw, reading: Reading, what: string): Promise<strin
   expectWire(raw, 2, reading, what);
   if (raw.span.length > MAX_TEXT) {
     const got = `${raw.span.length}`;
-    throw new ModelError(complaint(`${reading.source.name}: ${what}`, `at most ${MAX_TEXT} bytes of text`, got));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(`${reading.source.name}: ${what}`, `at most ${MAX_TEXT} bytes of text`, got),
+    );
   }
   return new TextDecoder().decode(await bytesAt(reading, raw.span));
 }
@@ -226,7 +239,8 @@ function one<S extends Schema>(number: number, schema: S): Field<Decoded<S> | un
     initial: undefined,
     async read(raw, before, reading, what) {
       expectWire(raw, 2, reading, what);
-      if (before !== undefined) throw new ModelError(complaint(`${reading.source.name}: ${what}`, "one", "two"));
+      if (before !== undefined)
+        throw new ModelError("unsupported", expectedGot(`${reading.source.name}: ${what}`, "one", "two"));
       return decode(schema, raw.span, reading, what);
     },
   };

@@ -4,7 +4,8 @@
  */
 import { PbfReader } from "pbf";
 import type { ByteSource, Folder } from "../../bytes.ts";
-import { complaint, type Dtype, ModelError } from "../../tensor.ts";
+import { expectedGot, ModelError } from "../../errors.ts";
+import type { Dtype } from "../../tensor.ts";
 import type { Span, TensorProto } from "./proto.ts";
 
 /** `TensorProto.DataType`, and what this project calls it where a weight may be of it. */
@@ -69,7 +70,7 @@ export function storeOf(source: ByteSource, folder: Folder, directory: string): 
       const parts = location.split(/[/\\]/);
       if (location === "" || parts[0] === "" || parts.includes("..") || location.includes(":") || /\0/.test(location)) {
         const expected = "external data in the model's own folder";
-        throw new ModelError(complaint(where, expected, JSON.stringify(location.slice(0, 200))));
+        throw new ModelError("unsupported", expectedGot(where, expected, JSON.stringify(location.slice(0, 200))));
       }
       const known = opened.get(location);
       if (known !== undefined) return known;
@@ -87,41 +88,55 @@ export function storeOf(source: ByteSource, folder: Folder, directory: string): 
 export async function locate(where: string, proto: TensorProto, store: Store): Promise<Stored> {
   const { name, dims, dataType: type = 0 } = proto;
   const [, bytes, dtype] = TYPES[type] ?? ["", 0];
-  if (proto.segment) throw new ModelError(complaint(where, "a whole tensor", "a segment of one"));
-  if (bytes === 0) throw new ModelError(complaint(where, "numbers", typeName(type)));
+  if (proto.segment) throw new ModelError("unsupported", expectedGot(where, "a whole tensor", "a segment of one"));
+  if (bytes === 0) throw new ModelError("unsupported", expectedGot(where, "numbers", typeName(type)));
   const count = dims.reduce((product, size) => product * (size < 0 ? Number.NaN : size), 1);
   if (!Number.isSafeInteger(count * bytes)) {
-    throw new ModelError(complaint(where, "dimensions of less than 2^53 bytes", `[${dims.join(", ")}]`));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(where, "dimensions of less than 2^53 bytes", `[${dims.join(", ")}]`),
+    );
   }
   const found = { name, dims, type, dtype };
   const fields = { raw: proto.raw, floats: proto.floats, int32s: proto.int32s, int64s: proto.int64s };
   const all = Object.entries({ ...fields, doubles: proto.doubles, uint64s: proto.uint64s });
   const used = all.filter(([, spans]) => spans.length > 0);
   if (proto.location === 1) {
-    if (used.length > 0) throw new ModelError(complaint(where, "external data", "data in the file as well"));
+    if (used.length > 0)
+      throw new ModelError("unsupported", expectedGot(where, "external data", "data in the file as well"));
     const part = await external(where, proto, store, count * bytes);
     return { ...found, read: () => part.file.read(part.offset, count * bytes) };
   }
   const [kind, spans] = used[0] ?? ["raw", [{ offset: 0, length: 0 }]];
   if (used.length > 1 || spans.length > 1) {
-    throw new ModelError(complaint(where, "its data in one piece", `${used.length > 1 ? "several kinds" : "several"}`));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(where, "its data in one piece", `${used.length > 1 ? "several kinds" : "several"}`),
+    );
   }
   const [span] = spans as [Span];
   const expected = (elements: number): string => `${elements} elements for ${typeName(type)} [${dims.join(", ")}]`;
   if (kind === "raw" || kind === (type === 1 ? "floats" : type === 11 ? "doubles" : "")) {
     if (span.length !== count * bytes) {
-      throw new ModelError(complaint(where, `${count * bytes} bytes, ${expected(count)}`, `${span.length}`));
+      throw new ModelError(
+        "unsupported",
+        expectedGot(where, `${count * bytes} bytes, ${expected(count)}`, `${span.length}`),
+      );
     }
     return { ...found, read: () => store.source.read(span.offset, span.length) };
   }
   const varints = type === 7 ? "int64s" : type === 12 || type === 13 ? "uint64s" : "int32s";
   if (kind !== varints || type === 1 || type === 11) {
-    throw new ModelError(complaint(where, `data of ${typeName(type)}`, `them in the field of ${kind}`));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(where, `data of ${typeName(type)}`, `them in the field of ${kind}`),
+    );
   }
   // Half-precision numbers in a field of 32-bit integers: as many varints as there are bytes without a high bit.
   const packed = await store.source.read(span.offset, span.length);
   const got = packed.reduce((sum, byte) => sum + (byte < 0x80 ? 1 : 0), 0);
-  if (got !== count || (packed.at(-1) ?? 0) >= 0x80) throw new ModelError(complaint(where, expected(count), `${got}`));
+  if (got !== count || (packed.at(-1) ?? 0) >= 0x80)
+    throw new ModelError("unsupported", expectedGot(where, expected(count), `${got}`));
   return { ...found, read: async () => unpack(await store.source.read(span.offset, span.length), count, bytes) };
 }
 
@@ -136,16 +151,20 @@ async function external(
   const offset = Number(entries.get("offset") ?? 0);
   const length = Number(entries.get("length") ?? bytes);
   if (!Number.isSafeInteger(offset) || offset < 0) {
-    throw new ModelError(complaint(where, "an offset into its external data", `"${entries.get("offset")}"`));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(where, "an offset into its external data", `"${entries.get("offset")}"`),
+    );
   }
   if (length !== bytes) {
     const expected = `${bytes} bytes for ${typeName(proto.dataType)} [${proto.dims.join(", ")}]`;
-    throw new ModelError(complaint(where, expected, `a length of ${entries.get("length")}`));
+    throw new ModelError("unsupported", expectedGot(where, expected, `a length of ${entries.get("length")}`));
   }
   if (offset + bytes > file.size) {
     const hint = "the file of external data may be cut short or belong to another model";
     throw new ModelError(
-      complaint(`${where} in ${file.name}`, `at least ${offset + bytes} bytes`, `${file.size}`, hint),
+      "unsupported",
+      expectedGot(`${where} in ${file.name}`, `at least ${offset + bytes} bytes`, `${file.size}`, hint),
     );
   }
   return { file, offset };
@@ -170,12 +189,16 @@ function unpack(packed: Uint8Array, count: number, bytes: number): Uint8Array {
 export async function numbersOf(where: string, { dims, type, read }: Stored): Promise<number[]> {
   const count = dims.reduce((product, size) => product * size, 1);
   if (count > MAX_CONSTANT) {
-    throw new ModelError(complaint(where, `a constant of at most ${MAX_CONSTANT} elements`, `[${dims.join(", ")}]`));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(where, `a constant of at most ${MAX_CONSTANT} elements`, `[${dims.join(", ")}]`),
+    );
   }
   const bytes = await read();
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const element = elementReader(type);
-  if (element === undefined) throw new ModelError(complaint(where, "a constant of numbers", typeName(type)));
+  if (element === undefined)
+    throw new ModelError("unsupported", expectedGot(where, "a constant of numbers", typeName(type)));
   return Array.from({ length: count }, (_, i) => element(view, i));
 }
 

@@ -1,0 +1,75 @@
+/** A weight file opened at the door: its tensors by name, and their values as f32. */
+import { expectedGot, ModelError } from "./errors.ts";
+import type { Graph } from "./graph.ts";
+import type { TensorInfo } from "./tensor.ts";
+
+/** A weight file opened at the door: validated, named, its bytes read only on demand. */
+export interface Checkpoint {
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Tensors are read in the order of `tensors`, each once: the file comes as a stream. */
+  readonly sequential?: boolean;
+  /** What the file says about itself (safetensors `__metadata__`, batch-norm epsilon, layer names …). */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The network, where the file holds it (ONNX): its nodes' names are the tensors'. */
+  readonly graph?: Graph;
+  /**
+   * The tensor's bytes, little-endian. A checkpoint that can writes them to `into`, of that length, and returns it. Throws
+   * `ModelError` when the file is shorter than it claims.
+   */
+  read(name: string, into?: Uint8Array): Promise<Uint8Array>;
+  /** Lets the underlying file go. */
+  close(): Promise<void>;
+}
+
+/** A tensor of any element type as f32, in C order. */
+export async function readValues(checkpoint: Checkpoint, name: string): Promise<Float32Array<ArrayBuffer>> {
+  const info = checkpoint.tensors.get(name)!;
+  const bytes = await checkpoint.read(name);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const at = reader(info, view, name);
+  const count = info.shape.reduce((a, b) => a * b, 1);
+  const values = new Float32Array(count);
+  const { shape, strides } = info;
+  if (strides === undefined) {
+    for (let i = 0; i < count; ++i) values[i] = at(i);
+    return values;
+  }
+  const index = new Array<number>(shape.length).fill(0);
+  let from = 0;
+  for (let i = 0; i < count; ++i) {
+    values[i] = at(from);
+    for (let axis = shape.length - 1; axis >= 0; --axis) {
+      from += strides[axis]!;
+      if (++index[axis]! < shape[axis]!) break;
+      from -= shape[axis]! * strides[axis]!;
+      index[axis] = 0;
+    }
+  }
+  return values;
+}
+
+function reader(info: TensorInfo, view: DataView, name: string): (i: number) => number {
+  const bits = new DataView(new ArrayBuffer(4));
+  switch (info.dtype) {
+    case "F32":
+      return (i) => view.getFloat32(4 * i, true);
+    case "F64":
+      return (i) => view.getFloat64(8 * i, true);
+    case "BF16":
+      return (i) => {
+        bits.setUint32(0, view.getUint16(2 * i, true) << 16);
+        return bits.getFloat32(0);
+      };
+    case "F16":
+      return (i) => fromHalf(view.getUint16(2 * i, true));
+    default:
+      throw new ModelError("malformed", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype));
+  }
+}
+
+/** IEEE 754 binary16 to a number. */
+function fromHalf(half: number): number {
+  const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >> 10) & 31, half & 1023];
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+}

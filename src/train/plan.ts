@@ -1,0 +1,465 @@
+/**
+ * Planning of training: a graph becomes three tapes. `compute` runs forward, the loss and backward, in reverse order and
+ * only down to the first trained node; `commit` takes the batch's statistics into the running ones; `update` moves the
+ * weights. What stands before the first trained node is folded and packed once, as for inference.
+ *
+ *     | static | frozen, packed | zeros | trained | gradients | optimizer state | averages | running | fresh | fixed |
+ *     | statistics | labels, losses | activations and gradients by lifetime | panels | workspace | scratch |
+ *
+ * Convolution weights lie as `[kh, kw, c / groups, n]`: so are they packed, and so come their gradients, by rows.
+ */
+import { fold } from "../fold.ts";
+import { asConv, type ConvNode, type Graph, inputShape, type Node, type NormNode, outputNode } from "../graph.ts";
+import type { Build } from "../kernels.ts";
+import type { Target as GradientTarget, Param, TrainPlace } from "../ops/op.ts";
+import { opOf } from "../ops/ops.ts";
+import { align, type Buffer, defaultMemory, overwritable, place, planWeights, type WeightPlan } from "../plan.ts";
+import { type Step, step, type Tape } from "../tape.ts";
+import { candidates, choose, type Variant } from "../variants.ts";
+import type { Optimizer } from "./optimizers.ts";
+
+/** What is trained and how: all that the layout of memory and the tapes depend on. */
+export interface TrainSpec {
+  readonly build: Build;
+  readonly threads: number;
+  /** Whether a node's own parameters are trained. */
+  readonly trains: (node: string) => boolean;
+  /** Whether trained norms use the statistics of the batch, and update the running ones. */
+  readonly live: boolean;
+  /** `false` keeps to direct sums. */
+  readonly winograd: boolean;
+  readonly optimizer: Optimizer;
+  /** Whether biases and norms decay too. */
+  readonly decayNorms: boolean;
+  readonly labelSmoothing: number;
+  /** Largest norm of all gradients; ∞ for none. */
+  readonly clip: number;
+  /** Whether an average of the weights is kept. */
+  readonly averages: boolean;
+}
+
+/** A parameter or running statistic where training holds it. */
+export interface Held {
+  readonly address: number;
+  readonly shape: readonly number[];
+  readonly trained: boolean;
+}
+
+/** A stretch of memory, in whole cache lines. */
+export interface Region {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+/** What does not depend on the batch: where everything that outlives a step is. */
+export interface TrainLayout {
+  readonly spec: TrainSpec;
+  /** The frozen part, folded, and then the rest, fused. */
+  readonly graph: Graph;
+  /** Names of the nodes before the first trained one. */
+  readonly frozen: ReadonlySet<string>;
+  /** The frozen part by itself, and where its weights are packed. */
+  readonly prefix: Graph;
+  readonly weights: WeightPlan;
+  readonly zeros: number;
+  readonly variants: ReadonlyMap<string, Variant>;
+  /** Everything that is not frozen, by tensor name. */
+  readonly held: ReadonlyMap<string, Held>;
+  /** Trained parameters, those that decay first. */
+  readonly trained: Region;
+  readonly decayedBytes: number;
+  /** Each laid out as `trained`. */
+  readonly gradients: Region;
+  readonly states: readonly Region[];
+  readonly averages: Region | undefined;
+  /** Running statistics of live norms, and those of the last batch. */
+  readonly running: Region;
+  readonly fresh: Region;
+  readonly statistics: ReadonlyMap<string, number>;
+  /** What changes from step to step, `HYPER` says where. */
+  readonly hyper: number;
+  /** Sums of squares of the gradients, by slices. */
+  readonly squares: number;
+  readonly end: number;
+}
+
+/** Offsets into the hyper-parameters, in f32: those of the optimizer begin at 0. */
+export const HYPER = { rate: 0, clip: 1, first: 2, second: 3, norm: 4, average: 5, momentum: 6, count: 16 } as const;
+
+/** Whether a node is a norm with statistics of the batch. */
+export function isLive(spec: TrainSpec, node: Node): node is NormNode {
+  return node.op === "norm" && spec.live && spec.trains(node.name);
+}
+
+/**
+ * Norms take in the addition and the ReLU that follow them, so that each activation is passed over once. The names of
+ * nodes with parameters stay.
+ */
+export function fuse(graph: Graph): Graph {
+  const readers = new Map<string, number>();
+  for (const node of graph.nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
+  const renamed = new Map<string, string>();
+  const nodes: Node[] = [];
+  /** The open norm that produces `name`, when nothing but the node being fused reads it. */
+  const openNorm = (name: string): NormNode | undefined => {
+    const current = renamed.get(name) ?? name;
+    const node = nodes.find((each) => each.name === current);
+    const open = node?.op === "norm" && node.clamp[0] === -Infinity && node.clamp[1] === Infinity;
+    return open && readers.get(name) === 1 ? node : undefined;
+  };
+  for (const original of graph.nodes) {
+    const node: Node = { ...original, inputs: original.inputs.map((name) => renamed.get(name) ?? name) };
+    const norm =
+      node.op === "add" || node.op === "clamp" ? original.inputs.map(openNorm).find((each) => each) : undefined;
+    if (node.op === "add" && norm !== undefined && !norm.residual) {
+      const other = node.inputs[0] === norm.name ? node.inputs[1]! : node.inputs[0]!;
+      nodes.splice(nodes.indexOf(norm), 1);
+      nodes.push({ ...norm, inputs: [norm.inputs[0]!, other], residual: true, clamp: node.clamp });
+      renamed.set(node.name, norm.name);
+    } else if (node.op === "clamp" && norm !== undefined) {
+      nodes[nodes.indexOf(norm)] = { ...norm, clamp: node.clamp };
+      renamed.set(node.name, norm.name);
+    } else nodes.push(node);
+  }
+  return { name: graph.name, nodes };
+}
+
+/** The graph in two: what stands before the first trained node, folded, and the rest, fused. */
+export function divide(graph: Graph, trains: (node: string) => boolean): { prefix: Graph; graph: Graph } {
+  const first = graph.nodes.findIndex((node) => trains(node.name) && opOf(node).params(node).length > 0);
+  const before = graph.nodes.slice(0, first);
+  const after = graph.nodes.slice(first);
+  const border = before.at(-1)!.name;
+  const inside = new Set(before.map(({ name }) => name));
+  const onlyBorder = after.every((node) => node.inputs.every((name) => !inside.has(name) || name === border));
+  const prefix = onlyBorder ? fold({ name: graph.name, nodes: before }) : { name: graph.name, nodes: before };
+  const rest = after.map((node) => ({
+    ...node,
+    inputs: node.inputs.map((name) => (name === border ? prefix.nodes.at(-1)!.name : name)),
+  }));
+  return { prefix, graph: fuse({ name: graph.name, nodes: [...prefix.nodes, ...rest] }) };
+}
+
+function elements({ shape }: { readonly shape: readonly number[] }): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** The shape of a parameter in training's memory: a convolution's `[o, i, v, u]` as `[v, u, i, o]`, a matrix turned. */
+export function heldShape(shape: readonly number[]): readonly number[] {
+  if (shape.length === 4) return [shape[2]!, shape[3]!, shape[1]!, shape[0]!];
+  return shape.length === 2 ? [shape[1]!, shape[0]!] : shape;
+}
+
+/** Places everything that outlives a step. */
+export function layTraining(whole: Graph, spec: TrainSpec, batch: number): TrainLayout {
+  const { prefix, graph } = divide(whole, spec.trains);
+  const frozen = new Set(prefix.nodes.map(({ name }) => name));
+  const rest = graph.nodes.filter(({ name }) => !frozen.has(name));
+  const weights = planWeights(prefix, choose(prefix, spec.winograd ? defaultMemory(whole) : 0, batch));
+  let end = weights.end;
+  const take = (bytes: number): Region => {
+    const region = { address: end, bytes: align(bytes) };
+    end += region.bytes;
+    return region;
+  };
+  const zeros = take(4 * Math.max(...graph.nodes.map((node) => node.shape[2]))).address;
+
+  const held = new Map<string, Held>();
+  const put = (params: readonly Param[], trained: boolean): Region => {
+    const address = end;
+    for (const param of params) held.set(param.name, { ...take(4 * elements(param)), shape: param.shape, trained });
+    return { address, bytes: end - address };
+  };
+  const isRunning = ({ name }: Param): boolean => /\.running_(mean|var)$/.test(name);
+  const all = rest.flatMap((node) =>
+    opOf(node)
+      .params(node)
+      .map((param) => ({ node, param })),
+  );
+  const trainable = all.filter(({ node, param }) => spec.trains(node.name) && !isRunning(param));
+  const decays = ({ shape }: Param): boolean => spec.decayNorms || shape.length > 1;
+  const paramsOf = (list: typeof all): Param[] => list.map(({ param }) => param);
+  const decayed = put(paramsOf(trainable).filter(decays), true);
+  const plain = put(
+    paramsOf(trainable).filter((param) => !decays(param)),
+    true,
+  );
+  const trained = { address: decayed.address, bytes: decayed.bytes + plain.bytes };
+  const gradients = take(trained.bytes);
+  const states = Array.from({ length: spec.optimizer.states }, () => take(trained.bytes));
+  const averages = spec.averages ? take(trained.bytes) : undefined;
+  const live = all.filter(({ node, param }) => isLive(spec, node) && isRunning(param));
+  const running = put(paramsOf(live), false);
+  const fresh = take(running.bytes);
+  put(
+    paramsOf(all).filter(({ name }) => !held.has(name)),
+    false,
+  );
+  const statistics = new Map<string, number>();
+  for (const node of rest) if (node.op === "norm") statistics.set(node.name, take(16 * node.shape[2]).address);
+  const hyper = take(4 * HYPER.count).address;
+  const squares = take(4 * Math.ceil(trained.bytes / 16384)).address;
+
+  const variants = new Map<string, Variant>(weights.variants);
+  for (const node of rest) {
+    const conv = node.op === "linear" ? asConv(node) : node;
+    if (conv.op === "conv") variants.set(node.name, pick(conv, spec, batch));
+  }
+  return {
+    ...{ spec, graph, frozen, prefix, weights, zeros, variants, held, trained, decayedBytes: decayed.bytes },
+    ...{ gradients, states, averages, running, fresh, statistics, hyper, squares, end },
+  };
+}
+
+/** How a convolution is computed: its weights are packed every step, so they need not be small. */
+function pick(node: ConvNode, spec: TrainSpec, batch: number): Variant {
+  return candidates(node, batch).find(
+    ({ algorithm }) => algorithm !== "winograd2" && (spec.winograd || algorithm !== "winograd4"),
+  )!;
+}
+
+/** One batch of training, ready to run. */
+export interface TrainPlan {
+  readonly batch: number;
+  /** Forward, loss, backward, and the norm of the gradients. */
+  readonly compute: Tape;
+  /** Batch statistics into running ones. */
+  readonly commit: Tape;
+  /** The optimizer's step. */
+  readonly update: Tape;
+  readonly scratchBytes: number;
+  /** `[batch, h, w, c]` f32. */
+  readonly input: number;
+  /** `[batch]` i32. */
+  readonly labels: number;
+  /** `[batch, 2]` f32: loss, and 1 where the label is the first largest logit. */
+  readonly losses: number;
+  /** `[batch, classes]` f32. */
+  readonly logits: number;
+  readonly end: number;
+}
+
+/** When things are needed, and where the gradients go. */
+interface Schedule {
+  readonly buffers: readonly Buffer[];
+  /** By `reader/operand`. */
+  readonly targets: ReadonlyMap<string, { readonly of: string; readonly adds: boolean }>;
+  /** Whether a gradient flows into the node's output. */
+  readonly wants: ReadonlySet<string>;
+}
+
+const gradientOf = (name: string): string => `d ${name}`;
+
+/** Buffers by lifetime: node `i` runs forward at time `i`, backward at `2n − i`; the loss stands between them. */
+function schedule({ graph, frozen, spec }: TrainLayout, batch: number, backward: boolean): Schedule {
+  const { nodes } = graph;
+  const n = nodes.length;
+  const bytesOf = ({ shape: [h, w, c] }: Node): number => align(4 * batch * h * w * c);
+  const trained = (node: Node): boolean => spec.trains(node.name) && opOf(node).params(node).length > 0;
+  const wants = new Set<string>();
+  for (const node of nodes) {
+    if (!backward || frozen.has(node.name)) continue;
+    if (trained(node) || node.inputs.some((name) => wants.has(name))) wants.add(node.name);
+  }
+  const lastUse = new Map<string, number>([[nodes.at(-1)!.name, n]]);
+  const use = (name: string, time: number): void => {
+    lastUse.set(name, Math.max(lastUse.get(name) ?? 0, time));
+  };
+  nodes.forEach((node, i) => {
+    for (const input of node.inputs) use(input, i);
+    if (!wants.has(node.name)) return;
+    for (const name of opOf(node).keeps?.(node, trained(node)) ?? []) use(name, 2 * n - i);
+  });
+  const buffers: Buffer[] = [];
+  const holder = new Map<string, Buffer>();
+  const begin = (name: string, bytes: number, first: number, last: number, over?: string): void => {
+    const buffer = over === undefined ? { names: [], bytes, first, last } : holder.get(over)!;
+    if (over === undefined) buffers.push(buffer);
+    buffer.names.push(name);
+    buffer.last = Math.max(buffer.last, last);
+    holder.set(name, buffer);
+  };
+  nodes.forEach((node, i) => {
+    const bytes = bytesOf(node);
+    const over = overwritable(node).find((name) => lastUse.get(name) === i && holder.get(name)!.bytes === bytes);
+    begin(node.name, bytes, i, lastUse.get(node.name) ?? i, over);
+  });
+  const byName = new Map(nodes.map((node, i) => [node.name, { node, i }]));
+  const targets = new Map<string, { of: string; adds: boolean }>();
+  if (backward) begin(gradientOf(nodes.at(-1)!.name), bytesOf(nodes.at(-1)!), n, n + 1);
+  for (const [i, node] of [...nodes.entries()].reverse()) {
+    if (!wants.has(node.name)) continue;
+    const own = gradientOf(node.name);
+    const handed = opOf(node).handsOn?.(node);
+    // The operand that takes over the buffer goes last: until its own readers add to it, the buffer is this node's.
+    const order = [...node.inputs.keys()].sort((a, b) => Number(a === handed) - Number(b === handed));
+    for (const at of order) {
+      const input = node.inputs[at]!;
+      if (!wants.has(input)) continue;
+      const name = gradientOf(input);
+      const { node: from, i: when } = byName.get(input)!;
+      const adds = holder.has(name);
+      targets.set(`${node.name}/${at}`, { of: name, adds });
+      if (adds) continue;
+      begin(name, bytesOf(from), 2 * n - i, 2 * n - when, at === handed ? own : undefined);
+    }
+  }
+  return { buffers, targets, wants };
+}
+
+/**
+ * Plans training on a batch, or (`backward` false) evaluation on one.
+ *
+ * @param total images of the step that this batch is part of: the loss is their mean
+ * @param averaged evaluates the averages of the weights
+ */
+export function planStep(
+  layout: TrainLayout,
+  batch: number,
+  total: number,
+  backward: boolean,
+  averaged = false,
+): TrainPlan {
+  const { spec, graph, frozen, weights, held, trained } = layout;
+  const output = outputNode(graph);
+  const classes = output.shape[2];
+  const labels = layout.end;
+  const losses = align(labels + 4 * batch);
+  const base = align(losses + 8 * batch);
+  const { buffers, targets, wants } = schedule(layout, batch, backward);
+  const { addresses, end } = place(buffers, base);
+  let [panelBytes, workspaceBytes, scratchBytes] = [0, 0, 0];
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+  const inTrained = (tensor: string, region: { readonly address: number }): number =>
+    held.get(tensor)!.address - trained.address + region.address;
+  const where: TrainPlace = {
+    build: spec.build,
+    batch,
+    zeros: layout.zeros,
+    node: (name) => nodes.get(name)!,
+    variant: (name) => layout.variants.get(name)!,
+    address: (name) => addresses.get(name)!,
+    weights: (name) => weights.addresses.get(name)!,
+    panels(bytes) {
+      panelBytes = Math.max(panelBytes, align(bytes));
+      return end;
+    },
+    workspace(bytes) {
+      workspaceBytes = Math.max(workspaceBytes, align(bytes));
+      return end + panelBytes;
+    },
+    scratch(bytes) {
+      scratchBytes = Math.max(scratchBytes, align(bytes));
+      return end + panelBytes + workspaceBytes;
+    },
+    trains: (name) => spec.trains(name),
+    live: (name) => backward && isLive(spec, nodes.get(name)!),
+    param: (tensor) =>
+      averaged && held.get(tensor)!.trained ? inTrained(tensor, layout.averages!) : held.get(tensor)!.address,
+    paramGradient: (tensor) => inTrained(tensor, layout.gradients),
+    fresh: (tensor) => held.get(tensor)!.address - layout.running.address + layout.fresh.address,
+    statistics: (name) => layout.statistics.get(name)!,
+    dy: (name) => addresses.get(gradientOf(name))!,
+    dx(node, at): GradientTarget | undefined {
+      const target = targets.get(`${node.name}/${at}`);
+      return target && { address: addresses.get(target.of)!, adds: target.adds };
+    },
+    inputVariant: (node) => pick(node, spec, batch),
+  };
+  const logits = addresses.get(output.name)!;
+  const forward = (node: Node): readonly Step[] => {
+    const op = opOf(node);
+    return frozen.has(node.name) ? op.forward(node, where) : (op.train ?? op.forward)(node, where);
+  };
+  const write = (): Step[] => {
+    const dx = backward ? where.dy(output.name) : where.workspace(4 * batch * classes);
+    const steps = [
+      ...graph.nodes.flatMap(forward),
+      step("loss", "loss_f32", batch, classes, logits, labels, dx, losses, 1 / total, spec.labelSmoothing),
+    ];
+    if (!backward) return steps;
+    for (const node of [...graph.nodes].reverse()) {
+      if (wants.has(node.name)) steps.push(...(opOf(node).backward?.(node, where) ?? []));
+    }
+    return [...steps, ...normSteps(layout)];
+  };
+  // Until every area's size is known, addresses behind it move.
+  write();
+  const compute = write();
+  return {
+    batch,
+    compute,
+    commit: backward ? commitSteps(layout) : [],
+    update: backward ? updateSteps(layout) : [],
+    scratchBytes,
+    input: addresses.get(graph.nodes[0]!.name)!,
+    labels,
+    losses,
+    logits,
+    end: end + panelBytes + workspaceBytes + spec.threads * scratchBytes,
+  };
+}
+
+/** The norm of all gradients, and the factor that keeps it below the limit. */
+function normSteps({ gradients, squares, hyper, spec }: TrainLayout): readonly Step[] {
+  const count = gradients.bytes / 4;
+  const slices = Math.ceil(count / 4096);
+  const out = hyper + 4 * HYPER.norm;
+  return [
+    step("gradients", "squares_f32", slices, count, gradients.address, squares),
+    step("gradients", "clip_f32", 1, slices, squares, out, hyper + 4 * HYPER.clip, spec.clip),
+  ];
+}
+
+function commitSteps({ running, fresh, hyper }: TrainLayout): readonly Step[] {
+  if (running.bytes === 0) return [];
+  const share = hyper + 4 * HYPER.momentum;
+  return [step("running", "blend_f32", running.bytes / 64, share, fresh.address, running.address)];
+}
+
+function updateSteps({
+  spec,
+  trained,
+  decayedBytes,
+  gradients,
+  states,
+  averages,
+  hyper,
+}: TrainLayout): readonly Step[] {
+  const steps: Step[] = [];
+  const parts = [
+    { from: 0, bytes: decayedBytes, decays: true },
+    { from: decayedBytes, bytes: trained.bytes - decayedBytes, decays: false },
+  ];
+  for (const { from, bytes, decays } of parts) {
+    if (bytes === 0) continue;
+    const at = [gradients, trained, ...states].map(({ address }) => address + from);
+    steps.push(spec.optimizer.step(bytes / 64, hyper, at, decays));
+  }
+  if (averages !== undefined) {
+    const share = hyper + 4 * HYPER.average;
+    steps.push(step("averages", "blend_f32", trained.bytes / 64, share, trained.address, averages.address));
+  }
+  return steps;
+}
+
+/** What training takes, before any of it is taken. */
+export interface TrainNeed {
+  /** Bytes of wasm memory. */
+  readonly end: number;
+  /** Trained numbers. */
+  readonly trained: number;
+}
+
+/** What training a graph takes in memory. */
+export function planTraining(graph: Graph, spec: TrainSpec, batch: number): TrainNeed {
+  const layout = layTraining(graph, spec, batch);
+  const ends = [true, false].map((backward) => planStep(layout, batch, batch, backward).end);
+  const trained = [...layout.held.values()].filter((each) => each.trained);
+  return { end: Math.max(...ends), trained: trained.reduce((sum, each) => sum + elements(each), 0) };
+}
+
+/** Height, width and channels of what `step` wants. */
+export function trainInput({ graph }: TrainLayout): readonly number[] {
+  return inputShape(graph);
+}

@@ -1,0 +1,180 @@
+/**
+ * Images → inputs of a network, beside its training: decoding, resizing and varying need a wasm instance of their own, and
+ * where there are workers a thread of their own.
+ */
+
+import { type ImageInput, toPixels } from "../decode/input.ts";
+import { type Pixels, type Preprocess, planView } from "../image.ts";
+import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
+import { uniform } from "../models/random.ts";
+import { align } from "../plan.ts";
+import type { Runtime, WorkerHandle } from "../runtime.ts";
+import { runStep } from "../tape.ts";
+import { ensureMemory } from "../weights.ts";
+import { type Augment, recolour, vary } from "./augment.ts";
+
+/** One input that is wanted. */
+export interface Wanted {
+  /** The image's number: what is decoded may be kept under it. */
+  readonly key: number;
+  readonly image: ImageInput;
+  readonly augment: Augment;
+  /** Of the variation. */
+  readonly seed: number;
+}
+
+/** Bytes of decoded images that are kept for the epochs to come. */
+const KEPT_BYTES = 384 * 2 ** 20;
+
+/** Prepares images one after the other. */
+export interface Preparer {
+  /**
+   * The input, `[h, w, 3]` f32.
+   *
+   * @throws Error naming the image when it cannot be decoded
+   */
+  prepare(wanted: Wanted): Promise<Float32Array<ArrayBuffer>>;
+  dispose(): void;
+}
+
+/** A preparer in the caller's own thread. */
+export async function localPreparer(runtime: Runtime, way: Preprocess): Promise<Preparer> {
+  let kernels: Kernels | undefined = await loadKernels(
+    runtime,
+    pickBuild("baseline"),
+    new WebAssembly.Memory({ initial: 1 }),
+  );
+  const base = align(kernels.memory.buffer.byteLength);
+  const kept = new Map<number, Pixels>();
+  let bytes = 0;
+  const decode = async (key: number, image: ImageInput): Promise<Pixels> => {
+    const known = kept.get(key);
+    if (known !== undefined) return known;
+    const pixels = await toPixels(image, runtime);
+    // What came as pixels is the caller's, and costs nothing to have again.
+    if (!isPixels(image) && bytes + pixels.data.byteLength <= KEPT_BYTES) {
+      bytes += pixels.data.byteLength;
+      kept.set(key, pixels);
+    }
+    return pixels;
+  };
+  return {
+    async prepare({ key, image, augment, seed }) {
+      const { pixels, view, colours } = vary(await decode(key, image), way, augment, uniform(seed));
+      const recipe = planView(pixels, view, way);
+      const { memory, exports } = kernels!;
+      const size = view.width * view.height * 3;
+      const out = align(base + recipe.bytes);
+      ensureMemory(memory, out + 4 * size);
+      const { tables, steps } = recipe.place(base, out);
+      for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
+      for (const step of steps) runStep(exports, step);
+      const input = new Float32Array(memory.buffer, out, size).slice() as Float32Array<ArrayBuffer>;
+      if (colours !== undefined) recolour(input, way, colours);
+      return input;
+    },
+    dispose() {
+      kernels = undefined;
+      kept.clear();
+    },
+  };
+}
+
+function isPixels(image: ImageInput): image is Pixels {
+  return typeof image === "object" && image !== null && "data" in image && "width" in image;
+}
+
+/** What the worker receives, and what it answers. */
+type ToWorker =
+  | { readonly kind: "open"; readonly way: Preprocess }
+  | ({ readonly kind: "prepare" } & Wanted & Numbered);
+type FromWorker = Numbered & { readonly input?: Float32Array<ArrayBuffer>; readonly error?: string };
+interface Numbered {
+  readonly id: number;
+}
+
+/**
+ * Serves a preparer in a worker.
+ *
+ * @returns what to call with each message from its owner, one after the other
+ */
+export function servePreparer(
+  runtime: Runtime,
+  answer: (message: FromWorker, transfer: ArrayBuffer[]) => void,
+): (message: unknown) => Promise<void> {
+  let preparer: Promise<Preparer> | undefined;
+  return async (message) => {
+    const order = message as ToWorker;
+    if (order.kind === "open") {
+      preparer = localPreparer(runtime, order.way);
+      return;
+    }
+    try {
+      const input = await (await preparer!).prepare(order);
+      answer({ id: order.id, input }, [input.buffer]);
+    } catch (error) {
+      answer({ id: order.id, error: error instanceof Error ? error.message : String(error) }, []);
+    }
+  };
+}
+
+/**
+ * A preparer that decodes in a worker where the runtime has any; pixels, which need no decoding, are prepared here.
+ * A worker that cannot start or dies is no failure: the work is then done here.
+ */
+export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<Preparer> {
+  const local = await localPreparer(runtime, way);
+  const waiting = new Map<
+    number,
+    { done: (input: Float32Array<ArrayBuffer>) => void; failed: (error: unknown) => void }
+  >();
+  let worker: WorkerHandle | undefined;
+  let count = 0;
+  class Lost extends Error {}
+  const lose = (): void => {
+    worker = undefined;
+    for (const { failed } of waiting.values()) failed(new Lost());
+    waiting.clear();
+  };
+  try {
+    worker = runtime.startWorker(
+      (message) => {
+        const { id, input, error } = message as FromWorker;
+        const { done, failed } = waiting.get(id)!;
+        waiting.delete(id);
+        worker?.hold(waiting.size > 0);
+        if (input === undefined) failed(new Error(error));
+        else done(input);
+      },
+      lose,
+      "preparer",
+    );
+    worker.post({ kind: "open", way } satisfies ToWorker);
+    worker.hold(false);
+  } catch {
+    worker = undefined;
+  }
+  return {
+    async prepare(wanted) {
+      const { image } = wanted;
+      const isHere =
+        isPixels(image) || !(typeof image === "string" || image instanceof Blob || ArrayBuffer.isView(image));
+      if (worker === undefined || isHere) return local.prepare(wanted);
+      try {
+        return await new Promise<Float32Array<ArrayBuffer>>((done, failed) => {
+          waiting.set(count, { done, failed });
+          worker!.hold(true);
+          worker!.post({ ...wanted, kind: "prepare", id: count++ } satisfies ToWorker);
+        });
+      } catch (error) {
+        if (error instanceof Lost) return local.prepare(wanted);
+        throw error;
+      }
+    },
+    dispose() {
+      worker?.terminate();
+      lose();
+      local.dispose();
+    },
+  };
+}

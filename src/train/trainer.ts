@@ -1,0 +1,622 @@
+/**
+ * The second story: weights → better weights. A trainer owns one wasm instance: plain f32 weights, their gradients and the
+ * optimizer's state, and the tapes that move them.
+ */
+
+import type { Checkpoint } from "../checkpoint.ts";
+import { expectedGot, ModelError, OptionError } from "../errors.ts";
+import type { NamedTensor } from "../formats/safetensors.ts";
+import { type Graph, outputNode } from "../graph.ts";
+import { type Build, type Kernels, loadKernels, pickBuild } from "../kernels.ts";
+import { opOf, paramsOf } from "../ops/ops.ts";
+import type { Runtime } from "../runtime.ts";
+import { run, type Tape } from "../tape.ts";
+import { startTeam, type Team } from "../threads.ts";
+import { checkWeights, ensureMemory, packWeights, readWeights } from "../weights.ts";
+import { adamw, sgd } from "./optimizers.ts";
+import {
+  type Held,
+  HYPER,
+  isLive,
+  layTraining,
+  planStep,
+  planTraining,
+  type Region,
+  type TrainLayout,
+  type TrainNeed,
+  type TrainPlan,
+  type TrainSpec,
+} from "./plan.ts";
+
+/** `layer4` and `layer3` train that stage and all behind it; a function decides by the node's name. */
+export type TrainPart = "head" | "layer4" | "layer3" | "all" | ((node: string) => boolean);
+
+export interface TrainOptions {
+  /** What is trained; `all` when absent. What stands before it costs no gradient and no memory for one. */
+  readonly train?: TrainPart;
+  /** `live`: trained norms use the statistics of the batch and update the running ones; `frozen`: the running ones, fixed. */
+  readonly norms?: "live" | "frozen";
+  /** Images at once; 32 when absent. */
+  readonly batch?: number;
+  /** Batches whose gradients make one step; 1 when absent. `step` takes up to `batch · accumulate` images. */
+  readonly accumulate?: number;
+  readonly optimizer?: "sgd" | "adamw";
+  /** Learning rate of the first step; set `Trainer.rate` to change it. 0.01 for SGD and 0.001 for AdamW when absent. */
+  readonly lr?: number;
+  /** Of SGD; 0.9 when absent. */
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+  /** 1e-4 for SGD and 0.01 for AdamW when absent. */
+  readonly weightDecay?: number;
+  /** Whether biases and norms decay too; `true`, as PyTorch does, when absent. */
+  readonly decayNorms?: boolean;
+  /** 0…1; 0 when absent. */
+  readonly labelSmoothing?: number;
+  /** Largest norm of all gradients together; larger ones are shortened to it. */
+  readonly clip?: number;
+  /** Keeps an average of the weights, of which a step leaves this share: 0.999, say. */
+  readonly ema?: number;
+  /** Workers that share the computing; 1 when absent. */
+  readonly threads?: number;
+  readonly build?: Build | "auto";
+  /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
+  readonly winograd?: boolean;
+}
+
+/** A network and its weights: a `Model` is one. */
+export interface Trainable {
+  /** For messages. */
+  readonly source: string;
+  readonly graph: Graph;
+  readonly checkpoint: Checkpoint;
+}
+
+export interface StepResult {
+  /** Mean over the images. */
+  readonly loss: number;
+  /** Images whose label had the largest logit. */
+  readonly correct: number;
+  /** Norm of all gradients together, before it was clipped. */
+  readonly gradNorm: number;
+}
+
+export interface Evaluation {
+  readonly loss: number;
+  readonly correct: number;
+  /** `[n, classes]`. */
+  readonly logits: Float32Array;
+}
+
+/** Everything a trainer needs to go on as if it had never stopped. */
+export interface TrainerState {
+  /** Steps taken. */
+  readonly step: number;
+  /** Batches seen by live norms. */
+  readonly batches: number;
+  /**
+   * Trained parameters and running statistics by their names, optimizer state as `optimizer.0.<name>`, averages as
+   * `average.<name>`; f32, PyTorch's shapes.
+   */
+  readonly tensors: readonly NamedTensor[];
+}
+
+/** A loss or gradient that is not finite. The weights are those of the step before. */
+export class DivergedError extends Error {
+  override name = "DivergedError";
+}
+
+/** Plans kept, one for each batch size seen lately. */
+const PLANS = 8;
+/** What a batch contributes to running statistics, as in PyTorch. */
+const NORM_MOMENTUM = 0.1;
+
+function whole(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1)
+    throw new RangeError(expectedGot(name, "a whole number from 1", `${value}`));
+  return value;
+}
+
+function within(name: string, value: number, good: boolean, range: string): number {
+  if (!(Number.isFinite(value) && good)) throw new RangeError(expectedGot(name, range, `${value}`));
+  return value;
+}
+
+/** Which nodes a named part has. */
+function predicateOf(graph: Graph, part: TrainPart): (node: string) => boolean {
+  const trains = typeof part === "function" ? part : named(graph, part);
+  const some = graph.nodes.some((node) => trains(node.name) && opOf(node).params(node).length > 0);
+  if (!some)
+    throw new OptionError(
+      "train",
+      expectedGot("train", "a part with weights", "one without", "head, layer4, layer3, all"),
+    );
+  return trains;
+}
+
+function named(graph: Graph, part: "head" | "layer4" | "layer3" | "all"): (node: string) => boolean {
+  const head = outputNode(graph).name;
+  if (part === "all") return () => true;
+  if (part === "head") return (node) => node === head;
+  if (part !== "layer3" && part !== "layer4") {
+    throw new OptionError("train", expectedGot("train", "head, layer4, layer3 or all", `${JSON.stringify(part)}`));
+  }
+  if (!graph.nodes.some(({ name }) => name.startsWith(`${part}.`))) {
+    throw new OptionError(
+      "train",
+      expectedGot("train", `a network with ${part}`, graph.name, "use layer3, head or all"),
+    );
+  }
+  return (node) => node === head || (/^layer\d+\./.test(node) && node >= part);
+}
+
+/** The options as the planner wants them, checked. */
+function specOf(graph: Graph, options: TrainOptions): TrainSpec & { readonly batch: number; readonly rate: number } {
+  const { optimizer: kind = "sgd", norms = "live", momentum, nesterov, ema, clip, labelSmoothing = 0 } = options;
+  if (kind !== "sgd" && kind !== "adamw")
+    throw new OptionError("optimizer", expectedGot("optimizer", "sgd or adamw", `${kind}`));
+  if (norms !== "live" && norms !== "frozen")
+    throw new OptionError("norms", expectedGot("norms", "live or frozen", `${norms}`));
+  const { weightDecay = kind === "sgd" ? 1e-4 : 0.01 } = options;
+  const rate = options.lr ?? (kind === "sgd" ? 0.01 : 0.001);
+  const own = { ...(momentum === undefined ? {} : { momentum }), ...(nesterov === undefined ? {} : { nesterov }) };
+  if (clip !== undefined) within("clip", clip, clip > 0, "a number above 0");
+  if (ema !== undefined) within("ema", ema, ema >= 0 && ema < 1, "a number from 0, below 1");
+  return {
+    build: pickBuild(options.build),
+    threads: whole("threads", options.threads ?? 1),
+    batch: whole("batch", options.batch ?? 32),
+    rate: within("lr", rate, rate > 0, "a number above 0"),
+    trains: predicateOf(graph, options.train ?? "all"),
+    live: norms === "live",
+    winograd: options.winograd ?? true,
+    optimizer: kind === "sgd" ? sgd({ ...own, weightDecay }) : adamw({ weightDecay }),
+    decayNorms: options.decayNorms ?? true,
+    labelSmoothing: within("labelSmoothing", labelSmoothing, labelSmoothing >= 0 && labelSmoothing < 1, "0, below 1"),
+    clip: clip ?? Number.POSITIVE_INFINITY,
+    averages: ema !== undefined,
+  };
+}
+
+/**
+ * What training takes, without taking it: bytes of wasm memory and the number of trained weights.
+ *
+ * @throws RangeError for an option out of range
+ */
+export function trainingNeeds(graph: Graph, options: TrainOptions = {}): TrainNeed {
+  const { batch, rate: _rate, ...spec } = specOf(graph, options);
+  return planTraining(graph, spec, batch);
+}
+
+/** Address space beyond what was planned, for shared memory, which needs a limit: tensors on their way to be packed. */
+const SHARED_ROOM = 64 * 2 ** 20;
+
+/**
+ * Makes a trainer of a network and its weights. The checkpoint is the trainer's from then on.
+ *
+ * @throws ModelError when the weights are not those of the network; RangeError when an option or memory is out of range
+ */
+export async function trainWith(runtime: Runtime, model: Trainable, options: TrainOptions = {}): Promise<Trainer> {
+  const { batch, rate, ...spec } = specOf(model.graph, options);
+  const accumulate = whole("accumulate", options.accumulate ?? 1);
+  checkWeights(model.source, model.graph, model.checkpoint);
+  const layout = layTraining(model.graph, spec, batch);
+  const { end } = planTraining(model.graph, spec, batch);
+  if (end > 2 ** 32) {
+    const hint = "use a smaller batch, or train fewer layers";
+    throw new OptionError("memory", expectedGot("memory", "at most 4.3 GB", `${(end / 1e9).toFixed(1)} GB`, hint));
+  }
+  const kernels = await loadKernels(runtime, spec.build, newMemory(end, spec.threads > 1));
+  await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, kernels);
+  ensureMemory(kernels.memory, end);
+  const team = spec.threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, spec.threads) : undefined;
+  const trainer = new Trainer(model, layout, kernels, team, { batch, accumulate, rate, ema: options.ema });
+  await trainer.fill();
+  return trainer;
+}
+
+function newMemory(bytes: number, shared: boolean): WebAssembly.Memory {
+  if (!shared) return new WebAssembly.Memory({ initial: 1 });
+  if (typeof SharedArrayBuffer === "undefined") {
+    const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
+    throw new OptionError("threads", expectedGot("threads", "1 where there is no shared memory", "more", hint));
+  }
+  const maximum = Math.min(65536, Math.ceil((bytes + SHARED_ROOM) / 65536));
+  return new WebAssembly.Memory({ initial: 1, maximum, shared: true });
+}
+
+interface Settings {
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly rate: number;
+  readonly ema: number | undefined;
+}
+
+/** A plan, and its tapes' numbers in the team where there is one. */
+interface Fitted extends TrainPlan {
+  readonly ids: ReadonlyMap<Tape, number>;
+}
+
+/** A network in training. Calls made at once are queued. */
+export class Trainer {
+  /** The network as it was given. */
+  readonly graph: Graph;
+  /** Learning rate of the next step. */
+  rate: number;
+  readonly #model: Trainable;
+  readonly #layout: TrainLayout;
+  readonly #team: Team | undefined;
+  readonly #settings: Settings;
+  readonly #plans = new Map<string, Fitted>();
+  #kernels: Kernels | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #step = 0;
+  #batches = 0;
+
+  /** For `trainWith`: everything is checked, and the frozen part packed. */
+  constructor(model: Trainable, layout: TrainLayout, kernels: Kernels, team: Team | undefined, settings: Settings) {
+    this.graph = model.graph;
+    this.rate = settings.rate;
+    this.#model = model;
+    this.#layout = layout;
+    this.#kernels = kernels;
+    this.#team = team;
+    this.#settings = settings;
+  }
+
+  /** Steps taken. */
+  get steps(): number {
+    return this.#step;
+  }
+
+  /** The kernels in use. */
+  get build(): Build {
+    return this.#live().build;
+  }
+
+  /** Bytes of wasm memory held now. */
+  get memoryBytes(): number {
+    return this.#live().memory.buffer.byteLength;
+  }
+
+  /** For `trainWith`: brings the weights that are not frozen into memory. */
+  async fill(): Promise<void> {
+    const { held, averages, trained, hyper, weights, end } = this.#layout;
+    const { source, checkpoint } = this.#model;
+    // Packing the frozen part has left its scratch here.
+    this.#bytes({ address: weights.end, bytes: end - weights.end }).fill(0);
+    for (const [name, each] of held) this.#put(each, await readWeights(source, checkpoint, name));
+    if (averages !== undefined) this.#bytes(averages).set(this.#bytes(trained));
+    const { ema } = this.#settings;
+    this.#view(hyper, HYPER.count)[HYPER.momentum] = NORM_MOMENTUM;
+    this.#view(hyper, HYPER.count)[HYPER.average] = ema === undefined ? 0 : 1 - ema;
+  }
+
+  /**
+   * One step of the optimizer, with the gradient of the mean loss over all images.
+   *
+   * @param images `[n, h, w, c]` f32 of the network's input size, `n` from 1 to `batch · accumulate`
+   * @param labels `[n]`, each below the number of classes
+   * @throws RangeError when the two do not fit; DivergedError when loss or gradients are not finite: the weights are then
+   * those of the step before
+   */
+  step(images: Float32Array, labels: Int32Array): Promise<StepResult> {
+    const { batch, accumulate } = this.#settings;
+    this.#check(images, labels, batch * accumulate);
+    const rate = within("rate", this.rate, this.rate >= 0, "a number from 0");
+    return this.#alone(async () => {
+      const { gradients, hyper, spec } = this.#layout;
+      const total = labels.length;
+      this.#bytes(gradients).fill(0);
+      let [loss, correct] = [0, 0];
+      let fitted: Fitted | undefined;
+      for (let first = 0; first < total; first += batch) {
+        if (fitted !== undefined) await this.#commit(fitted);
+        const count = Math.min(batch, total - first);
+        fitted = this.#plan(count, total, "train");
+        const part = await this.#compute(fitted, images, labels, first);
+        loss += part.loss;
+        correct += part.correct;
+        if (!Number.isFinite(loss)) throw this.#diverged("loss", loss);
+      }
+      const gradNorm = this.#view(hyper, HYPER.count)[HYPER.norm]!;
+      if (!Number.isFinite(gradNorm)) throw this.#diverged("gradients", gradNorm);
+      const values = this.#view(hyper, HYPER.count);
+      const [now, one, two] = spec.optimizer.hyper(rate, this.#step + 1);
+      values[HYPER.rate] = now;
+      values[HYPER.first] = one;
+      values[HYPER.second] = two;
+      await this.#commit(fitted!);
+      await this.#run(fitted!, fitted!.update);
+      this.#step += 1;
+      return { loss: loss / total, correct, gradNorm };
+    });
+  }
+
+  /**
+   * Loss and logits with the weights as they are, running statistics, and no smoothing of labels left out.
+   *
+   * @param images `[n, h, w, c]` f32 of the network's input size
+   * @param averaged with the averages of the weights instead
+   */
+  evaluate(
+    images: Float32Array,
+    labels: Int32Array,
+    { averaged = false }: { readonly averaged?: boolean } = {},
+  ): Promise<Evaluation> {
+    this.#check(images, labels, Number.MAX_SAFE_INTEGER);
+    this.#checkAveraged(averaged);
+    return this.#alone(async () => {
+      const { batch } = this.#settings;
+      const total = labels.length;
+      const classes = outputNode(this.graph).shape[2];
+      const logits = new Float32Array(total * classes);
+      let [loss, correct] = [0, 0];
+      for (let first = 0; first < total; first += batch) {
+        const count = Math.min(batch, total - first);
+        const fitted = this.#plan(count, count, averaged ? "averaged" : "evaluate");
+        const part = await this.#compute(fitted, images, labels, first);
+        loss += part.loss;
+        correct += part.correct;
+        logits.set(this.#view(fitted.logits, count * classes), first * classes);
+      }
+      return { loss: loss / total, correct, logits };
+    });
+  }
+
+  /** The gradient of the last step by tensor name, in PyTorch's shapes, before clipping. */
+  gradients(): Promise<ReadonlyMap<string, Float32Array>> {
+    return this.#alone(async () => {
+      const { held, gradients } = this.#layout;
+      const trained = [...held].filter(([, each]) => each.trained);
+      return new Map(trained.map(([name, each]) => [name, this.#get(this.#in(each, gradients))]));
+    });
+  }
+
+  /**
+   * The whole network as `writeSafetensors` takes it: torchvision's names, running statistics and the number of batches
+   * included.
+   *
+   * @param averaged the averages of the weights instead of the weights
+   */
+  tensors({ averaged = false }: { readonly averaged?: boolean } = {}): Promise<readonly NamedTensor[]> {
+    this.#checkAveraged(averaged);
+    return this.#alone(async () => {
+      const { held, averages, spec } = this.#layout;
+      const { source, checkpoint, graph } = this.#model;
+      const tensors: NamedTensor[] = [];
+      for (const { name, shape } of paramsOf(graph)) {
+        const mine = held.get(name);
+        let values: Float32Array;
+        if (mine === undefined) values = await readWeights(source, checkpoint, name);
+        else values = this.#get(averaged && mine.trained ? this.#in(mine, averages!) : mine);
+        tensors.push(tensor(name, shape, values));
+      }
+      for (const node of graph.nodes) {
+        if (node.op !== "norm") continue;
+        const name = `${node.name}.num_batches_tracked`;
+        let count = isLive(spec, node) ? BigInt(this.#batches) : 0n;
+        if (checkpoint.tensors.get(name)?.dtype === "I64") {
+          const bytes = await checkpoint.read(name);
+          count += new DataView(bytes.buffer, bytes.byteOffset, 8).getBigInt64(0, true);
+        }
+        const bytes = new Uint8Array(8);
+        new DataView(bytes.buffer).setBigInt64(0, count, true);
+        tensors.push({ name, dtype: "I64", shape: [], bytes });
+      }
+      return tensors;
+    });
+  }
+
+  /** Everything that `restore` needs to go on to the same bytes. */
+  state(): Promise<TrainerState> {
+    return this.#alone(async () => ({
+      step: this.#step,
+      batches: this.#batches,
+      tensors: this.#stored().map(({ name, held }) => tensor(name, held.shape, this.#get(held))),
+    }));
+  }
+
+  /**
+   * Goes back, or on, to a state of a trainer with the same network and options.
+   *
+   * @throws ModelError when it is of another network or other options; nothing has then changed
+   */
+  restore(state: TrainerState): Promise<void> {
+    return this.#alone(async () => {
+      const given = new Map(state.tensors.map((each) => [each.name, each]));
+      const stored = this.#stored();
+      for (const { name, held } of stored) {
+        const each = given.get(name);
+        const got = each === undefined ? "no such tensor" : `${each.dtype} [${each.shape.join(", ")}]`;
+        if (each?.dtype !== "F32" || each.shape.join() !== held.shape.join()) {
+          const hint = "the checkpoint is of another network, or of other options";
+          throw new ModelError(
+            "malformed",
+            expectedGot("state", `"${name}" F32 [${held.shape.join(", ")}]`, got, hint),
+          );
+        }
+      }
+      if (given.size !== stored.length) {
+        throw new ModelError("malformed", expectedGot("state", `${stored.length} tensors`, `${given.size}`));
+      }
+      for (const { name, held } of stored) {
+        this.#put(held, new Float32Array(new Uint8Array(given.get(name)!.bytes).buffer));
+      }
+      this.#step = state.step;
+      this.#batches = state.batches;
+    });
+  }
+
+  /** Lets the instance and all its memory go, and closes the checkpoint. Calls after this one fail. */
+  async dispose(): Promise<void> {
+    await this.#queue;
+    this.#team?.dispose();
+    this.#kernels = undefined;
+    this.#plans.clear();
+    await this.#model.checkpoint.close();
+  }
+
+  #live(): Kernels {
+    if (this.#kernels === undefined) {
+      throw new Error(expectedGot(this.#model.source, "a trainer at work", "one that was disposed", "make it again"));
+    }
+    return this.#kernels;
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  #check(images: Float32Array, labels: Int32Array, most: number): void {
+    const [h, w, c] = this.graph.nodes[0]!.shape;
+    const n = labels.length;
+    if (n < 1 || n > most) {
+      const limit = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
+      throw new OptionError("labels", expectedGot("labels", `from 1${limit} of them`, `${n}`));
+    }
+    if (images.length !== n * h * w * c) {
+      throw new OptionError("images", expectedGot("images", `${n} × ${h} × ${w} × ${c} numbers`, `${images.length}`));
+    }
+    const classes = outputNode(this.graph).shape[2];
+    const bad = labels.find((label) => label < 0 || label >= classes);
+    if (bad !== undefined) throw new OptionError("labels", expectedGot("labels", `0 to ${classes - 1}`, `${bad}`));
+  }
+
+  #checkAveraged(averaged: boolean): void {
+    if (averaged && this.#settings.ema === undefined) {
+      throw new OptionError(
+        "averaged",
+        expectedGot("averaged", "a trainer that keeps averages", "one that does not", "set ema"),
+      );
+    }
+  }
+
+  #diverged(what: string, value: number): DivergedError {
+    const hint = "lower the learning rate, or set clip";
+    return new DivergedError(expectedGot(`step ${this.#step + 1}`, `finite ${what}`, `${value}`, hint));
+  }
+
+  /** The plan for a batch, with memory for it. */
+  #plan(batch: number, total: number, way: "train" | "evaluate" | "averaged"): Fitted {
+    const key = `${way} ${batch}/${total}`;
+    const known = this.#plans.get(key);
+    if (known !== undefined) return known;
+    const made = planStep(this.#layout, batch, total, way === "train", way === "averaged");
+    ensureMemory(this.#live().memory, made.end);
+    if (this.#plans.size === PLANS) {
+      const [oldest, plan] = this.#plans.entries().next().value!;
+      for (const id of plan.ids.values()) this.#team?.forget(id);
+      this.#plans.delete(oldest);
+    }
+    const ids = new Map<Tape, number>();
+    for (const tape of [made.compute, made.commit, made.update]) {
+      if (this.#team !== undefined && tape.length > 0) ids.set(tape, this.#team.add(tape, made.scratchBytes));
+    }
+    const fitted = { ...made, ids };
+    this.#plans.set(key, fitted);
+    return fitted;
+  }
+
+  async #run(fitted: Fitted, tape: Tape): Promise<void> {
+    const id = fitted.ids.get(tape);
+    if (id === undefined) run(this.#live().exports, tape);
+    else await this.#team!.run(id);
+  }
+
+  /** Runs a batch, from image `first`; returns the sum of its losses. */
+  async #compute(
+    fitted: Fitted,
+    images: Float32Array,
+    labels: Int32Array,
+    first: number,
+  ): Promise<{ loss: number; correct: number }> {
+    const { batch } = fitted;
+    const size = images.length / labels.length;
+    this.#view(fitted.input, batch * size).set(images.subarray(first * size, (first + batch) * size));
+    new Int32Array(this.#live().memory.buffer, fitted.labels, batch).set(labels.subarray(first, first + batch));
+    await this.#run(fitted, fitted.compute);
+    let [loss, correct] = [0, 0];
+    const losses = this.#view(fitted.losses, 2 * batch);
+    for (let i = 0; i < batch; ++i) {
+      loss += losses[2 * i]!;
+      correct += losses[2 * i + 1]!;
+    }
+    return { loss, correct };
+  }
+
+  async #commit(fitted: Fitted): Promise<void> {
+    await this.#run(fitted, fitted.commit);
+    this.#batches += 1;
+  }
+
+  #view(address: number, length: number): Float32Array {
+    return new Float32Array(this.#live().memory.buffer, address, length);
+  }
+
+  #bytes({ address, bytes }: Region): Uint8Array {
+    return new Uint8Array(this.#live().memory.buffer, address, bytes);
+  }
+
+  /** The same place in a region that is laid out as the trained parameters. */
+  #in(held: Held, region: Region): Held {
+    return { ...held, address: held.address - this.#layout.trained.address + region.address };
+  }
+
+  /** What a state holds, and where. */
+  #stored(): readonly { readonly name: string; readonly held: Held }[] {
+    const { held, states, averages, running } = this.#layout;
+    const end = running.address + running.bytes;
+    const moving = [...held].filter(([, each]) => {
+      return each.trained || (each.address >= running.address && each.address < end);
+    });
+    return moving.flatMap(([name, each]) => {
+      const all = [{ name, held: each }];
+      if (!each.trained) return all;
+      states.forEach((region, i) => {
+        all.push({ name: `optimizer.${i}.${name}`, held: this.#in(each, region) });
+      });
+      if (averages !== undefined) all.push({ name: `average.${name}`, held: this.#in(each, averages) });
+      return all;
+    });
+  }
+
+  /** A tensor in PyTorch's order. */
+  #get({ address, shape }: Held): Float32Array {
+    const length = shape.reduce((a, b) => a * b, 1);
+    const values = this.#view(address, length);
+    const out = new Float32Array(length);
+    const { outputs, inputs, taps } = sizesOf(shape);
+    for (let o = 0; o < outputs; ++o) {
+      for (let i = 0; i < inputs; ++i) {
+        for (let t = 0; t < taps; ++t) out[(o * inputs + i) * taps + t] = values[(t * inputs + i) * outputs + o]!;
+      }
+    }
+    return out;
+  }
+
+  #put({ address, shape }: Held, values: Float32Array): void {
+    const out = this.#view(address, Math.ceil(values.length / 16) * 16);
+    out.fill(0);
+    const { outputs, inputs, taps } = sizesOf(shape);
+    for (let o = 0; o < outputs; ++o) {
+      for (let i = 0; i < inputs; ++i) {
+        for (let t = 0; t < taps; ++t) out[(t * inputs + i) * outputs + o] = values[(o * inputs + i) * taps + t]!;
+      }
+    }
+  }
+}
+
+/** `[o, i, v, u]`, `[o, i]` or `[o]` as outputs, inputs and kernel positions. */
+function sizesOf([outputs = 1, inputs = 1, kh = 1, kw = 1]: readonly number[]): {
+  outputs: number;
+  inputs: number;
+  taps: number;
+} {
+  return { outputs, inputs, taps: kh * kw };
+}
+
+function tensor(name: string, shape: readonly number[], values: Float32Array): NamedTensor {
+  return { name, dtype: "F32", shape, bytes: new Uint8Array(values.buffer) };
+}

@@ -1,0 +1,51 @@
+/** The shipped bench: its percentiles, and what its report holds. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { SCENARIOS } from "../../src/cli/bench.ts";
+import { mean, percentile } from "../../src/cli/statistics.ts";
+
+const script = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
+
+describe("percentiles", () => {
+  it("are by nearest rank", () => {
+    const values = [15, 20, 35, 40, 50];
+    expect([5, 30, 40, 50, 100].map((percent) => percentile(values, percent))).toEqual([15, 20, 20, 35, 50]);
+    expect(percentile([7], 99.9)).toBe(7);
+    expect(percentile([3, 1, 2], 0)).toBe(1);
+    expect(mean([1, 2, 6])).toBe(3);
+  });
+});
+
+describe("a report", () => {
+  it.each(Object.entries(SCENARIOS))("of %s holds what makes two runs comparable", (scenario, { samples }) => {
+    const args = ["bench", "--model", "resnet20", "--scenario", scenario, "--duration", "1", "--json", "--quiet"];
+    const report = JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: "utf8" }));
+    expect(report).toMatchObject({
+      scenario,
+      model: "resnet20",
+      weights: "random",
+      samplesPerQuery: samples,
+      threads: 1,
+    });
+    expect(report.queries).toBeGreaterThan(1);
+    expect(report.latencyMs.min).toBeLessThanOrEqual(report.latencyMs.p50);
+    expect(report.latencyMs.p50).toBeLessThanOrEqual(report.latencyMs["p99.9"]);
+    expect(report.percentOfPeak).toBeGreaterThan(0);
+    expect(report.mlperfDuration).toBe(false);
+    expect(Object.keys(report.environment)).toEqual([
+      "cpu",
+      "cores",
+      "memoryMB",
+      "os",
+      "runtime",
+      "version",
+      "loadBefore",
+      "date",
+    ]);
+    const result = { "single-stream": "p90Ms", "multi-stream": "p99Ms", offline: "samplesPerSecond" }[scenario]!;
+    expect(Object.keys(report.result)).toEqual([result]);
+  });
+  it("refuses a scenario that is none", () => {
+    expect(spawnSync(process.execPath, [script, "bench", "--scenario", "server"]).status).toBe(2);
+  });
+});

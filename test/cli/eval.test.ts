@@ -1,0 +1,135 @@
+/** `eval` like the paper's, as a user runs it: crops, scales, ensembles, a report, a run that is stopped. */
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { encode } from "jpeg-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { uniform } from "../../src/models/random.ts";
+import { resnetSpec } from "../../src/models/resnet.ts";
+import { load } from "../../src/runtimes/node.ts";
+import { goldenCheckpoint } from "../golden/checkpoint.ts";
+
+const script = join(import.meta.dirname, "../../dist/cli/main.js");
+let folder: string;
+
+function run(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [script, "eval", "photos", ...args], { cwd: folder, encoding: "utf8" });
+}
+
+const json = (...args: readonly string[]) => {
+  const { status, stdout, stderr } = run(...args, "--json", "--quiet");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  return JSON.parse(stdout) as {
+    images: number;
+    top1: number;
+    top1Interval: [number, number];
+    models: { model: string; top1: number }[];
+  };
+};
+
+const PHOTOS = 12;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "resnet-wasm-eval-"));
+  const spec = { ...resnetSpec("resnet20"), shortcut: "B", classes: 3 } as const;
+  writeFileSync(join(folder, "a.safetensors"), goldenCheckpoint(spec, "bn2"));
+  const other = goldenCheckpoint(spec, "bn2", (name, values) =>
+    name === "fc.weight" ? values.map((x) => -x) : values,
+  );
+  writeFileSync(join(folder, "b.safetensors"), other);
+  writeFileSync(join(folder, "ten.safetensors"), goldenCheckpoint({ ...spec, classes: 10 }, "bn2"));
+  mkdirSync(join(folder, "photos"));
+  const lines = ["file,label"];
+  for (let i = 0; i < PHOTOS; ++i) {
+    const next = uniform(i);
+    const data = Buffer.from({ length: 4 * 60 * 50 }).map((_, p) => 128 + 100 * Math.sin(p / (5 + i)) + 20 * next());
+    writeFileSync(join(folder, "photos", `${i}.jpg`), encode({ width: 60, height: 50, data }, 90).data);
+    lines.push(`${i}.jpg,${i % 3}`);
+  }
+  writeFileSync(join(folder, "photos", "labels.csv"), `${lines.join("\n")}\n`);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const A = ["--model", "a.safetensors"] as const;
+const B = ["--model", "b.safetensors"] as const;
+
+describe("eval", () => {
+  it("says how sure its accuracy is", () => {
+    const { images, top1, top1Interval } = json(...A);
+    expect(images).toBe(PHOTOS);
+    expect(top1Interval[0]).toBeLessThan(top1 + 1e-9);
+    expect(top1Interval[1]).toBeGreaterThan(top1 - 1e-9);
+  });
+  it("averages two models' probabilities", async () => {
+    const { top1, models } = json(...A, ...B);
+    expect(models.map(({ model }) => model)).toEqual(["a.safetensors", "b.safetensors"]);
+    const [a, b] = [await load(join(folder, "a.safetensors")), await load(join(folder, "b.safetensors"))];
+    let right = 0;
+    for (let i = 0; i < PHOTOS; ++i) {
+      const photo = join(folder, "photos", `${i}.jpg`);
+      const [p, q] = [await a.probabilities(photo), await b.probabilities(photo)];
+      const sums = [...p].map((value, k) => value + q[k]!);
+      right += Number(sums.indexOf(Math.max(...sums)) === i % 3);
+    }
+    expect(top1).toBeCloseTo(right / PHOTOS, 10);
+    await Promise.all([a.dispose(), b.dispose()]);
+  });
+  it("sees ten crops, and whole images at several scales", async () => {
+    const model = await load(join(folder, "a.safetensors"));
+    for (const [options, views] of [
+      [["--crops", "10"], { crops: 10 }],
+      [["--scales", "32,40"], { scales: [32, 40] }],
+    ] as const) {
+      let right = 0;
+      for (let i = 0; i < PHOTOS; ++i) {
+        const seen = await model.probabilities(join(folder, "photos", `${i}.jpg`), views);
+        right += Number(seen.indexOf(Math.max(...seen)) === i % 3);
+      }
+      expect(json(...A, ...options).top1).toBeCloseTo(right / PHOTOS, 10);
+    }
+    await model.dispose();
+  });
+  it("goes on where a killed run was", async () => {
+    const whole = json(...A, "--crops", "10");
+    const args = ["eval", "photos", ...A, "--crops", "10", "--resume", "journal"];
+    const child = spawn(process.execPath, [script, ...args], { cwd: folder, stdio: "ignore" });
+    const lines = (): number =>
+      existsSync(join(folder, "journal")) ? readFileSync(join(folder, "journal"), "utf8").split("\n").length - 2 : 0;
+    while (lines() < 3 && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
+    child.kill("SIGKILL");
+    const resumed = json(...A, "--crops", "10", "--resume", "journal");
+    expect({ ...resumed, msPerImage: 0 }).toEqual({ ...whole, msPerImage: 0 });
+    expect(lines()).toBe(PHOTOS);
+    const { status, stderr } = run(...B, "--crops", "10", "--resume", "journal");
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/the journal of this run, got that of another/),
+    });
+  });
+  it("writes a page that needs nothing beside it", () => {
+    json(...A, "--report", "r.html");
+    const html = readFileSync(join(folder, "r.html"), "utf8");
+    expect(html).not.toMatch(/(?:src|href)="(?!data:)/);
+    const charts = JSON.parse(/id="charts">(.*?)<\/script>/s.exec(html)![1]!);
+    const shown = charts.reliability.data.datasets[0].data as { x: number; y: number }[];
+    expect(shown.length).toBeGreaterThan(0);
+    expect(shown.every(({ x, y }) => x >= 0 && x <= 1 && y >= 0 && y <= 1)).toBe(true);
+    expect(html.match(/<img src="data:image\/jpeg;base64,/g)!.length).toBeGreaterThan(0);
+  });
+  it.each([
+    ["crops that there are none of", ["--crops", "5"], /expected 1 or 10/],
+    ["a scale of nothing", ["--scales", "0"], /expected a whole number from 1/],
+    ["scales that are no numbers", ["--scales", "big"], /expected a whole number/],
+  ] as const)("%s are bad usage", (_, args, message) => {
+    const { status, stderr } = run(...A, ...args);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) });
+  });
+  it("models of different classes are refused", () => {
+    const { status, stderr } = run(...A, "--model", "ten.safetensors");
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/ensemble: expected models of 3 classes, got one of 10/),
+    });
+  });
+});

@@ -1,0 +1,88 @@
+/** What users name as images on the command line. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { resnetSpec } from "../../src/models/resnet.ts";
+import { goldenCheckpoint } from "../golden/checkpoint.ts";
+
+const root = join(import.meta.dirname, "../..");
+const baboon = join(root, "node_modules/baboon-image/baboon.png");
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "resnet-wasm-images-"));
+  writeFileSync(join(folder, "m.safetensors"), goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" }));
+  mkdirSync(join(folder, "photos/more"), { recursive: true });
+  mkdirSync(join(folder, "nothing"));
+  for (const name of ["b.png", "a.png", "more/c.PNG"]) copyFileSync(baboon, join(folder, "photos", name));
+  writeFileSync(join(folder, "photos/notes.txt"), "no image");
+  writeFileSync(join(folder, "broken.jpg"), "no image either");
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function classify(args: readonly string[], input?: Buffer): { status: number | null; names: string[]; stderr: string } {
+  const command = [
+    join(root, "dist/cli/main.js"),
+    "classify",
+    "--model",
+    "m.safetensors",
+    "--json",
+    "--quiet",
+    ...args,
+  ];
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, {
+    cwd: folder,
+    encoding: "utf8",
+    ...(input === undefined ? {} : { input }),
+  });
+  const names = stdout === "" ? [] : (JSON.parse(stdout) as { image: string }[]).map(({ image }) => image);
+  return { status, names, stderr };
+}
+
+describe("classify", () => {
+  it("takes the images of a folder, by name", () => {
+    expect(classify(["photos"])).toMatchObject({ status: 0, names: ["photos/a.png", "photos/b.png"] });
+  });
+  it("looks into folders when asked to", () => {
+    expect(classify(["photos", "--recursive"]).names).toEqual(["photos/a.png", "photos/b.png", "photos/more/c.PNG"]);
+  });
+  it("takes what a pattern fits", () => {
+    expect(classify(["photos/*.png"]).names).toEqual(["photos/a.png", "photos/b.png"]);
+    expect(classify(["photos/{b,x}.png"]).names).toEqual(["photos/b.png"]);
+  });
+  it("takes stdin", () => {
+    expect(classify(["-"], readFileSync(baboon))).toMatchObject({ status: 0, names: ["stdin"] });
+  });
+  it("goes on after an image that cannot be read, and says so at the end", () => {
+    const { status, names, stderr } = classify(["broken.jpg", "photos/a.png"]);
+    expect([status, names]).toEqual([1, ["broken.jpg", "photos/a.png"]]);
+    expect(stderr).toMatch(/broken\.jpg: expected a JPEG, PNG, WebP or GIF image/);
+  });
+  it.each([
+    ["nothing", /nothing: expected a folder with JPEG, PNG, WebP or GIF images .*, got none/],
+    ["*.bmp", /\*\.bmp: expected a pattern that some file fits, got none/],
+  ])("%s has no image in it", (name, message) => {
+    const { status, stderr } = classify([name]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(message);
+  });
+  it("says the same of an image by every way in", () => {
+    const probabilities = ["photos/a.png", "-"].map((name) => {
+      const command = [
+        join(root, "dist/cli/main.js"),
+        "classify",
+        "--model",
+        "m.safetensors",
+        "--json",
+        "--quiet",
+        name,
+      ];
+      const input = name === "-" ? { input: readFileSync(baboon) } : {};
+      const printed = execFileSync(process.execPath, command, { cwd: folder, encoding: "utf8", ...input });
+      return JSON.parse(printed)[0].predictions;
+    });
+    expect(probabilities[0]).toEqual(probabilities[1]);
+  });
+});

@@ -1,0 +1,229 @@
+/** The command as a user runs it: built, in a process of its own, on a small model and real photos. */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type ResNetSpec, resnetSpec } from "../../src/models/resnet.ts";
+import { goldenCheckpoint } from "../golden/checkpoint.ts";
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+let dir = "";
+let photo = "";
+
+function cli(...args: readonly string[]): Promise<Outcome> {
+  const script = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
+  return new Promise((resolve) => {
+    const env = { ...process.env, XDG_CACHE_HOME: join(dir, "cache") };
+    execFile(process.execPath, [script, ...args], { cwd: dir, env }, (error, stdout, stderr) => {
+      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, stdout, stderr });
+    });
+  });
+}
+
+/** A golden network's file; `edit` may spoil its weights. */
+async function writeModel(
+  name: string,
+  spec: ResNetSpec,
+  edit?: (tensor: string, values: Float32Array) => Float32Array,
+): Promise<string> {
+  await writeFile(join(dir, name), goldenCheckpoint(spec, "bn2", edit));
+  return name;
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "resnet-wasm-cli-"));
+  photo = join(dirname(createRequire(import.meta.url).resolve("baboon-image/package.json")), "baboon.png");
+  await writeModel("model.safetensors", { ...resnetSpec("resnet20"), shortcut: "B" });
+  await writeFile(join(dir, "corrupt.jpg"), Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 16, 1, 2, 3));
+  await writeFile(join(dir, "empty.png"), "");
+  await mkdir(join(dir, "photos"));
+  await writeFile(join(dir, "photos", "a.png"), await readFile(photo));
+  await writeFile(join(dir, "photos", "labels.csv"), "file,label\na.png,3\n");
+  await mkdir(join(dir, "classes", "cat"), { recursive: true });
+  await mkdir(join(dir, "classes", "dog"));
+  await writeFile(join(dir, "classes", "dog", "b.png"), await readFile(photo));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+const LOCAL = ["--model", "model.safetensors"] as const;
+
+describe("classify", () => {
+  it("prints JSON that scripts can rely on", async () => {
+    const { code, stdout, stderr } = await cli("classify", photo, ...LOCAL, "--top-k", "3", "--json", "--quiet");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [result] = JSON.parse(stdout);
+    expect(Object.keys(result)).toEqual(["image", "predictions", "ms"]);
+    expect(result.image).toBe(photo);
+    expect(result.predictions.length).toBe(3);
+    expect(Object.keys(result.predictions[0])).toEqual(["index", "label", "probability"]);
+    expect(result.predictions[0].probability).toBeGreaterThanOrEqual(result.predictions[1].probability);
+  });
+  it("answers for the good images of a batch with bad ones, and exits 1", async () => {
+    const images = ["corrupt.jpg", photo, "empty.png", "missing.png", "model.safetensors"];
+    const { code, stdout, stderr } = await cli("classify", ...images, ...LOCAL, "--json", "--quiet");
+    expect(code).toBe(1);
+    const results = JSON.parse(stdout) as { image: string; predictions: unknown[]; error?: string }[];
+    expect(results.map(({ predictions }) => predictions.length)).toEqual([0, 5, 0, 0, 0]);
+    for (const image of images) if (image !== photo) expect(stderr).toContain(`${image}: expected`);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+  it("says what it assumed", async () => {
+    const { stderr } = await cli("classify", photo, ...LOCAL);
+    expect(stderr).toContain("assumed: preprocessing of the cifar preset");
+  });
+  it("gives both builds the same answer", async () => {
+    const runs = await Promise.all(
+      ["baseline", "auto"].map((build) => cli("classify", photo, ...LOCAL, "--build", build, "--json", "--quiet")),
+    );
+    const [a, b] = runs.map(({ stdout }) => JSON.parse(stdout)[0].predictions[0]);
+    expect(a.index).toBe(b.index);
+    expect(a.probability).toBeCloseTo(b.probability, 4);
+  });
+});
+
+describe("eval", () => {
+  it("reads labels.csv", async () => {
+    const { code, stdout } = await cli("eval", "photos", ...LOCAL, "--json");
+    expect(code).toBe(0);
+    expect(Object.keys(JSON.parse(stdout))).toEqual(expect.arrayContaining(["images", "top1", "top5", "msPerImage"]));
+    expect(JSON.parse(stdout).images).toBe(1);
+  });
+  it("reads one folder a class", async () => {
+    const { stdout } = await cli("eval", "classes", ...LOCAL, "--json");
+    expect(JSON.parse(stdout).images).toBe(1);
+  });
+  it("refuses a label the model has no class for", async () => {
+    await writeFile(join(dir, "far.csv"), "a.png,10\n");
+    const { code, stderr } = await cli("eval", "photos", ...LOCAL, "--labels", "far.csv");
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("a label below 10, got 10") });
+  });
+  it("refuses a line that is not file,label", async () => {
+    await writeFile(join(dir, "odd.csv"), "file,label\na.png,cat\n");
+    const { code, stderr } = await cli("eval", "photos", ...LOCAL, "--labels", "odd.csv");
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("odd.csv:2: expected file,label"),
+    });
+  });
+  it("refuses a folder without images", async () => {
+    expect((await cli("eval", "cache-that-is-not-there", ...LOCAL)).code).toBe(1);
+  });
+});
+
+describe("inspect", () => {
+  it("describes a network by its name alone", async () => {
+    const { code, stdout } = await cli("inspect", "resnet152", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ arch: "resnet152", parameters: 60_192_808, dtype: "none" });
+  });
+  it("describes a file, and prints its tape", async () => {
+    const { stdout } = await cli("inspect", "model.safetensors", "--json", "--quiet");
+    const { arch, dtype, memoryBytes, layers } = JSON.parse(stdout);
+    expect({ arch, dtype }).toEqual({ arch: "basic-3-3-3", dtype: "F32" });
+    expect(memoryBytes).toBeGreaterThan(1e6);
+    expect(layers.at(-1).name).toBe("fc");
+    const tape = await cli("inspect", "model.safetensors", "--tape", "--quiet");
+    expect(tape.stdout).toMatch(/^conv1 +(im2col|conv)_f32 +×\d+/m);
+  });
+  it("plans within a memory budget, and says when it is too small", async () => {
+    const roomy = JSON.parse((await cli("inspect", "resnet50", "--offline", "--json")).stdout || "null");
+    expect(roomy).toBe(null);
+    const tight = JSON.parse((await cli("inspect", "resnet18", "--memory", "60MB", "--json")).stdout);
+    expect(tight.memoryBytes).toBeLessThanOrEqual(60e6);
+    const { code, stderr } = await cli("inspect", "resnet18", "--memory", "20MB");
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/memory: expected at least .* MB/),
+    });
+  });
+});
+
+describe("tune", () => {
+  it("writes what inspect and classify read", async () => {
+    expect((await cli("tune", "model.safetensors", "--out", "tuning.json", "--quiet")).code).toBe(0);
+    const { code } = await cli("classify", photo, ...LOCAL, "--tuning", "tuning.json", "--json");
+    expect(code).toBe(0);
+  });
+  it("refuses a file that is none, and one of another build", async () => {
+    const { code, stderr } = await cli("classify", photo, ...LOCAL, "--tuning", "photos/labels.csv");
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("what the tune command wrote") });
+    await writeFile(join(dir, "other.json"), JSON.stringify({ build: "relaxed", ms: {} }));
+    const other = await cli("classify", photo, ...LOCAL, "--build", "baseline", "--tuning", "other.json");
+    expect(other.stderr).toContain("tuning: expected one for the baseline build, got one for relaxed");
+  });
+});
+
+describe("bad models", () => {
+  it.each([
+    ["a file that is not there", async () => "nothing.safetensors", /nothing\.safetensors/],
+    [
+      "a web page",
+      async () => {
+        await writeFile(join(dir, "page.safetensors"), "<!doctype html><title>404</title>");
+        return "page.safetensors";
+      },
+      /web page/,
+    ],
+    [
+      "a cut file",
+      async () => {
+        const whole = await readFile(join(dir, "model.safetensors"));
+        await writeFile(join(dir, "cut.safetensors"), whole.subarray(0, whole.length - 1000));
+        return "cut.safetensors";
+      },
+      /cut\.safetensors/,
+    ],
+    [
+      "NaN in the weights",
+      () =>
+        writeModel("nan.safetensors", { ...resnetSpec("resnet20"), shortcut: "B" }, (name, values) =>
+          name === "layer2.1.conv1.weight" ? values.fill(Number.NaN, 5, 6) : values,
+        ),
+      /finite numbers in "layer2\.1\.conv1\.weight", got NaN at element 5/,
+    ],
+  ] satisfies [string, () => Promise<string>, RegExp][])("%s", async (_name, make, message) => {
+    const { code, stderr, stdout } = await cli("classify", photo, "--model", await make(), "--quiet");
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split("\n").length).toBeLessThanOrEqual(3);
+  });
+  it("an architecture the tensors do not fit", async () => {
+    const { code, stderr } = await cli("classify", photo, ...LOCAL, "--arch", "resnet18");
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('expected "conv1.weight" [64, 3, 7, 7], got [16, 3, 3, 3]'),
+    });
+  });
+  it("offline without a cache", async () => {
+    const { code, stderr } = await cli("classify", photo, "--offline");
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("hint:") });
+  });
+});
+
+describe("bad usage exits 2", () => {
+  it.each([
+    [],
+    ["classify"],
+    ["guess", "photo.jpg"],
+    ["classify", "x.png", "--top-k", "0"],
+    ["classify", "x.png", "--threads", "two"],
+    ["classify", "x.png", "--build", "fast"],
+    ["classify", "x.png", "--mean", "1,2"],
+    ["inspect", "resnet18", "--memory", "plenty"],
+  ])("%j", async (...args) => {
+    const { code, stdout } = await cli(...args.flat());
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+  it("but help is no error", async () => {
+    const { code, stdout } = await cli("--help");
+    expect(code).toBe(0);
+    expect(stdout).toContain("classify");
+  });
+});

