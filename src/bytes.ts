@@ -136,7 +136,7 @@ export function fromStream(
   const tooFar = (): ModelError => {
     const hint = "convert the file with this package, or load it whole";
     return new ModelError(
-      "truncated",
+      "unsupported",
       expectedGot(name, "tensors that can be read in the order of the stream", "others", hint),
     );
   };
@@ -199,7 +199,7 @@ export function fromStream(
         part = await exactly(rest, rest === length ? into : undefined);
       }
       if (part === undefined)
-        throw new ModelError("truncated", expectedGot(name, "bytes that were not read yet", `${place} again`));
+        throw new ModelError("unsupported", expectedGot(name, "bytes that were not read yet", `${place} again`));
       parts.push(part);
       place += part.byteLength;
     }

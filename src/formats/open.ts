@@ -51,7 +51,7 @@ export async function openCheckpoint(folder: Folder, entry: string, formats: rea
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
     const hint =
       kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
-    throw new ModelError("malformed", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
+    throw new ModelError("not-a-model", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
   } catch (error) {
     await source.close();
     throw error;
@@ -68,7 +68,9 @@ function renamed(inner: Checkpoint, where: string): Checkpoint {
     if (to === undefined) continue;
     const other = originals.get(to);
     if (other !== undefined) {
-      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`));
+      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`), {
+        subject: to,
+      });
     }
     originals.set(to, name);
     tensors.set(to, to === "fc.weight" ? asMatrix(info) : info);

@@ -476,8 +476,9 @@ function refuse(where: string, name: string): never {
       : "no code is run here; in Python, save the weights alone: torch.save(model.state_dict(), path)";
   const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
   throw new ModelError(
-    "malformed",
+    "unsupported",
     expectedGot(where, "tensors, numbers, texts and their containers only", shown, hint),
+    { subject: name },
   );
 }
 

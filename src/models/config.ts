@@ -55,14 +55,14 @@ async function readJson(folder: Folder, path: string): Promise<Described | undef
     where = file.name;
     try {
       if (sniff(await file.read(0, Math.min(SNIFF_BYTES, file.size))) !== "json") return undefined;
-      if (file.size > MAX_BYTES) throw new RangeError(expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
+      if (file.size > MAX_BYTES)
+        throw new ModelError("metadata", expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
       bytes = await file.read(0, file.size);
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof RangeError) throw new ModelError("metadata", error.message);
-    if (error instanceof ModelError) return undefined;
+    if (error instanceof ModelError && error.code !== "metadata") return undefined;
     throw error;
   }
   try {
@@ -77,10 +77,13 @@ function readTransformers({ where, json }: Described): ModelHints {
   const { model_type: type } = json;
   if (typeof type !== "string") return { said: [] };
   if (type !== "resnet")
-    throw new ModelError("metadata", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)));
+    throw new ModelError("architecture", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)), {
+      subject: "model_type",
+    });
   const must = (key: string, usual: unknown): void => {
     const value = json[key] ?? usual;
-    if (value !== usual) throw new ModelError("metadata", expectedGot(where, `${key} ${usual}`, show(value)));
+    if (value !== usual)
+      throw new ModelError("metadata", expectedGot(where, `${key} ${usual}`, show(value)), { subject: key });
   };
   must("hidden_act", "relu");
   must("num_channels", 3);
@@ -230,7 +233,9 @@ function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "re
 function filterOf(where: string, key: string, value: unknown): Filter {
   const name = typeof value === "number" ? PILLOW[value] : value;
   if (name === "bilinear" || name === "bicubic") return name;
-  throw new ModelError("metadata", expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT));
+  throw new ModelError("metadata", expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT), {
+    subject: key,
+  });
 }
 
 function shareOf(where: string, value: unknown): number {
@@ -247,14 +252,18 @@ function labelsOf(where: string, key: string, value: unknown): readonly string[]
   if (typeof value === "object" && labels.length > 0 && labels.every((label) => typeof label === "string")) {
     return labels;
   }
-  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** Whole numbers above 0, of a size that networks have. */
 function counts(where: string, key: string, value: unknown): readonly number[] {
   const isGood = Array.isArray(value) && value.length > 0 && value.length <= 16;
   if (isGood && value.every((count) => Number.isInteger(count) && count > 0 && count <= 1e6)) return value;
-  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** One number a channel, or one for all. */
@@ -263,13 +272,15 @@ function triple(where: string, key: string, value: unknown): Triple {
   if (Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite)) {
     return [numbers[0], numbers[1], numbers[2]];
   }
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)), { subject: key });
 }
 
 function deviations(where: string, key: string, value: unknown): Triple {
   const numbers = triple(where, key, value);
   if (numbers.every((number) => number > 0)) return numbers;
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 function isObject(value: unknown): value is Json {
