@@ -1,5 +1,5 @@
 /**
- * A weight file of any format this package reads, told by its content, under torchvision's names.
+ * A weight file of any format this package reads, recognised by its content, under torchvision's names.
  */
 import type { ByteSource, Folder } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
@@ -17,7 +17,7 @@ export interface Found {
   readonly kind: Kind;
 }
 
-/** A way to read weight files. */
+/** A reader of one kind of weight files. */
 export interface Format {
   /** As errors list it: "a safetensors file". */
   readonly label: string;

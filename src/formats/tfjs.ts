@@ -244,7 +244,7 @@ async function openShards(
   }
   const whole = concat(where, shards);
   if (whole.size === group.bytes) return whole;
-  const culprit = await oddShard(shards, whole.size < group.bytes);
+  const culprit = await damagedShard(shards, whole.size < group.bytes);
   if (culprit === undefined) {
     throw new ModelError("malformed", expectedGot(where, `shards for ${group.bytes} bytes of weights`, "no shard"));
   }
@@ -260,7 +260,7 @@ async function openShards(
 }
 
 /** The shard to blame: one that is a web page, else the first not as long as the longest, else the last. */
-async function oddShard(shards: readonly ByteSource[], isShort: boolean): Promise<ByteSource | undefined> {
+async function damagedShard(shards: readonly ByteSource[], isShort: boolean): Promise<ByteSource | undefined> {
   for (const shard of shards) {
     const kind = sniff(await shard.read(0, Math.min(SNIFF_BYTES, shard.size)));
     if (kind === "html" || kind === "lfs" || kind === "empty") return shard;

@@ -171,17 +171,17 @@ function isSpec(value: unknown): value is ResNetSpec {
 }
 
 function isPreprocess(value: unknown): value is Preprocess {
-  const way = value as Preprocess;
+  const preprocess = value as Preprocess;
   const triple = (numbers: readonly number[]): boolean =>
     Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite);
   return (
     typeof value === "object" &&
     value !== null &&
-    [way.resize, way.crop].every((side) => Number.isInteger(side) && side > 0) &&
-    ["bilinear", "bicubic"].includes(way.filter) &&
-    triple(way.mean) &&
-    triple(way.std) &&
-    way.std.every((deviation) => deviation > 0) &&
-    ["rgb", "bgr"].includes(way.order)
+    [preprocess.resize, preprocess.crop].every((side) => Number.isInteger(side) && side > 0) &&
+    ["bilinear", "bicubic"].includes(preprocess.filter) &&
+    triple(preprocess.mean) &&
+    triple(preprocess.std) &&
+    preprocess.std.every((deviation) => deviation > 0) &&
+    ["rgb", "bgr"].includes(preprocess.order)
   );
 }

@@ -284,7 +284,7 @@ async function readAt(where: string, proto: GraphProto, plan: Plan, store: Store
     );
   }
   const kept = live(nodes, value.node);
-  const graph: Graph = { name: proto.name || "onnx", nodes: kept.map((node) => settled(node, value.node, network)) };
+  const graph: Graph = { name: proto.name || "onnx", nodes: kept.map((node) => asRunnable(node, value.node, network)) };
   const weights = new Map<string, Weight>();
   const names = new Set(kept.map(({ name }) => name));
   for (const [name, weight] of network.weights) {
@@ -308,7 +308,7 @@ function live(nodes: ReadonlyMap<string, Node>, last: string): readonly Node[] {
 }
 
 /** The classifier is a linear layer, whatever it was exported as; inside the network one is a convolution of one pixel. */
-function settled(node: Node, last: string, { weights, nodes }: Network): Node {
+function asRunnable(node: Node, last: string, { weights, nodes }: Network): Node {
   const name = `${node.name}.weight`;
   const weight = weights.get(name);
   if (weight === undefined) return node;

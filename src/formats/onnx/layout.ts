@@ -59,8 +59,8 @@ export async function squeeze(call: Call, network: Network): Promise<Value> {
   const x = activation(network, call, 0, "softmax");
   const axes = (await axesOf(call, network))?.map((axis) => axisOf(call, axis, x.dims.length));
   const gone = x.dims.map((each, i) => (axes === undefined ? i > 0 && each === 1 : axes.includes(i)));
-  const odd = x.dims.findIndex((each, i) => gone[i] && each !== 1);
-  if (odd >= 0) throw call.fail(`dimension ${odd} to be 1`, `[${x.dims.join(", ")}]`);
+  const wrong = x.dims.findIndex((each, i) => gone[i] && each !== 1);
+  if (wrong >= 0) throw call.fail(`dimension ${wrong} to be 1`, `[${x.dims.join(", ")}]`);
   const rest = x.dims.filter((_, i) => i > 0 && !gone[i]);
   return reshaped(call, x, rest.length === 0 ? [1] : rest);
 }

@@ -31,7 +31,7 @@ export interface Activation {
   readonly pending?: Pending;
 }
 
-/** A weight, where it lies. */
+/** A weight that is stored in the file. */
 export interface Weights {
   readonly kind: "tensor";
   readonly stored: Stored;

@@ -62,7 +62,7 @@ async function constant(call: Call, network: Network): Promise<Value> {
 
 /** Operators that only make and change constants. */
 const never: Operator = async (call) => {
-  throw call.fail("constants", "an activation", "only shapes may be computed this way");
+  throw call.fail("constants", "an activation", "only shapes may be computed by this operator");
 };
 
 /** Everything a residual network is exported as. */

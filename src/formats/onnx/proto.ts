@@ -1,6 +1,6 @@
 /**
  * The part of ONNX's protobuf schema (github.com/onnx/onnx, onnx/onnx.proto) that a classifier's graph needs, decoded field
- * by field from wherever the bytes are. Weights stay where they lie: a tensor's data is an offset and a length. Numbers and
+ * by field from wherever the bytes are. Weights are not read: a tensor's data is an offset and a length. Numbers and
  * strings are read by `pbf`, which makes no code at run time; what a length promises is checked here, before it is believed.
  */
 import { PbfReader } from "pbf";
@@ -24,7 +24,7 @@ export interface Span {
   readonly length: number;
 }
 
-/** A field as it lies in the file: `value` where it is a number, `span` its bytes otherwise. */
+/** A field as the file has it: `value` where it is a number, `span` its bytes otherwise. */
 interface Raw {
   readonly wire: number;
   readonly value: number;
@@ -319,7 +319,7 @@ const MODEL = {
   metadata: many(14, ENTRY),
 };
 
-/** `TensorProto`, its data where it lies. */
+/** `TensorProto`; its data is not read. */
 export type TensorProto = Decoded<typeof TENSOR>;
 export type AttributeProto = Decoded<typeof ATTRIBUTE>;
 export type NodeProto = Decoded<typeof NODE>;
