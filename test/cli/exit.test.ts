@@ -1,5 +1,5 @@
 /** Exit statuses and what a failure leaves undone, by codes alone: no test in this file reads a message. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ const run = (...args: readonly string[]) =>
 const MODEL = ["--model", "m.safetensors", "--quiet"] as const;
 
 describe("exit statuses", () => {
-  it.each<readonly [status: number, ...args: string[]]>([
+  it.each<[status: number, ...args: string[]]>([
     [0, "--help"],
     [0, "--version"],
     [0, "classify", "set/a.png", ...MODEL],
@@ -45,7 +45,7 @@ describe("exit statuses", () => {
     [2, "classify", "set/a.png", ...MODEL, "--top-k", "none"],
     [2, "guess", "set/a.png"],
   ])("%i for %j", (status, ...args) => {
-    expect(run(...args).status).toBe(status);
+    expect(run(...(args as string[])).status).toBe(status);
   });
 });
 
@@ -60,15 +60,11 @@ describe("a broken image among others", () => {
 });
 
 describe("an output", () => {
-  it("that nobody reads any more ends the command without a word", async () => {
-    const child = spawn(process.execPath, [script, "inspect", "resnet152", "--tape", "--json"], { cwd: folder });
-    let stderr = "";
-    child.stderr.on("data", (chunk) => {
-      stderr += chunk;
-    });
-    child.stdout.once("data", () => child.stdout.destroy());
-    const code = await new Promise((done) => child.once("close", done));
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  it.skipIf(process.platform === "win32")("that nobody reads any more ends the command without a word", () => {
+    const command = `{ "${process.execPath}" "${script}" inspect resnet18 --json 2>stderr; echo $? >status; } | true`;
+    spawnSync("sh", ["-c", command], { cwd: folder });
+    const [status, stderr] = ["status", "stderr"].map((name) => readFileSync(join(folder, name), "utf8"));
+    expect({ status, stderr }).toEqual({ status: "0\n", stderr: "" });
   });
   it.skipIf(!existsSync("/dev/full"))("on a full disk is one line and status 1", () => {
     const full = openSync("/dev/full", "w");
