@@ -170,7 +170,7 @@ export async function evaluate(directory: string, options: EvalCommand): Promise
       const model = await load(source, loadOptions(options, signal));
       models.push(model);
       const prefix = sources.length === 1 ? "" : `${source}: `;
-      for (const guess of model.model.guesses) remark(options.quiet, `${prefix}assumed: ${guess}`);
+      for (const guess of model.model.guesses) remark(options.quiet, `${prefix}assumed: ${guess.message}`);
     }
     const { arch, stride, epsilon, size, preprocess, mean, std } = options;
     const fingerprint = JSON.stringify([sources, { arch, stride, epsilon, size, preprocess, mean, std }]);
