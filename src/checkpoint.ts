@@ -63,7 +63,9 @@ function reader(info: TensorInfo, view: DataView, name: string): (i: number) => 
     case "F16":
       return (i) => fromHalf(view.getUint16(2 * i, true));
     default:
-      throw new ModelError("malformed", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype));
+      throw new ModelError("tensor-shape", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype), {
+        subject: name,
+      });
   }
 }
 

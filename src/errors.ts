@@ -33,7 +33,7 @@ export type ModelErrorCode =
   | "network"
   /** The network is needed but was forbidden. */
   | "offline"
-  /** A server refused access. */
+  /** A server or the file system refused access. */
   | "denied"
   /** The cache folder cannot be read or written. */
   | "cache"

@@ -76,7 +76,9 @@ async function openSource(
       name: file.name,
       async open(path) {
         if (path === "") return file;
-        throw new ModelError("architecture", expectedGot(file.name, path, "nothing but the file itself"));
+        throw new ModelError("not-found", expectedGot(file.name, path, "nothing but the file itself"), {
+          subject: path,
+        });
       },
     };
     return { name: file.name, located: { folder, entry: "" }, known: undefined };
@@ -117,8 +119,9 @@ export async function openModel(
     const classes = outputNode(network.graph).shape[2];
     if (hints.labels !== undefined && hints.labels.length !== classes) {
       throw new ModelError(
-        "architecture",
+        "metadata",
         expectedGot(`${name}: labels`, `${classes}, one for each class`, `${hints.labels.length}`),
+        { subject: "labels" },
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
@@ -142,8 +145,9 @@ export async function openModel(
     if (strange.length > 0 && options.arch === undefined) {
       const hint = "name the network with --arch to ignore it";
       throw new ModelError(
-        "architecture",
+        "tensor-unused",
         expectedGot(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint),
+        { subject: strange[0]! },
       );
     }
     if (strange.length > 0)
@@ -232,6 +236,7 @@ function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec)
     throw new ModelError(
       "architecture",
       expectedGot(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint),
+      { subject: key },
     );
   }
 }
@@ -296,7 +301,9 @@ async function readLabels(folder: Folder, path: string): Promise<readonly string
     return labels;
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    throw new ModelError("architecture", expectedGot(file.name, "class names as JSON", String(error)));
+    throw new ModelError("metadata", expectedGot(file.name, "class names as JSON", String(error)), {
+      subject: file.name,
+    });
   } finally {
     await file.close();
   }
