@@ -2,7 +2,7 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
@@ -61,7 +61,7 @@ export interface Model {
   readonly preprocess: Preprocess;
   readonly labels: readonly string[];
   /** What was assumed. */
-  readonly guesses: readonly string[];
+  readonly guesses: readonly Guess[];
 }
 
 /** A source's checkpoint and, where it has a short name, what is known of it. */
@@ -115,7 +115,7 @@ export async function openModel(
     const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
     const preset = presetOf(way ?? usual);
     const guesses = [...network.guesses];
-    if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
+    if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
     const classes = outputNode(network.graph).shape[2];
     if (hints.labels !== undefined && hints.labels.length !== classes) {
       throw new ModelError(
@@ -129,7 +129,7 @@ export async function openModel(
     const { mean, std } = ownNormalisation(checkpoint) ?? preset;
     const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, size);
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
-      guesses.push(`images of ${size} pixels, a size that the file leaves open`);
+      guesses.push({ key: "size", message: `images of ${size} pixels, a size that the file leaves open` });
     }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
@@ -151,7 +151,10 @@ export async function openModel(
       );
     }
     if (strange.length > 0)
-      guesses.push(`${strange.length} tensors that ${network.arch} has no use for, "${strange[0]}" among them`);
+      guesses.push({
+        key: "unused",
+        message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
+      });
     return {
       source: name,
       ...network,
@@ -216,10 +219,10 @@ async function networkOf(
   const side = size ?? defaultSize(spec);
   const arch = named ?? seen.name;
   const graph = adapt(resnet(arch, spec, [side, side, 3], epsilon), checkpoint);
-  const isHinted = { shortcuts: (table ?? hints).shortcut, stride: options.stride ?? hints.stride };
-  const guesses = seen.guesses.filter((guess) => {
-    return !Object.entries(isHinted).some(([word, value]) => value !== undefined && guess.startsWith(word));
-  });
+  const decided = new Set<GuessKey>();
+  if ((table ?? hints).shortcut !== undefined) decided.add("shortcut");
+  if ((options.stride ?? hints.stride) !== undefined) decided.add("stride");
+  const guesses = seen.guesses.filter(({ key }) => !decided.has(key));
   return { arch, spec, graph, checkpoint, guesses };
 }
 

@@ -35,7 +35,7 @@ export async function classify(
   const started = performance.now();
   const model = await load(options.model, loadOptions(options, interruptible()));
   const { arch, guesses } = model.model;
-  for (const guess of guesses) remark(options.quiet, `assumed: ${guess}`);
+  for (const guess of guesses) remark(options.quiet, `assumed: ${guess.message}`);
   remark(
     options.quiet,
     `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,

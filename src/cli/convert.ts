@@ -17,7 +17,7 @@ export async function convert(source: string, options: ConvertCommand): Promise<
   const signal = interruptible();
   const model = await openModel(source, loadOptions(options, signal), nodeRuntime());
   try {
-    for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
+    for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
     const bytes = await writeAtomically(options.out, pieces(model, { dtype: options.dtype }), signal);
     const report = { out: options.out, arch: model.arch, dtype: options.dtype, bytes, labels: model.labels.length };
     process.stdout.write(

@@ -29,7 +29,7 @@ export async function graphOf(
     return { arch: source, graph: resnet(source, { ...spec, stride }, shape), dtypes: [] };
   }
   const model = await openModel(source, loadOptions(options, interruptible()), nodeRuntime());
-  for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
+  for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
   const dtypes = [...new Set([...model.checkpoint.tensors.values()].map(({ dtype }) => dtype))];
   await model.checkpoint.close();
   return { arch: model.arch, graph: model.graph, dtypes };
