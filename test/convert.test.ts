@@ -154,7 +154,7 @@ describe("a file that contradicts itself", () => {
     const bytes = writeSafetensors(tensors);
     await expect(load(bytes)).rejects.toThrow(/expected only tensors of .*, got also "layer1\.0\.attention\.weight"/);
     const named = await openModel(bytes, { arch: "resnet20" }, nodeRuntime());
-    expect(named.guesses.join()).toMatch(/tensors that resnet20 has no use for/);
+    expect(named.guesses.map(({ key }) => key)).toContain("unused");
   });
   it("a scale missing from weights stored in int8 is refused by name", async () => {
     const file = await converted(SOURCE, {}, { dtype: "i8" });

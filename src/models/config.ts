@@ -13,7 +13,7 @@ import type { ResNetSpec } from "./resnet.ts";
 const CONFIG = "config.json";
 const PREPROCESSOR = "preprocessor_config.json";
 const MAX_BYTES = 1 << 24;
-const WAY_HINT = "choose the preprocessing with --preprocess";
+const PREPROCESS_HINT = "choose the preprocessing with --preprocess";
 /** ConvNext's processor crops below this size only; from it on images are squashed. */
 const CONVNEXT_CROPS_BELOW = 384;
 /** Pillow's numbers for its filters. */
@@ -31,8 +31,8 @@ interface Described {
  * Reads what the files beside the weights say. Files that are absent, or that describe no model, say nothing.
  *
  * @param folder the folder of the weights
- * @param wanted `preprocess: false` when the caller has a way of its own: one that this cannot follow is then no error
- * @throws ModelError when a file describes a model of another kind, or preprocessing that there is no way to do
+ * @param wanted `preprocess: false` when the caller has preprocessing of its own: unsupported preprocessing in a file is then no error
+ * @throws ModelError when a file describes a model of another kind, or preprocessing that is not supported
  */
 export async function readConfig(folder: Folder, wanted: { readonly preprocess?: boolean } = {}): Promise<ModelHints> {
   const config = await readJson(folder, CONFIG);
@@ -46,7 +46,7 @@ export async function readConfig(folder: Folder, wanted: { readonly preprocess?:
   return { ...hints, size: preprocess.crop, preprocess, said: [...hints.said, `preprocessing from ${PREPROCESSOR}`] };
 }
 
-/** A JSON object beside the weights; whatever else may answer to its name, a server's page above all, is none. */
+/** A JSON object beside the weights; anything else under that name, such as a server's error page, counts as absent. */
 async function readJson(folder: Folder, path: string): Promise<Described | undefined> {
   let bytes: Uint8Array;
   let where: string;
@@ -55,14 +55,14 @@ async function readJson(folder: Folder, path: string): Promise<Described | undef
     where = file.name;
     try {
       if (sniff(await file.read(0, Math.min(SNIFF_BYTES, file.size))) !== "json") return undefined;
-      if (file.size > MAX_BYTES) throw new RangeError(expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
+      if (file.size > MAX_BYTES)
+        throw new ModelError("metadata", expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
       bytes = await file.read(0, file.size);
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof RangeError) throw new ModelError("metadata", error.message);
-    if (error instanceof ModelError) return undefined;
+    if (error instanceof ModelError && error.code !== "metadata") return undefined;
     throw error;
   }
   try {
@@ -77,10 +77,13 @@ function readTransformers({ where, json }: Described): ModelHints {
   const { model_type: type } = json;
   if (typeof type !== "string") return { said: [] };
   if (type !== "resnet")
-    throw new ModelError("metadata", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)));
-  const must = (key: string, usual: unknown): void => {
-    const value = json[key] ?? usual;
-    if (value !== usual) throw new ModelError("metadata", expectedGot(where, `${key} ${usual}`, show(value)));
+    throw new ModelError("architecture", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)), {
+      subject: "model_type",
+    });
+  const must = (key: string, expected: unknown): void => {
+    const value = json[key] ?? expected;
+    if (value !== expected)
+      throw new ModelError("metadata", expectedGot(where, `${key} ${expected}`, show(value)), { subject: key });
   };
   must("hidden_act", "relu");
   must("num_channels", 3);
@@ -93,11 +96,11 @@ function readTransformers({ where, json }: Described): ModelHints {
   const sizes = counts(where, "hidden_sizes", json.hidden_sizes ?? [256, 512, 1024, 2048]);
   const [width] = counts(where, "embedding_size", [json.embedding_size ?? 64]) as [number];
   const expansion = block === "bottleneck" ? 4 : 1;
-  const usual = depths.map((_, stage) => width * expansion * 2 ** stage);
-  if (show(sizes) !== show(usual)) {
+  const expected = depths.map((_, stage) => width * expansion * 2 ** stage);
+  if (show(sizes) !== show(expected)) {
     throw new ModelError(
       "metadata",
-      expectedGot(where, `hidden_sizes ${show(usual)}, doubling from stage to stage`, show(sizes)),
+      expectedGot(where, `hidden_sizes ${show(expected)}, doubling from stage to stage`, show(sizes)),
     );
   }
   const labels = labelsOf(where, "id2label", json.id2label);
@@ -119,19 +122,19 @@ function readTransformers({ where, json }: Described): ModelHints {
 }
 
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
-function readTimm({ where, json }: Described, wantsWay: boolean): ModelHints {
-  const way = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
+function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHints {
+  const cfg = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
   // What follows the dot, or went before the name, says how it was trained.
   const arch = String(json.architecture).replace(/^(?:tv|ssl|swsl)_|\..*$/g, "");
-  const classes = json.num_classes ?? way.num_classes;
-  const names = json.label_names ?? way.label_names ?? json.labels ?? undefined;
-  const descriptions = json.label_descriptions ?? way.label_descriptions;
+  const classes = json.num_classes ?? cfg.num_classes;
+  const names = json.label_names ?? cfg.label_names ?? json.labels ?? undefined;
+  const descriptions = json.label_descriptions ?? cfg.label_descriptions;
   const labels = labelsOf(where, "label_names", names)?.map((name) => {
     // Names may be ImageNet's synsets; descriptions are for people.
     const description = isObject(descriptions) && Object.hasOwn(descriptions, name) ? descriptions[name] : undefined;
     return typeof description === "string" ? description : name;
   });
-  const preprocess = wantsWay ? timmWay(where, way) : undefined;
+  const preprocess = wantsPreprocess ? timmPreprocess(where, cfg) : undefined;
   const spec = classes === undefined ? {} : { classes: counts(where, "num_classes", [classes])[0]! };
   return {
     arch,
@@ -146,23 +149,23 @@ function readTimm({ where, json }: Described, wantsWay: boolean): ModelHints {
   };
 }
 
-function timmWay(where: string, way: Json): Preprocess | undefined {
-  if (way.input_size === undefined || way.mean === undefined) return undefined;
-  const [channels, height, width] = counts(where, "input_size", way.input_size) as [number, number, number];
+function timmPreprocess(where: string, cfg: Json): Preprocess | undefined {
+  if (cfg.input_size === undefined || cfg.mean === undefined) return undefined;
+  const [channels, height, width] = counts(where, "input_size", cfg.input_size) as [number, number, number];
   if (channels !== 3 || height !== width) {
-    throw new ModelError("metadata", expectedGot(where, "input_size [3, n, n]", show(way.input_size)));
+    throw new ModelError("metadata", expectedGot(where, "input_size [3, n, n]", show(cfg.input_size)));
   }
-  const mode = way.crop_mode ?? "center";
-  const percentage = shareOf(where, way.crop_pct ?? 0.875);
+  const mode = cfg.crop_mode ?? "center";
+  const percentage = shareOf(where, cfg.crop_pct ?? 0.875);
   // The whole of a squashed image is a square, which is only the same for squares.
   if (mode !== "center")
-    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center"', show(mode), WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center"', show(mode), PREPROCESS_HINT));
   return {
     resize: Math.floor(height / percentage),
     crop: height,
-    filter: filterOf(where, "interpolation", way.interpolation ?? "bicubic"),
-    mean: triple(where, "mean", way.mean),
-    std: deviations(where, "std", way.std),
+    filter: filterOf(where, "interpolation", cfg.interpolation ?? "bicubic"),
+    mean: triple(where, "mean", cfg.mean),
+    std: deviations(where, "std", cfg.std),
     order: "rgb",
   };
 }
@@ -175,9 +178,9 @@ function readProcessor({ where, json }: Described): Preprocess | undefined {
   // timm's own is in config.json.
   if (type.startsWith("TimmWrapper")) return undefined;
   if (json.do_resize === false)
-    throw new ModelError("metadata", expectedGot(where, "do_resize true", "false", WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "do_resize true", "false", PREPROCESS_HINT));
   if (json.do_flip_channel_order === true) {
-    throw new ModelError("metadata", expectedGot(where, "do_flip_channel_order false", "true", WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "do_flip_channel_order false", "true", PREPROCESS_HINT));
   }
   // Pixels of 0…255 are multiplied by this; ours are of 0…1.
   const factor = json.do_rescale === false ? 1 : (json.rescale_factor ?? 1 / 255);
@@ -204,7 +207,7 @@ function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "re
   const shorter = isObject(size) ? size.shortest_edge : isConvNext || cropSize !== undefined ? size : undefined;
   if (shorter === undefined) {
     const got = `${show(size)}, which squashes`;
-    throw new ModelError("metadata", expectedGot(where, "a size with a shortest_edge", got, WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "a size with a shortest_edge", got, PREPROCESS_HINT));
   }
   const [edge] = counts(where, "size", [shorter]) as [number];
   if (isConvNext) {
@@ -212,30 +215,36 @@ function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "re
       const got = `${edge}, from which on images are squashed`;
       throw new ModelError(
         "metadata",
-        expectedGot(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, WAY_HINT),
+        expectedGot(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, PREPROCESS_HINT),
       );
     }
     return { resize: Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875)), crop: edge };
   }
   const { height, width } = isObject(cropSize) ? cropSize : { height: cropSize, width: cropSize };
   if (json.do_center_crop === false || height === undefined || height !== width) {
-    throw new ModelError("metadata", expectedGot(where, "a square crop_size", show(cropSize), WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, "a square crop_size", show(cropSize), PREPROCESS_HINT));
   }
   const [crop] = counts(where, "crop_size", [height]) as [number];
   if (crop > edge)
-    throw new ModelError("metadata", expectedGot(where, `a crop_size of at most ${edge}`, `${crop}`, WAY_HINT));
+    throw new ModelError("metadata", expectedGot(where, `a crop_size of at most ${edge}`, `${crop}`, PREPROCESS_HINT));
   return { resize: edge, crop };
 }
 
 function filterOf(where: string, key: string, value: unknown): Filter {
   const name = typeof value === "number" ? PILLOW[value] : value;
   if (name === "bilinear" || name === "bicubic") return name;
-  throw new ModelError("metadata", expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT));
+  throw new ModelError(
+    "metadata",
+    expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), PREPROCESS_HINT),
+    {
+      subject: key,
+    },
+  );
 }
 
 function shareOf(where: string, value: unknown): number {
   if (typeof value === "number" && value > 0.1 && value <= 1) return value;
-  throw new ModelError("metadata", expectedGot(where, "a crop_pct above 0.1, to 1", show(value), WAY_HINT));
+  throw new ModelError("metadata", expectedGot(where, "a crop_pct above 0.1, to 1", show(value), PREPROCESS_HINT));
 }
 
 /** Class names from an array, or from an object by index. */
@@ -247,14 +256,18 @@ function labelsOf(where: string, key: string, value: unknown): readonly string[]
   if (typeof value === "object" && labels.length > 0 && labels.every((label) => typeof label === "string")) {
     return labels;
   }
-  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** Whole numbers above 0, of a size that networks have. */
 function counts(where: string, key: string, value: unknown): readonly number[] {
   const isGood = Array.isArray(value) && value.length > 0 && value.length <= 16;
   if (isGood && value.every((count) => Number.isInteger(count) && count > 0 && count <= 1e6)) return value;
-  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** One number a channel, or one for all. */
@@ -263,13 +276,15 @@ function triple(where: string, key: string, value: unknown): Triple {
   if (Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite)) {
     return [numbers[0], numbers[1], numbers[2]];
   }
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)), { subject: key });
 }
 
 function deviations(where: string, key: string, value: unknown): Triple {
   const numbers = triple(where, key, value);
   if (numbers.every((number) => number > 0)) return numbers;
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 function isObject(value: unknown): value is Json {

@@ -6,6 +6,7 @@ import { expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
+import { codeOfStatus } from "../hub/fetch.ts";
 import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime, Store, StoreFile } from "../runtime.ts";
 import { givenModule } from "./init.ts";
@@ -32,15 +33,8 @@ export function webRuntime({ compile, startWorker }: WebParts, signal?: AbortSig
     folder: (path) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name),
     async registry() {
-      throw new ModelError(
-        "cache",
-        expectedGot(
-          "npm:",
-          "a runtime that knows npm's registry",
-          "a browser",
-          "serve the model's files and load their URL",
-        ),
-      );
+      const hint = "serve the model's files and load their URL";
+      throw new ModelError("runtime", expectedGot("npm:", "a runtime that knows npm's registry", "a browser", hint));
     },
     async huggingFace() {
       return { endpoint: "https://huggingface.co", token: undefined, cache: undefined };
@@ -58,15 +52,17 @@ const HASHES = { sha1, sha256, sha512 } as const;
 /** A file at a URL, whole. Throws `ModelError` when the server does not give it; the signal's reason when it aborts. */
 export async function fetchFile(path: string, signal?: AbortSignal): Promise<ByteSource> {
   const url = new URL(path, location.href).href;
-  const wanted = signal === undefined ? {} : { signal };
   let response: Response;
   try {
-    response = await fetch(url, wanted);
+    response = await fetch(url, signal === undefined ? {} : { signal });
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new ModelError("cache", expectedGot(url, "an answer", `${cause}`), { cause });
+    throw new ModelError("network", expectedGot(url, "a response", `${cause}`), { subject: url, cause });
   }
-  if (!response.ok) throw new ModelError("cache", expectedGot(url, "a file", `status ${response.status}`));
+  if (!response.ok) {
+    const message = expectedGot(url, "a file", `status ${response.status}`);
+    throw new ModelError(codeOfStatus(response.status), message, { subject: url });
+  }
   return fromBytes(url, new Uint8Array(await response.arrayBuffer()));
 }
 
@@ -77,7 +73,7 @@ function folderAt(base: URL, signal: AbortSignal | undefined): Folder {
     async open(path) {
       const url = new URL(path, base);
       if (!url.href.startsWith(base.href)) {
-        throw new ModelError("cache", expectedGot(base.href, "a file inside", path));
+        throw new ModelError("malformed", expectedGot(base.href, "a file inside", path), { subject: path });
       }
       return fetchFile(url.href, signal);
     },

@@ -11,13 +11,12 @@ import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
-import type { Progress } from "../hub/locate.ts";
 import { PRESETS, type Preprocess, type PresetName, sized } from "../image.ts";
 import { pickBuild } from "../kernels.ts";
 import { type Model, openModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
-import type { Runtime } from "../runtime.ts";
+import type { Progress, Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import { AUGMENTS, type Augment } from "./augment.ts";
 import { checkDataset, type Dataset, type Example, splitDataset } from "./dataset.ts";
@@ -222,7 +221,7 @@ function imageSource(
           }
         }),
       );
-      return gathered(inputs, indices, (index) => examples[index]!.label, size);
+      return gathered(inputs, indices, (index) => examples[index]!.label as number, size);
     },
   };
 }
@@ -257,7 +256,7 @@ function featureSource({ examples }: Dataset, { channels, views, rows }: Feature
     count: examples.length,
     async batch(indices, epoch) {
       const inputs = indices.map((index) => rows[views === 1 ? 0 : (mix(seed, epoch, index) >>> 1) % views]![index]);
-      return gathered(inputs, indices, (index) => examples[index]!.label, channels);
+      return gathered(inputs, indices, (index) => examples[index]!.label as number, channels);
     },
   };
 }

@@ -44,7 +44,7 @@ interface Golden {
   readonly after: readonly Digest[];
 }
 
-const { networks } = JSON.parse(readFileSync(new URL("../../golden/training.json", import.meta.url), "utf8")) as {
+const { networks } = JSON.parse(readFileSync(new URL("../golden/training.json", import.meta.url), "utf8")) as {
   readonly networks: readonly Golden[];
 };
 
