@@ -14,7 +14,7 @@ export type WorkerJob = "worker" | "preparer";
 export interface WorkerHandle {
   post(message: unknown): void;
   /** While `busy`, the worker keeps the process alive. */
-  hold(busy: boolean): void;
+  setBusy(busy: boolean): void;
   terminate(): void;
 }
 
@@ -36,12 +36,12 @@ export interface Runtime {
   /**
    * Starts a worker.
    *
-   * @param hear gets its messages
-   * @param died gets the reason when it ends without having been terminated
+   * @param onMessage gets its messages
+   * @param onExit gets the reason when it ends without having been terminated
    * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), or images (`preparer.ts`)
    * @throws Error where the runtime has no workers
    */
-  startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle;
+  startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle;
   /** The npm registry's address, as the user configured it, ending in a slash. */
   registry(): Promise<string>;
   /** The Hugging Face hub, as the user configured it. */

@@ -73,20 +73,20 @@ export function quantize(
  * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
  * a checkout, as JavaScript in the package.
  */
-function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
+function startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
   let ended = false;
   const end = (reason: string): void => {
-    if (!ended) died(reason);
+    if (!ended) onExit(reason);
     ended = true;
   };
-  worker.on("message", hear);
+  worker.on("message", onMessage);
   worker.on("error", (error) => end(String(error)));
   worker.on("exit", (code) => end(`an exit with code ${code}`));
   return {
     post: (message) => worker.postMessage(message),
-    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
     terminate() {
       ended = true;
       void worker.terminate();
