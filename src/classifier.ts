@@ -1,7 +1,7 @@
 /**
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
-import { type ByteSource, release } from "./bytes.ts";
+import { release } from "./bytes.ts";
 import { type ImageInput, toPixels } from "./decode/input.ts";
 import { measureDotThroughput } from "./dot-throughput.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
@@ -10,10 +10,11 @@ import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import type { Build } from "./kernels.ts";
-import { type Model, type ModelOptions, openModel } from "./model.ts";
+import { type Model, type ModelOptions, withModel } from "./model.ts";
 import { softmax } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Source } from "./source.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
 import type { Tuning } from "./variants.ts";
 import { type Views, viewsOf } from "./views.ts";
@@ -25,7 +26,7 @@ export interface BuildOptions extends EngineOptions {
    * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
    * weights when absent, and at least 180 MB. Batches and decoded photos come on top.
    */
-  readonly memory?: number;
+  readonly memoryBytes?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
   /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
@@ -67,29 +68,20 @@ const MAX_BYTES = 2 ** 32;
 /**
  * Loads a model.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
+ * @param source its name, bytes, stream …: see `Source`
+ * @throws ModelError when there is no model or it is not what it says; OptionError when memory or an option is out of range
  */
-export async function loadWith(
-  runtime: Runtime,
-  source: string | Uint8Array | ByteSource,
-  options: LoadOptions = {},
-): Promise<Classifier> {
+export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
-  const model = await openModel(source, options, runtime);
-  try {
-    return await loadModel(runtime, model, options);
-  } finally {
-    await model.checkpoint.close();
-  }
+  return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
 /** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
 export function checkBuildOptions(options: BuildOptions): void {
   const { build } = engineTarget(options);
-  const { memory, tuning } = options;
-  if (memory !== undefined && !(memory > 0 && memory <= MAX_BYTES)) {
-    throw new OptionError("memory", expectedGot("memory", `from 1 to ${MAX_BYTES} bytes`, `${memory}`));
+  const { memoryBytes, tuning } = options;
+  if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
+    throw new OptionError("memoryBytes", expectedGot("memoryBytes", `from 1 to ${MAX_BYTES} bytes`, `${memoryBytes}`));
   }
   if (tuning !== undefined && tuning.build !== build) {
     const hint = "tune again, or choose the build with --build";
@@ -106,10 +98,10 @@ export async function loadModel(runtime: Runtime, model: Model, options: BuildOp
   checkBuildOptions(options);
   const target = engineTarget(options);
   const graph = fold(model.graph);
-  const { tuning, winograd = true, memory = defaultMemory(graph) } = options;
+  const { tuning, winograd = true, memoryBytes = defaultMemory(graph) } = options;
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
   const dots = isInt8 ? await measureDotThroughput(runtime, target.build) : undefined;
-  const budget = { memory, winograd, tuning, dots };
+  const budget = { memory: memoryBytes, winograd, tuning, dots };
   const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);

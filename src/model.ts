@@ -1,7 +1,7 @@
 /**
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
-import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
+import type { Folder } from "./bytes.ts";
 import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -12,16 +12,16 @@ import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from ".
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
 import { type ModelHints, readMetadata } from "./models/metadata.ts";
-import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 import { nameOf, recognise } from "./models/recognise.ts";
 import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
-import type { Located, Progress, Runtime } from "./runtime.ts";
+import type { Runtime } from "./runtime.ts";
+import { type DownloadOptions, findSource, isModel, type Source } from "./source.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
-export interface ModelOptions {
+export interface ModelOptions extends DownloadOptions {
   /** A name of `RESNETS`; recognised from the tensors when absent. */
   readonly arch?: string;
   /** Where a bottleneck has its stride, when the file does not tell. */
@@ -39,12 +39,6 @@ export interface ModelOptions {
   readonly labels?: readonly string[];
   /** Weight formats to read, instead of the runtime's usual ones. */
   readonly formats?: readonly Format[];
-  /** Folder for downloads instead of the user's cache folder. */
-  readonly cache?: string;
-  /** Never touch the network. */
-  readonly offline?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** A checked model: its network, its weights not yet read. */
@@ -61,47 +55,41 @@ export interface Model {
   readonly labels: readonly string[];
   /** What was assumed. */
   readonly guesses: readonly Guess[];
+  /** Closes the weight file. Classifiers and trainers that were made from the model have what they need. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A source's checkpoint and, where it has a short name, what is known of it. */
-async function openSource(
-  source: string | Uint8Array | ByteSource,
-  options: ModelOptions,
+/** A model's parts, with what closes it. */
+export function closable(parts: Omit<Model, "close" | typeof Symbol.asyncDispose>): Model {
+  const close = (): Promise<void> => parts.checkpoint.close();
+  return { ...parts, close, [Symbol.asyncDispose]: close };
+}
+
+/** Runs `work` on the model of a source, and closes it afterwards, unless it was open already. */
+export async function withModel<T>(
   runtime: Runtime,
-): Promise<{ name: string; located: Located; known: Pretrained | undefined }> {
-  if (typeof source !== "string") {
-    const file = source instanceof Uint8Array ? fromBytes("bytes", source) : source;
-    const folder: Folder = {
-      name: file.name,
-      async open(path) {
-        if (path === "") return file;
-        throw new ModelError("not-found", expectedGot(file.name, path, "nothing but the file itself"), {
-          subject: path,
-        });
-      },
-    };
-    return { name: file.name, located: { folder, entry: "" }, known: undefined };
+  source: Source,
+  options: ModelOptions,
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
+  const model = await openModelWith(runtime, source, options);
+  try {
+    return await work(model);
+  } finally {
+    if (model !== source) await model.close();
   }
-  const known = Object.hasOwn(PRETRAINED, source) ? PRETRAINED[source] : undefined;
-  const located = await runtime.locate(known?.source ?? source, {
-    ...options,
-    ...(known === undefined ? {} : { integrity: known.integrity }),
-  });
-  return { name: source, located, known };
 }
 
 /**
  * Finds a model, opens and checks it, without reading its weights.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError for an option out of range
+ * @param source as `load` takes it; a model that is open already is returned as it is
+ * @throws ModelError when there is no model or it is not what it says; OptionError for an option out of range
  */
-export async function openModel(
-  source: string | Uint8Array | ByteSource,
-  options: ModelOptions,
-  runtime: Runtime,
-): Promise<Model> {
-  const { name, located, known } = await openSource(source, options, runtime);
+export async function openModelWith(runtime: Runtime, source: Source, options: ModelOptions = {}): Promise<Model> {
+  if (isModel(source)) return source;
+  const { name, located, known } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
   try {
     const quantization = readQuantization(name, opened.metadata);
@@ -154,14 +142,8 @@ export async function openModel(
         key: "unused",
         message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
       });
-    return {
-      source: name,
-      ...network,
-      graph,
-      preprocess,
-      labels: options.labels ?? published ?? hints.labels ?? [],
-      guesses,
-    };
+    const labels = options.labels ?? published ?? hints.labels ?? [];
+    return closable({ source: name, ...network, graph, preprocess, labels, guesses });
   } catch (error) {
     await opened.close();
     throw error;

@@ -3,7 +3,7 @@
 import { fold } from "../fold.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
 import { pickBuild } from "../kernels.ts";
-import { openModel } from "../model.ts";
+import { openModelWith } from "../model.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS, resnet } from "../models/resnet.ts";
 import { macCount, opOf, parameterCount } from "../ops/ops.ts";
@@ -28,7 +28,7 @@ export async function graphOf(
     const shape = size === undefined ? undefined : ([size, size, 3] as const);
     return { arch: source, graph: resnet(source, { ...spec, stride }, shape), dtypes: [] };
   }
-  const model = await openModel(source, loadOptions(options, interruptible()), nodeRuntime());
+  const model = await openModelWith(nodeRuntime(), source, loadOptions(options, interruptible()));
   for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
   const dtypes = [...new Set([...model.checkpoint.tensors.values()].map(({ dtype }) => dtype))];
   await model.checkpoint.close();

@@ -1,0 +1,139 @@
+/** What a model is and what it needs, without loading it. */
+import { checkBuildOptions, type LoadOptions } from "./classifier.ts";
+import type { Guess } from "./checkpoint.ts";
+import { engineTarget } from "./engine.ts";
+import { fold } from "./fold.ts";
+import { type Graph, inputShape, type Node, outputNode, type Shape } from "./graph.ts";
+import type { Build } from "./kernels.ts";
+import { type ModelOptions, withModel } from "./model.ts";
+import { PRETRAINED } from "./models/pretrained.ts";
+import { RESNETS, resnet } from "./models/resnet.ts";
+import { macCount, opOf, parameterCount } from "./ops/ops.ts";
+import { defaultMemory, fitWeights, plan } from "./plan.ts";
+import type { Preprocess } from "./preprocess.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Source } from "./source.ts";
+import type { Tape } from "./tape.ts";
+import type { Dtype } from "./tensor.ts";
+import { type FinetuneNeeds, finetuneNeeds, type Part } from "./train/finetune.ts";
+
+export interface InspectOptions extends LoadOptions {
+  /** Adds what fine-tuning of this part needs. */
+  readonly train?: Part;
+  /** Images of a training step. */
+  readonly batch?: number;
+}
+
+/** A network: a model's, or one of the table without weights. */
+export interface Network {
+  readonly arch: string;
+  /** As trained, nothing folded. */
+  readonly graph: Graph;
+  /** Element types of the weights; none where there are no weights. */
+  readonly dtypes: readonly Dtype[];
+  readonly labels: readonly string[];
+  /** Absent where there are no weights. */
+  readonly preprocess: Preprocess | undefined;
+  readonly guesses: readonly Guess[];
+}
+
+/** One layer of the folded network. */
+export interface LayerInspection {
+  readonly name: string;
+  readonly op: Node["op"];
+  /** Of its output. */
+  readonly shape: Shape;
+  /** How a convolution is computed. */
+  readonly algorithm: string | undefined;
+  readonly kernels: readonly string[];
+  /** Multiplications and additions. */
+  readonly macs: number;
+  /** Of its packed weights. */
+  readonly weightBytes: number;
+}
+
+/** What a model is and needs. */
+export interface Inspection extends Omit<Network, "graph"> {
+  readonly build: Build;
+  /** `[h, w, c]` */
+  readonly input: Shape;
+  /** Numbers of its last layer. */
+  readonly outputs: number;
+  readonly parameters: number;
+  /** Of one image. */
+  readonly macs: number;
+  /** Wasm memory for the weights and one image. */
+  readonly memoryBytes: number;
+  /** Of the packed weights. */
+  readonly weightBytes: number;
+  readonly layers: readonly LayerInspection[];
+  /** The steps for one image. */
+  readonly tape: Tape;
+  /** With `train`: what that takes. */
+  readonly training?: FinetuneNeeds;
+}
+
+/** The network of a source. A name of `RESNETS` that has no published weights stands for the network alone. */
+export async function networkOfSource(runtime: Runtime, source: Source, options: ModelOptions): Promise<Network> {
+  const spec = typeof source === "string" && Object.hasOwn(RESNETS, source) ? RESNETS[source] : undefined;
+  if (spec !== undefined && !Object.hasOwn(PRETRAINED, source as string)) {
+    const { size, stride = spec.stride } = options;
+    const shape = size === undefined ? undefined : ([size, size, 3] as const);
+    const graph = resnet(source as string, { ...spec, stride }, shape);
+    return { arch: source as string, graph, dtypes: [], labels: [], preprocess: undefined, guesses: [] };
+  }
+  return withModel(runtime, source, options, async ({ arch, graph, checkpoint, labels, preprocess, guesses }) => {
+    const dtypes = [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))];
+    return { arch, graph, dtypes, labels, preprocess, guesses };
+  });
+}
+
+/**
+ * Describes a model: its network, its layers and how each is computed, the memory it takes. No weight is read.
+ *
+ * @param source as `load` takes it, or a name of `RESNETS` for a network without weights
+ * @throws as `load`
+ */
+export async function inspectWith(
+  runtime: Runtime,
+  source: Source,
+  options: InspectOptions = {},
+): Promise<Inspection> {
+  checkBuildOptions(options);
+  const { graph, ...network } = await networkOfSource(runtime, source, options);
+  const target = engineTarget(options);
+  const folded = fold(graph);
+  const { memoryBytes = defaultMemory(folded), winograd = true, tuning, train, batch } = options;
+  const weights = fitWeights(folded, target.build, { memory: memoryBytes, winograd, tuning }, outputNode(folded).inputs);
+  const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
+  const { threads, build } = target;
+  const layers = folded.nodes.map((node): LayerInspection => {
+    const variant = weights.variants.get(node.name);
+    return {
+      name: node.name,
+      op: node.op,
+      shape: node.shape,
+      algorithm: variant?.algorithm,
+      kernels: [...new Set(tape.filter(({ label }) => label === node.name).map(({ kernel }) => kernel))],
+      macs: opOf(node).macs(node),
+      weightBytes: opOf(node).weightBytes(node, variant),
+    };
+  });
+  const training =
+    train === undefined
+      ? undefined
+      : finetuneNeeds(graph, { train, threads, build, memoryBytes, ...(batch === undefined ? {} : { batch }) });
+  return {
+    ...network,
+    build,
+    input: inputShape(folded),
+    outputs: outputNode(folded).shape[2],
+    parameters: parameterCount(graph),
+    macs: macCount(graph),
+    memoryBytes: end,
+    weightBytes: weights.end,
+    layers,
+    tape,
+    ...(training === undefined ? {} : { training }),
+  };
+}
