@@ -3,6 +3,25 @@ import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph } from "./graph.ts";
 import type { TensorInfo } from "./tensor.ts";
 
+/** Something that the file does not say and that was assumed. Programs decide by the key, people read the message. */
+export interface Guess {
+  readonly key: GuessKey;
+  readonly message: string;
+}
+
+/** What was assumed: which network of several, its layers without weights, the input, the output's meaning. */
+export type GuessKey =
+  | "network"
+  | "head"
+  | "stem"
+  | "shortcut"
+  | "stride"
+  | "layers"
+  | "size"
+  | "preprocess"
+  | "output"
+  | "unused";
+
 /** A weight file opened at the door: validated, named, its bytes read only on demand. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -63,7 +82,9 @@ function reader(info: TensorInfo, view: DataView, name: string): (i: number) => 
     case "F16":
       return (i) => fromHalf(view.getUint16(2 * i, true));
     default:
-      throw new ModelError("malformed", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype));
+      throw new ModelError("tensor-shape", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype), {
+        subject: name,
+      });
   }
 }
 

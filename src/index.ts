@@ -1,7 +1,7 @@
 /** The public surface. Each runtime's entry adds `load`, bound to that runtime. */
 
 export type { ByteSource, Folder } from "./bytes.ts";
-export type { Checkpoint } from "./checkpoint.ts";
+export type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 export {
   Classifier,
   type ImageTensor,

@@ -2,7 +2,7 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
@@ -71,7 +71,7 @@ export interface Model {
   readonly preprocess: Preprocess;
   readonly labels: readonly string[];
   /** What was assumed. */
-  readonly guesses: readonly string[];
+  readonly guesses: readonly Guess[];
 }
 
 /** A source's checkpoint and, where it has a short name, what is known of it. */
@@ -86,7 +86,9 @@ async function openSource(
       name: file.name,
       async open(path) {
         if (path === "") return file;
-        throw new ModelError("architecture", expectedGot(file.name, path, "nothing but the file itself"));
+        throw new ModelError("not-found", expectedGot(file.name, path, "nothing but the file itself"), {
+          subject: path,
+        });
       },
     };
     return { name: file.name, located: { folder, entry: "" }, known: undefined };
@@ -123,12 +125,13 @@ export async function openModel(
     const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
     const preset = presetOf(way ?? usual);
     const guesses = [...network.guesses];
-    if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
+    if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
     const classes = outputNode(network.graph).shape[2];
     if (hints.labels !== undefined && hints.labels.length !== classes) {
       throw new ModelError(
-        "architecture",
+        "metadata",
         expectedGot(`${name}: labels`, `${classes}, one for each class`, `${hints.labels.length}`),
+        { subject: "labels" },
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
@@ -136,7 +139,7 @@ export async function openModel(
     const { mean, std } = ownNormalisation(checkpoint) ?? preset;
     const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, [height, width]);
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
-      guesses.push(`images of ${height}×${width} pixels, a size that the file leaves open`);
+      guesses.push({ key: "size", message: `images of ${height}×${width} pixels, a size that the file leaves open` });
     }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
@@ -152,12 +155,16 @@ export async function openModel(
     if (strange.length > 0 && options.arch === undefined) {
       const hint = "name the network with --arch to ignore it";
       throw new ModelError(
-        "architecture",
+        "tensor-unused",
         expectedGot(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint),
+        { subject: strange[0]! },
       );
     }
     if (strange.length > 0)
-      guesses.push(`${strange.length} tensors that ${network.arch} has no use for, "${strange[0]}" among them`);
+      guesses.push({
+        key: "unused",
+        message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
+      });
     return {
       source: name,
       ...network,
@@ -224,10 +231,10 @@ async function networkOf(
   const [height, width] = sides ?? sidesOf(defaultSize(spec));
   const arch = named ?? seen.name;
   const graph = adapt(resnet(arch, spec, [height, width, 3], epsilon), checkpoint);
-  const isHinted = { shortcuts: (table ?? hints).shortcut, stride: options.stride ?? hints.stride };
-  const guesses = seen.guesses.filter((guess) => {
-    return !Object.entries(isHinted).some(([word, value]) => value !== undefined && guess.startsWith(word));
-  });
+  const decided = new Set<GuessKey>();
+  if ((table ?? hints).shortcut !== undefined) decided.add("shortcut");
+  if ((options.stride ?? hints.stride) !== undefined) decided.add("stride");
+  const guesses = seen.guesses.filter(({ key }) => !decided.has(key));
   return { arch, spec, graph, checkpoint, guesses };
 }
 
@@ -244,6 +251,7 @@ function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec)
     throw new ModelError(
       "architecture",
       expectedGot(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint),
+      { subject: key },
     );
   }
 }
@@ -313,7 +321,9 @@ async function readLabels(folder: Folder, path: string): Promise<readonly string
     return labels;
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    throw new ModelError("architecture", expectedGot(file.name, "class names as JSON", String(error)));
+    throw new ModelError("metadata", expectedGot(file.name, "class names as JSON", String(error)), {
+      subject: file.name,
+    });
   } finally {
     await file.close();
   }

@@ -31,8 +31,8 @@ interface Described {
  * Reads what the files beside the weights say. Files that are absent, or that describe no model, say nothing.
  *
  * @param folder the folder of the weights
- * @param wanted `preprocess: false` when the caller has a way of its own: one that this cannot follow is then no error
- * @throws ModelError when a file describes a model of another kind, or preprocessing that there is no way to do
+ * @param wanted `preprocess: false` when the caller has preprocessing of its own: unsupported preprocessing in a file is then no error
+ * @throws ModelError when a file describes a model of another kind, or preprocessing that is not supported
  */
 export async function readConfig(folder: Folder, wanted: { readonly preprocess?: boolean } = {}): Promise<ModelHints> {
   const config = await readJson(folder, CONFIG);
@@ -46,7 +46,7 @@ export async function readConfig(folder: Folder, wanted: { readonly preprocess?:
   return { ...hints, size: preprocess.crop, preprocess, said: [...hints.said, `preprocessing from ${PREPROCESSOR}`] };
 }
 
-/** A JSON object beside the weights; whatever else may answer to its name, a server's page above all, is none. */
+/** A JSON object beside the weights; anything else under that name, such as a server's error page, counts as absent. */
 async function readJson(folder: Folder, path: string): Promise<Described | undefined> {
   let bytes: Uint8Array;
   let where: string;
@@ -55,14 +55,14 @@ async function readJson(folder: Folder, path: string): Promise<Described | undef
     where = file.name;
     try {
       if (sniff(await file.read(0, Math.min(SNIFF_BYTES, file.size))) !== "json") return undefined;
-      if (file.size > MAX_BYTES) throw new RangeError(expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
+      if (file.size > MAX_BYTES)
+        throw new ModelError("metadata", expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
       bytes = await file.read(0, file.size);
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof RangeError) throw new ModelError("metadata", error.message);
-    if (error instanceof ModelError) return undefined;
+    if (error instanceof ModelError && error.code !== "metadata") return undefined;
     throw error;
   }
   try {
@@ -77,10 +77,13 @@ function readTransformers({ where, json }: Described): ModelHints {
   const { model_type: type } = json;
   if (typeof type !== "string") return { said: [] };
   if (type !== "resnet")
-    throw new ModelError("metadata", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)));
-  const must = (key: string, usual: unknown): void => {
-    const value = json[key] ?? usual;
-    if (value !== usual) throw new ModelError("metadata", expectedGot(where, `${key} ${usual}`, show(value)));
+    throw new ModelError("architecture", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)), {
+      subject: "model_type",
+    });
+  const must = (key: string, expected: unknown): void => {
+    const value = json[key] ?? expected;
+    if (value !== expected)
+      throw new ModelError("metadata", expectedGot(where, `${key} ${expected}`, show(value)), { subject: key });
   };
   must("hidden_act", "relu");
   must("num_channels", 3);
@@ -93,11 +96,11 @@ function readTransformers({ where, json }: Described): ModelHints {
   const sizes = counts(where, "hidden_sizes", json.hidden_sizes ?? [256, 512, 1024, 2048]);
   const [width] = counts(where, "embedding_size", [json.embedding_size ?? 64]) as [number];
   const expansion = block === "bottleneck" ? 4 : 1;
-  const usual = depths.map((_, stage) => width * expansion * 2 ** stage);
-  if (show(sizes) !== show(usual)) {
+  const expected = depths.map((_, stage) => width * expansion * 2 ** stage);
+  if (show(sizes) !== show(expected)) {
     throw new ModelError(
       "metadata",
-      expectedGot(where, `hidden_sizes ${show(usual)}, doubling from stage to stage`, show(sizes)),
+      expectedGot(where, `hidden_sizes ${show(expected)}, doubling from stage to stage`, show(sizes)),
     );
   }
   const labels = labelsOf(where, "id2label", json.id2label);
@@ -238,6 +241,7 @@ function filterOf(where: string, key: string, value: unknown): Filter {
   throw new ModelError(
     "metadata",
     expectedGot(where, `${key}: one of ${FILTERS.join(", ")}`, show(name ?? value), PREPROCESS_HINT),
+    { subject: key },
   );
 }
 
@@ -255,27 +259,33 @@ function labelsOf(where: string, key: string, value: unknown): readonly string[]
   if (typeof value === "object" && labels.length > 0 && labels.every((label) => typeof label === "string")) {
     return labels;
   }
-  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** Whole numbers above 0, of a size that networks have. */
 function counts(where: string, key: string, value: unknown): readonly number[] {
   const isGood = Array.isArray(value) && value.length > 0 && value.length <= 16;
   if (isGood && value.every((count) => Number.isInteger(count) && count > 0 && count <= 1e6)) return value;
-  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** One number a channel, or one for all. */
 function perChannel(where: string, key: string, value: unknown, channels: 1 | 3): readonly number[] {
   const numbers = typeof value === "number" ? new Array<number>(channels).fill(value) : value;
   if (Array.isArray(numbers) && numbers.length === channels && numbers.every(Number.isFinite)) return numbers;
-  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers`, show(value)), { subject: key });
 }
 
 function deviations(where: string, key: string, value: unknown, channels: 1 | 3): readonly number[] {
   const numbers = perChannel(where, key, value, channels);
   if (numbers.every((number) => number > 0)) return numbers;
-  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 function isObject(value: unknown): value is Json {

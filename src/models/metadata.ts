@@ -70,6 +70,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
       throw new ModelError(
         "metadata",
         expectedGot(`${where}: __metadata__`, `JSON as "${key}"`, (error as Error).message),
+        { subject: key },
       );
     }
   };
@@ -77,6 +78,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     throw new ModelError(
       "metadata",
       expectedGot(`${where}: __metadata__`, `${expected} as "${key}"`, metadata[key]!.slice(0, 80)),
+      { subject: key },
     );
   };
   const spec = json("spec");
@@ -132,7 +134,9 @@ function graphOf(where: string, value: unknown): Graph {
   }) as Graph;
   const culprit = `${where}: __metadata__ "graph"`;
   if (!Array.isArray(graph?.nodes) || graph.nodes[0]?.op !== "input") {
-    throw new ModelError("metadata", expectedGot(culprit, "nodes, the input first", "something else"));
+    throw new ModelError("metadata", expectedGot(culprit, "nodes, the input first", "something else"), {
+      subject: "graph",
+    });
   }
   const before = new Set<string>();
   for (const node of graph.nodes) {
@@ -141,7 +145,9 @@ function graphOf(where: string, value: unknown): Graph {
     const missing = inputs.find((name) => !before.has(name));
     if (!known || missing !== undefined || before.has(node.name)) {
       const got = missing === undefined ? `${JSON.stringify(node).slice(0, 80)}` : `"${node.name}" after "${missing}"`;
-      throw new ModelError("metadata", expectedGot(culprit, "nodes of known kinds, each after its inputs", got));
+      throw new ModelError("metadata", expectedGot(culprit, "nodes of known kinds, each after its inputs", got), {
+        subject: "graph",
+      });
     }
     before.add(node.name);
   }

@@ -222,7 +222,7 @@ function imageSource(
           }
         }),
       );
-      return gathered(inputs, indices, (index) => examples[index]!.label, size);
+      return gathered(inputs, indices, (index) => examples[index]!.label as number, size);
     },
   };
 }
@@ -257,7 +257,7 @@ function featureSource({ examples }: Dataset, { channels, views, rows }: Feature
     count: examples.length,
     async batch(indices, epoch) {
       const inputs = indices.map((index) => rows[views === 1 ? 0 : (mix(seed, epoch, index) >>> 1) % views]![index]);
-      return gathered(inputs, indices, (index) => examples[index]!.label, channels);
+      return gathered(inputs, indices, (index) => examples[index]!.label as number, channels);
     },
   };
 }

@@ -86,7 +86,7 @@ describe("the head", () => {
     let right = 0;
     for (const { image, label } of VAL.examples) {
       const [best] = await model.classify(image());
-      right += Number(best!.label === VAL.classes[label]);
+      right += Number(best!.label === VAL.classes[Number(label)]);
     }
     expect(right / VAL.examples.length).toBe(result.valTop1);
     await model.dispose();
@@ -110,7 +110,7 @@ describe("the head", () => {
     const model = await load(bytes);
     const answers = [];
     for (const { image } of VAL.examples) answers.push((await model.classify(image()))[0]!.label);
-    const right = answers.filter((answer, i) => answer === VAL.classes[VAL.examples[i]!.label]).length;
+    const right = answers.filter((answer, i) => answer === VAL.classes[Number(VAL.examples[i]!.label)]).length;
     expect(right / answers.length).toBeGreaterThanOrEqual(0.7);
     await model.dispose();
   });
