@@ -8,7 +8,6 @@ import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import type { Located, Progress } from "./hub/locate.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
 import { type ModelHints, readMetadata } from "./models/metadata.ts";
@@ -28,7 +27,7 @@ import {
   sized,
   type Triple,
 } from "./preprocess.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Located, Progress, Runtime } from "./runtime.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */

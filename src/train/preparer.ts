@@ -143,7 +143,7 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
         const { id, input, error } = message as FromWorker;
         const { done, failed } = waiting.get(id)!;
         waiting.delete(id);
-        worker?.hold(waiting.size > 0);
+        worker?.setBusy(waiting.size > 0);
         if (input === undefined) failed(new Error(error));
         else done(input);
       },
@@ -151,7 +151,7 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
       "preparer",
     );
     worker.post({ kind: "open", way } satisfies ToWorker);
-    worker.hold(false);
+    worker.setBusy(false);
   } catch {
     worker = undefined;
   }
@@ -164,7 +164,7 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
       try {
         return await new Promise<Float32Array<ArrayBuffer>>((done, failed) => {
           waiting.set(count, { done, failed });
-          worker!.hold(true);
+          worker!.setBusy(true);
           worker!.post({ ...wanted, kind: "prepare", id: count++ } satisfies ToWorker);
         });
       } catch (error) {
