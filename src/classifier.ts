@@ -56,6 +56,13 @@ export interface Prediction {
   readonly probability: number;
 }
 
+export interface ClassifyOptions {
+  /** How many classes are given; 5 when absent. */
+  readonly topK?: number;
+  /** A limit for encoded images, in pixels. */
+  readonly maxPixels?: number;
+}
+
 /** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
 const BATCH = 8;
 /** Plans cached, one for each batch, input size and set of outputs. */
@@ -150,7 +157,7 @@ export class Classifier {
    */
   async classify(
     image: ImageInput,
-    { topK = 5, maxPixels }: { readonly topK?: number; readonly maxPixels?: number } = {},
+    { topK = 5, maxPixels }: ClassifyOptions = {},
   ): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));

@@ -5,7 +5,7 @@ import { engineTarget } from "./engine.ts";
 import { fold } from "./fold.ts";
 import { type Graph, inputShape, type Node, outputNode, type Shape } from "./graph.ts";
 import type { Build } from "./kernels.ts";
-import { type ModelOptions, withModel } from "./model.ts";
+import { checkSize, type ModelOptions, withModel } from "./model.ts";
 import { PRETRAINED } from "./models/pretrained.ts";
 import { RESNETS, resnet } from "./models/resnet.ts";
 import { macCount, opOf, parameterCount } from "./ops/ops.ts";
@@ -78,7 +78,7 @@ export async function networkOfSource(runtime: Runtime, source: Source, options:
   const spec = typeof source === "string" && Object.hasOwn(RESNETS, source) ? RESNETS[source] : undefined;
   if (spec !== undefined && !Object.hasOwn(PRETRAINED, source as string)) {
     const { size, stride = spec.stride } = options;
-    const shape = size === undefined ? undefined : ([size, size, 3] as const);
+    const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
     const graph = resnet(source as string, { ...spec, stride }, shape);
     return { arch: source as string, graph, dtypes: [], labels: [], preprocess: undefined, guesses: [] };
   }

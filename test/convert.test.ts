@@ -1,11 +1,11 @@
 /** Converting: the file alone is enough, and classifies to the same logits. */
 import { describe, expect, it } from "vitest";
 import { fromBytes } from "../src/bytes.ts";
-import { type ConvertOptions, convert } from "../src/convert.ts";
+import { type ConvertOptions, convertModel } from "../src/convert.ts";
 import { openSafetensors, writeSafetensors } from "../src/formats/safetensors.ts";
-import { PRESETS } from "../src/image.ts";
 import { type ModelOptions, openModelWith } from "../src/model.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
+import { PRESETS } from "../src/preprocess.ts";
 import { load, nodeRuntime } from "../src/runtimes/node.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput } from "./golden/weights.ts";
@@ -17,7 +17,7 @@ async function converted(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const model = await openModelWith(nodeRuntime(), source, options);
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of convert(model, how)) pieces.push(piece);
+  for await (const piece of convertModel(model, how)) pieces.push(piece);
   await model.checkpoint.close();
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
@@ -132,7 +132,7 @@ describe("a file that contradicts itself", () => {
       JSON.stringify({ ...SPEC, depths: [3, 3, 4] }),
       /configuration: expected depths \[3,3,3\], as the tensors have it, got \[3,3,4\]/,
     ],
-    ["preprocess", "[]", /expected resize, crop, filter, mean, std, order as "preprocess"/],
+    ["preprocess", "[]", /expected an object with resize, crop, filter, mean, std and order as "preprocess"/],
     ["labels", '["one"]', /labels: expected 10, one for each class, got 1/],
     ["labels", "7", /expected an array of names as "labels"/],
     ["norm_epsilon", "-1", /expected a number above 0 as "norm_epsilon"/],

@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { type Folder, fromBytes } from "../src/bytes.ts";
 import { loadWith } from "../src/classifier.ts";
-import { convert } from "../src/convert.ts";
+import { convertModel } from "../src/convert.ts";
 import { ModelError } from "../src/errors.ts";
 import { openCheckpoint, SAFETENSORS } from "../src/formats/open.ts";
 import { TFJS } from "../src/formats/tfjs.ts";
@@ -28,7 +28,7 @@ const SPEC: ResNetSpec = { ...resnetSpec("resnet20"), shortcut: "B", depths: [1,
 async function converted(dtype: "f16" | "i8"): Promise<Uint8Array> {
   const model = await openModelWith(nodeRuntime(), goldenCheckpoint(SPEC), { labels: [..."0123456789"] });
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of convert(model, { dtype })) pieces.push(piece);
+  for await (const piece of convertModel(model, { dtype })) pieces.push(piece);
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 

@@ -1,10 +1,10 @@
 /** The options that every command has, and what they become. */
 import { type Command, Option } from "commander";
 import type { LoadOptions } from "../classifier.ts";
-import { PRESETS, type PresetName, type Triple } from "../image.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
+import { PRESETS, type PresetName, type Triple } from "../preprocess.ts";
 import { byteCount, deviation, positive, triple, whole } from "./parse.ts";
 import { downloadBar } from "./progress.ts";
 import { readTuning } from "./tuning-file.ts";
@@ -78,9 +78,9 @@ export function withModels(command: Command): Command {
 /** What `load` is called with. */
 export function loadOptions(options: Omit<CommonOptions, "model">, signal: AbortSignal): LoadOptions {
   const { build, threads, arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory } = options;
-  const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory };
+  const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memoryBytes: memory };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });
-  return { build, threads, signal, onProgress: downloadBar(options.quiet === true), ...present };
+  return { build, threads, signal, onDownload: downloadBar(options.quiet === true), ...present };
 }

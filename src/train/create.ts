@@ -1,14 +1,15 @@
 /** Makes trainers for training loops of one's own. */
 import { rereadable } from "../checkpoint.ts";
+import { engineTarget } from "../engine.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import { type ModelOptions, openModelWith } from "../model.ts";
+import { checkSize, type ModelOptions, openModelWith } from "../model.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS, resnet, resnetSpec } from "../models/resnet.ts";
 import { outputNode } from "../graph.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Source } from "../source.ts";
 import { initialise, withClasses } from "./initialise.ts";
-import { checkTrainOptions, startTrainer, type Trainer, type TrainOptions } from "./trainer.ts";
+import { type Trainer, type TrainOptions, trainWith } from "./trainer.ts";
 
 export interface CreateTrainerOptions extends TrainOptions, ModelOptions {
   /** Another number of classes than the source has: its last layer is then new. */
@@ -31,15 +32,15 @@ export async function createTrainerWith(
   source: Source,
   options: CreateTrainerOptions = {},
 ): Promise<Trainer> {
-  checkTrainOptions(options);
+  engineTarget(options);
   const { classes, seed = 1, pretrained = true, signal: _, ...rest } = options;
   if (typeof source === "string" && Object.hasOwn(RESNETS, source)) {
     if (!pretrained || !Object.hasOwn(PRETRAINED, source)) {
       const spec = resnetSpec(source);
       const { size, epsilon, stride = spec.stride } = options;
-      const shape = size === undefined ? undefined : ([size, size, 3] as const);
+      const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
       const graph = resnet(source, { ...spec, stride, classes: classes ?? spec.classes }, shape, epsilon);
-      return startTrainer(runtime, { source, graph, checkpoint: initialise(graph, seed) }, rest);
+      return trainWith(runtime, { source, graph, checkpoint: initialise(graph, seed) }, rest);
     }
   }
   const model = await openModelWith(runtime, source, options);
@@ -52,7 +53,7 @@ export async function createTrainerWith(
     const checkpoint = await rereadable(model.checkpoint);
     const owned = { ...model, checkpoint: model === source ? { ...checkpoint, close: async () => {} } : checkpoint };
     const isOther = classes !== undefined && classes !== outputNode(model.graph).shape[2];
-    return await startTrainer(runtime, isOther ? withClasses(owned, classes, seed) : owned, rest);
+    return await trainWith(runtime, isOther ? withClasses(owned, classes, seed) : owned, rest);
   } catch (error) {
     if (model !== source) await model.close();
     throw error;

@@ -11,11 +11,11 @@ import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
-import { PRESETS, type Preprocess, type PresetName, sized } from "../image.ts";
 import { pickBuild } from "../kernels.ts";
 import { type Model, openModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
+import { PRESETS, type Preprocess, type PresetName, type Sides, sidesOf, sized } from "../preprocess.ts";
 import type { Progress, Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import { AUGMENTS, type Augment } from "./augment.ts";
@@ -462,18 +462,18 @@ export async function trainNewWith(
   runtime: Runtime,
   arch: string,
   dataset: Dataset,
-  options: FinetuneOptions & { readonly size?: number; readonly preprocess?: PresetName | Preprocess } = {},
+  options: FinetuneOptions & { readonly size?: number | Sides; readonly preprocess?: PresetName | Preprocess } = {},
 ): Promise<Finetuned> {
   const sets = setsOf(dataset, options);
   const settled = settle(options, true, sets.train.examples.length);
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const usual = spec.stem === "cifar" ? "cifar" : "torchvision-v1";
   const { preprocess: way = usual, size } = options;
-  const graph = resnet(arch, spec, size === undefined ? undefined : [size, size, 3]);
+  const graph = resnet(arch, spec, size === undefined ? undefined : [...sidesOf(size), 3]);
   const model: Model = {
     ...{ source: arch, arch, spec, graph, labels: dataset.classes, guesses: [] },
     checkpoint: initialise(graph, settled.seed),
-    preprocess: sized(typeof way === "string" ? PRESETS[way] : way, inputShape(graph)[0]),
+    preprocess: sized(typeof way === "string" ? PRESETS[way] : way, [inputShape(graph)[0], inputShape(graph)[1]]),
   };
   return train(runtime, model, sets, settled, async () => undefined);
 }
