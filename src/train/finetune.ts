@@ -4,13 +4,13 @@
  * knows nothing does not spoil the features (Kumar et al. 2022, arXiv 2202.10054).
  */
 
-import type { Checkpoint } from "../checkpoint.ts";
-import { type LoadOptions, loadWith } from "../classifier.ts";
+import { type Checkpoint, rereadable } from "../checkpoint.ts";
+import { checkBuildOptions, type LoadOptions, loadModel } from "../classifier.ts";
 import { convert } from "../convert.ts";
-import { expectedGot, ModelError, OptionError } from "../errors.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
-import { type Graph, inputShape, outputNode } from "../graph.ts";
+import { type Graph, inputShape, nodeOf, outputNode } from "../graph.ts";
 import { PRESETS, type Preprocess, type PresetName, sized } from "../image.ts";
 import { pickBuild } from "../kernels.ts";
 import { type Model, openModel } from "../model.ts";
@@ -18,21 +18,14 @@ import { resnet, resnetSpec } from "../models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import type { Progress, Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
-import { AUGMENTS, type Augment } from "./augment.ts";
-import { checkDataset, type Dataset, type Example, splitDataset } from "./dataset.ts";
-import {
-  type Batch,
-  type EpochRecord,
-  type FitProgress,
-  fit,
-  mix,
-  type Source,
-  type Validated,
-  validate,
-} from "./fit.ts";
+import type { Augment } from "./augment.ts";
+import { type Dataset, trainingSets } from "./dataset.ts";
+import { computeFeatures, FEATURE_BATCH, type Features, VIEWS } from "./features.ts";
+import { type EpochRecord, type FitProgress, fit, type Validated, validate } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
+import { fingerprintOf, type ResolvedTrainingOptions, resolveOptions, type TrainingOptions } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
-import { rateAt, type Schedule } from "./schedules.ts";
+import { type BatchSource, featureSource, imageSource } from "./sources.ts";
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 
 /** How the model is found and read; progress of its download has a name of its own. */
@@ -41,7 +34,7 @@ export interface SourceOptions extends Omit<LoadOptions, "onProgress" | "signal"
 }
 
 export interface FinetuneOptions extends TrainingOptions, Pick<TrainOptions, "build" | "threads"> {
-  /** Images to validate with, of the same classes, or the share of the set that is kept for it; none when absent or 0. */
+  /** Images to validate with, of the same classes in any order, or the share of the set that is kept for it; none when absent or 0. */
   readonly val?: Dataset | number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: TrainProgress) => void;
@@ -112,24 +105,9 @@ export function finetuneNeeds(
 /** What the trainer is made with. */
 function stepOptions(
   { build, threads }: Pick<FinetuneOptions, "build" | "threads">,
-  { learningRate: lr, ...rest }: ResolvedTrainingOptions,
+  resolved: ResolvedTrainingOptions,
 ): TrainOptions {
-  return { ...rest, lr, ...(build && { build }), ...(threads !== undefined && { threads }) };
-}
-
-/** The two sets, checked. */
-function setsOf(dataset: Dataset, { val, seed = 1 }: FinetuneOptions): { train: Dataset; val: Dataset | undefined } {
-  checkDataset("training set", dataset);
-  if (val === 0) return { train: dataset, val: undefined };
-  if (typeof val === "number") return splitDataset(dataset, val, seed);
-  if (val !== undefined) {
-    checkDataset("validation set", val, false);
-    if (JSON.stringify(val.classes) !== JSON.stringify(dataset.classes)) {
-      const hint = "both must have the same classes in the same order";
-      throw new DatasetError("classes", expectedGot("validation set", dataset.classes.join(", "), val.classes.join(", "), hint));
-    }
-  }
-  return { train: dataset, val };
+  return { ...resolved, ...(build && { build }), ...(threads !== undefined && { threads }) };
 }
 
 /** The checkpoint with some tensors in place of its own. */
@@ -189,7 +167,7 @@ async function trainPhase(
     const averaged = ema !== undefined;
     const { onEpoch, onCheckpoint, resume } = isFinal ? options : {};
     const history = await fit(trainer, sources.train, sources.val, {
-      ...{ epochs, batch: batch * accumulate, rate: learningRate, schedule, warmup, seed, averaged, signal },
+      ...{ epochs, batch: batch * accumulate, learningRate, schedule, warmup, seed, averaged, signal },
       ...{ resume, onCheckpoint, onEpoch },
       ...{ checkpointEpochs: resolved.checkpointEpochs, checkpointMinutes: resolved.checkpointMinutes },
       onProgress: onProgress && ((progress) => onProgress({ phase, ...progress })),
@@ -231,13 +209,13 @@ async function trainHead(
     imagesOf(context, "train", view === 0 ? "none" : resolved.augment),
   );
   const total = count * train.examples.length + (val?.examples.length ?? 0);
-  const { channels } = outputNode(model.graph) as LinearNode;
+  const [, , channels] = nodeOf(model.graph, outputNode(model.graph).inputs[0]!).shape;
   let done = 0;
   const onImages = (images: number): void => {
     done += images;
     options.onProgress?.({ phase: "features", done, total });
   };
-  const classifier = await loadWith(runtime, opened, loading);
+  const classifier = await loadModel(runtime, opened, loading);
   let sources: Sources;
   try {
     const compute = (from: readonly BatchSource[]): Promise<Features> =>
@@ -254,9 +232,11 @@ async function trainHead(
 }
 
 /** How the head is trained before more of the network follows. */
-function headFirst({ seed, winograd, labelSmoothing }: ResolvedTrainingOptions, images: number): ResolvedTrainingOptions {
-  const resolved = resolveOptions({ train: "head", augment: "light", seed, winograd, labelSmoothing }, { isNew: false, images });
-  return resolved;
+function headFirst(
+  { seed, winograd, labelSmoothing }: ResolvedTrainingOptions,
+  images: number,
+): ResolvedTrainingOptions {
+  return resolveOptions({ train: "head", seed, winograd, labelSmoothing }, { isNew: false, images });
 }
 
 /** The head's own tensors: closing it leaves the model's checkpoint open. */
@@ -281,12 +261,15 @@ export async function finetuneWith(
   dataset: Dataset,
   options: FinetuneOptions & SourceOptions = {},
 ): Promise<Finetuned> {
-  const sets = setsOf(dataset, options);
+  const sets = trainingSets(dataset, options.val, options.seed);
   const images = sets.train.examples.length;
   const resolved = resolveOptions(options, { isNew: false, images });
   const { onProgress: _, onDownload, ...rest } = options;
   const loading: LoadOptions = onDownload === undefined ? rest : { ...rest, onProgress: onDownload };
-  const opened = await openModel(source, loading, runtime);
+  checkBuildOptions(loading);
+  const first = await openModel(source, loading, runtime);
+  // Its weights are read again: to compute features, to be trained, and to be written.
+  const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
   if (opened.graph.nodes[0]!.int8 !== undefined) {
     await opened.checkpoint.close();
     const hint = "fine-tune first, then quantize";
@@ -296,11 +279,14 @@ export async function finetuneWith(
   const { length } = dataset.classes;
   const renewed = isSame ? opened : withClasses(opened, length, resolved.seed);
   const model: Model = { ...renewed, spec: opened.spec && { ...opened.spec, classes: length } };
-  return train({ runtime, model: { ...model, labels: dataset.classes }, ...sets, options, resolved }, async (context) => {
-    if (resolved.train === "head") return trainHead(context, opened, loading, resolved);
-    if (isSame || options.resume !== undefined) return undefined;
-    return trainHead(context, opened, loading, headFirst(resolved, images));
-  });
+  return train(
+    { runtime, model: { ...model, labels: dataset.classes }, ...sets, options, resolved },
+    async (context) => {
+      if (resolved.train === "head") return trainHead(context, opened, loading, resolved);
+      if (isSame || options.resume !== undefined) return undefined;
+      return trainHead(context, opened, loading, headFirst(resolved, images));
+    },
+  );
 }
 
 /**
@@ -315,7 +301,7 @@ export async function trainNewWith(
   dataset: Dataset,
   options: FinetuneOptions & { readonly size?: number; readonly preprocess?: PresetName | Preprocess } = {},
 ): Promise<Finetuned> {
-  const sets = setsOf(dataset, options);
+  const sets = trainingSets(dataset, options.val, options.seed);
   const resolved = resolveOptions(options, { isNew: true, images: sets.train.examples.length });
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const { preprocess = spec.stem === "cifar" ? "cifar" : "torchvision-v1", size } = options;

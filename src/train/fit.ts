@@ -16,8 +16,8 @@ import type { Trainer } from "./trainer.ts";
 export interface EpochRecord {
   /** From 1. */
   readonly epoch: number;
-  /** Learning rate of its last step. */
-  readonly rate: number;
+  /** Of its last step. */
+  readonly learningRate: number;
   /** Means over the epoch, with the weights as they were at each step. */
   readonly trainLoss: number;
   readonly trainTop1: number;
@@ -55,7 +55,8 @@ export interface FitOptions {
   readonly epochs: number;
   /** Images of a step. */
   readonly batch: number;
-  readonly rate: number;
+  /** The highest. */
+  readonly learningRate: number;
   readonly schedule: Schedule;
   /** Epochs, or a part of one, over which the rate rises. */
   readonly warmup: number;
@@ -227,7 +228,7 @@ export async function fit(
     const groups = groupsOf(order, batch);
     const start = { time: performance.now(), seen: position.seen };
     const first = Math.ceil(position.at / batch);
-    let rate = options.rate;
+    let { learningRate } = options;
     let coming = first < groups.length ? train.batch(groups[first]!, epoch) : undefined;
     for (let i = first; i < groups.length; ++i) {
       const { images, labels } = await coming!;
@@ -238,8 +239,8 @@ export async function fit(
         signal.throwIfAborted();
       }
       const done = epoch * perEpoch + i;
-      rate = rateAt(schedule, options.rate, done, steps, warmup);
-      trainer.rate = rate;
+      learningRate = rateAt(schedule, options.learningRate, done, steps, warmup);
+      trainer.learningRate = learningRate;
       if (labels.length > 0) {
         const { loss, correct } = await trainer.step(images, labels);
         position.loss += loss * labels.length;
@@ -263,7 +264,7 @@ export async function fit(
     const seen = val === undefined ? undefined : await validate(trainer, val, batch, averaged, signal);
     const record: EpochRecord = {
       epoch: epoch + 1,
-      rate,
+      learningRate,
       trainLoss: short(position.loss / position.seen),
       trainTop1: short(position.correct / position.seen),
       ...(seen === undefined ? {} : { valLoss: short(seen.loss), valTop1: short(seen.top1) }),
