@@ -155,10 +155,7 @@ export class Classifier {
    * @throws TypeError for something that is no image; OptionError for a `topK` below 1; ImageError for one that cannot be
    * decoded; StateError after `dispose`
    */
-  async classify(
-    image: ImageInput,
-    { topK = 5, maxPixels }: ClassifyOptions = {},
-  ): Promise<readonly Prediction[]> {
+  async classify(image: ImageInput, { topK = 5, maxPixels }: ClassifyOptions = {}): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
     }

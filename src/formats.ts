@@ -7,7 +7,13 @@ export { type ByteSource, type Folder, fromBytes, fromStream } from "./bytes.ts"
 export { type Checkpoint, readValues } from "./checkpoint.ts";
 export { ONNX } from "./formats/onnx/format.ts";
 export { type Format, type Found, openCheckpoint, SAFETENSORS } from "./formats/open.ts";
-export { type NamedTensor, openSafetensors, planSafetensors, type TensorEntry, writeSafetensors } from "./formats/safetensors.ts";
+export {
+  type NamedTensor,
+  openSafetensors,
+  planSafetensors,
+  type TensorEntry,
+  writeSafetensors,
+} from "./formats/safetensors.ts";
 export { openSharded, SHARDED } from "./formats/sharded.ts";
 export { TFJS } from "./formats/tfjs.ts";
 export { TORCH } from "./formats/torch.ts";

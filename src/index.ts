@@ -25,7 +25,7 @@ export { type Format, SAFETENSORS } from "./formats/open.ts";
 export type { NamedTensor } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Pixels } from "./image.ts";
-export type { InspectOptions, Inspection, LayerInspection } from "./inspect.ts";
+export type { Inspection, InspectOptions, LayerInspection } from "./inspect.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
 export type { Model, ModelOptions } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";

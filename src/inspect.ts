@@ -1,6 +1,7 @@
 /** What a model is and what it needs, without loading it. */
-import { checkBuildOptions, type LoadOptions } from "./classifier.ts";
+
 import type { Guess } from "./checkpoint.ts";
+import { checkBuildOptions, type LoadOptions } from "./classifier.ts";
 import { engineTarget } from "./engine.ts";
 import { fold } from "./fold.ts";
 import { type Graph, inputShape, type Node, outputNode, type Shape } from "./graph.ts";
@@ -15,7 +16,8 @@ import type { Runtime } from "./runtime.ts";
 import type { Source } from "./source.ts";
 import type { Tape } from "./tape.ts";
 import type { Dtype } from "./tensor.ts";
-import { type FinetuneNeeds, finetuneNeeds, type Part } from "./train/finetune.ts";
+import { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
+import type { Part } from "./train/options.ts";
 
 export interface InspectOptions extends LoadOptions {
   /** Adds what fine-tuning of this part needs. */
@@ -94,17 +96,18 @@ export async function networkOfSource(runtime: Runtime, source: Source, options:
  * @param source as `load` takes it, or a name of `RESNETS` for a network without weights
  * @throws as `load`
  */
-export async function inspectWith(
-  runtime: Runtime,
-  source: Source,
-  options: InspectOptions = {},
-): Promise<Inspection> {
+export async function inspectWith(runtime: Runtime, source: Source, options: InspectOptions = {}): Promise<Inspection> {
   checkBuildOptions(options);
   const { graph, ...network } = await networkOfSource(runtime, source, options);
   const target = engineTarget(options);
   const folded = fold(graph);
   const { memoryBytes = defaultMemory(folded), winograd = true, tuning, train, batch } = options;
-  const weights = fitWeights(folded, target.build, { memory: memoryBytes, winograd, tuning }, outputNode(folded).inputs);
+  const weights = fitWeights(
+    folded,
+    target.build,
+    { memory: memoryBytes, winograd, tuning },
+    outputNode(folded).inputs,
+  );
   const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
   const { threads, build } = target;
   const layers = folded.nodes.map((node): LayerInspection => {

@@ -18,9 +18,18 @@ export {
 } from "./graph.ts";
 export { type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 export { resnet, resnetSpec } from "./models/resnet.ts";
-export { macCount, opOf, paramsOf, parameterCount } from "./ops/ops.ts";
+export { macCount, opOf, parameterCount, paramsOf } from "./ops/ops.ts";
 export { softmax } from "./output.ts";
-export { type Budget, defaultMemory, fitWeights, type Plan, plan, planWeights, resize, type WeightPlan } from "./plan.ts";
+export {
+  type Budget,
+  defaultMemory,
+  fitWeights,
+  type Plan,
+  plan,
+  planWeights,
+  resize,
+  type WeightPlan,
+} from "./plan.ts";
 export { type KernelExports, type KernelName, printTape, run, runStep, type Step, step, type Tape } from "./tape.ts";
 export { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
 export { initialise, withClasses } from "./train/initialise.ts";

@@ -110,7 +110,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     const hints = { ...beside, ...file };
     const way = options.preprocess ?? known?.preprocess ?? hints.preprocess;
     const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
-    const preset = presetOf(way ?? usual);
+    const preset = checkPreset(way ?? usual);
     const guesses = [...network.guesses];
     if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
     const classes = outputNode(network.graph).shape[2];
@@ -281,7 +281,8 @@ function rename(
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
-function presetOf(preset: PresetName | PreprocessOptions): Preprocess {
+/** A preset by its name, or a description of one's own, checked. Throws `OptionError`. */
+export function checkPreset(preset: PresetName | PreprocessOptions): Preprocess {
   if (typeof preset === "string") {
     if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
     const names = Object.keys(PRESETS).join(", ");

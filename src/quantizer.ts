@@ -64,7 +64,9 @@ class Histogram {
     for (const value of values) {
       const size = Math.abs(value);
       if (!(size <= Number.MAX_VALUE)) {
-        throw new ModelError("not-finite", expectedGot(`"${node}"`, "finite activations", `${value}`), { subject: node });
+        throw new ModelError("not-finite", expectedGot(`"${node}"`, "finite activations", `${value}`), {
+          subject: node,
+        });
       }
       if (size > top) top = size;
     }
@@ -202,7 +204,10 @@ async function calibrate(
     onProgress?.({ images: seen, failed: failed.length });
   }
   if (seen === 0)
-    throw new OptionError("images", expectedGot("images", "at least one that can be read", `${failed.length} that cannot`));
+    throw new OptionError(
+      "images",
+      expectedGot("images", "at least one that can be read", `${failed.length} that cannot`),
+    );
   const layers = watched.map((node): Observed => {
     const histogram = histograms.get(node)!;
     return { node, largest: histogram.largest, step: histogram.range(method) / LIMIT };
@@ -218,12 +223,20 @@ function needsStep(node: Node, graph: Graph): boolean {
 
 function checkGraph(model: Model, graph: Graph): void {
   if (graph.nodes[0]!.int8 !== undefined) {
-    throw new ModelError("unsupported", expectedGot(model.source, "a model with float weights", "one that is int8 already"));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(model.source, "a model with float weights", "one that is int8 already"),
+    );
   }
   for (const node of graph.nodes) {
     const reason = obstacle(node);
     if (reason === undefined) continue;
-    const message = expectedGot(`${model.source}: "${node.name}"`, "a layer that int8 supports", reason, "keep it in f16");
+    const message = expectedGot(
+      `${model.source}: "${node.name}"`,
+      "a layer that int8 supports",
+      reason,
+      "keep it in f16",
+    );
     throw new ModelError("unsupported", message, { subject: node.name });
   }
 }

@@ -4,13 +4,13 @@
  */
 
 import type { Checkpoint } from "./checkpoint.ts";
+import { engineTarget } from "./engine.ts";
 import { fold } from "./fold.ts";
 import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node, type Shape } from "./graph.ts";
-import { type Build, type Kernels, loadKernels } from "./kernels.ts";
-import { plan, planWeights } from "./plan.ts";
-import { engineTarget } from "./engine.ts";
 import { networkOfSource } from "./inspect.ts";
+import { type Build, type Kernels, loadKernels } from "./kernels.ts";
 import type { ModelOptions } from "./model.ts";
+import { plan, planWeights } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Source } from "./source.ts";
 import { run, type Tape } from "./tape.ts";

@@ -2,7 +2,7 @@
 
 import { inspect as describe } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
-import type { Part } from "../train/finetune.ts";
+import type { Part } from "../train/options.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { remark, table } from "./terminal.ts";

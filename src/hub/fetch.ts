@@ -4,7 +4,7 @@
  */
 import { expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { LocateOptions, DownloadProgress } from "../runtime.ts";
+import type { DownloadProgress, LocateOptions } from "../runtime.ts";
 import { retry, type StallTimeout, TransientError } from "./retry.ts";
 
 /** Longest wait that a server may ask for (`Retry-After`). */

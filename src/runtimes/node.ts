@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { loadWith } from "../classifier.ts";
@@ -58,7 +59,11 @@ export const convert: Library["convert"] = (...given) => convertWith(runtime, ..
  * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
  * a checkout, as JavaScript in the package.
  */
-function startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle {
+function startWorker(
+  onMessage: (message: unknown) => void,
+  onExit: (reason: string) => void,
+  job: WorkerJob,
+): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
   let ended = false;
@@ -101,7 +106,7 @@ export function nodeRuntime(): Runtime {
     },
     huggingFace,
     hash: (algorithm) => createHash(algorithm),
-    locate: (source, options) => locate(source, runtime, options),
+    locate: (source, options) => locate(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
   };
   return runtime;
 }
