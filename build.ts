@@ -5,7 +5,7 @@
  *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
 
@@ -47,6 +47,21 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
     const enable = features.map((feature) => `--enable-${feature}`);
     tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
   }
+});
+// The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
+await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
+  const declared = readFileSync(join(root, "wasm/baseline.d.ts"), "utf8");
+  const rows = [...declared.matchAll(/export function (\w+)\(from: number, to: number, ([^)]*)\)/g)].map(
+    ([, kernel, list]) => {
+      const names = list!.split(", ").map((each) => each.slice(0, each.indexOf(":")));
+      return { kernel: kernel!, names: JSON.stringify(names) };
+    },
+  );
+  const table = (prefix: string, suffix: string): string =>
+    rows.map(({ kernel, names }) => `  ${prefix}${kernel}: ${suffix}${names},`).join("\n");
+  writeFileSync(join(root, "wasm/arguments.js"), `export const KERNEL_ARGUMENTS = {\n${table("", "")}\n};\n`);
+  const types = table("readonly ", "readonly ").replaceAll("],", "];");
+  writeFileSync(join(root, "wasm/arguments.d.ts"), `export declare const KERNEL_ARGUMENTS: {\n${types}\n};\n`);
 });
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [

@@ -380,7 +380,7 @@ export class Classifier {
     this.#view(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
     this.#view(staged, images.length).set(images);
     const [h, w] = fitted.input;
-    runStep(exports, step("input", "quantize_i8", fitted.batch * h, w, staged, affine, input));
+    runStep(exports, step("input", "quantize_i8", fitted.batch * h, { c: w, input: staged, affine, out: input }));
   }
 
   /** The first `count` numbers of a node's output, whatever its element. */
@@ -428,7 +428,7 @@ export class Classifier {
     const fitted = [...this.#plans.values()].at(-1)!;
     const address = fitted.addresses.get(outputNode(this.#graph).name)!;
     this.#view(address, n).set(logits);
-    runStep(exports, step("softmax", "softmax_f32", 1, n, address, address));
+    runStep(exports, step("softmax", "softmax_f32", 1, { n, input: address, out: address }));
     const probabilities = this.#view(address, n).slice();
     return [...probabilities.keys()]
       .sort((a, b) => probabilities[b]! - probabilities[a]! || a - b)

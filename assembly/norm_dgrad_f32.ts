@@ -2,35 +2,35 @@
  * Backward batch norm, last step: the gradient of the input, with the ReLU that followed the norm.
  *
  *     g  = dy where lo < in · scale + shift < hi, else 0
- *     dx = slopes[0] · g + slopes[1] · (in − mean) + slopes[2] + residual
+ *     dx = slopes[0] · g + slopes[1] · (in − mean) + slopes[2] + (adds ? dx : 0)
  *
  * - `c`           channels
+ * - `adds`        1 adds to what `dx` holds, 0 overwrites it
  * - `input`       [pixels, c] f32: what the norm saw
  * - `dy`          [pixels, c] f32
  * - `statistics`  [4, c] f32: scale, shift, mean, …
- * - `slopes`      [3, c] f32 of `norm_slopes_f32`
- * - `residual`    [pixels, c] f32, or 0
- * - `out`         [pixels, c] f32
+ * - `slopes`      [3, c] f32 of `norm_wgrad_f32`
+ * - `dx`         [pixels, c] f32
  * - `lo hi`       the clamp; −∞ and ∞ where there is none, or `dy` has been masked
  *
  * Unit: one pixel.
  *
- * Must hold: `out` may be `dy` or `residual`; nothing else overlaps.
+ * Must hold: `dx` may be `dy`, unless it adds; nothing else overlaps.
  *
  * Why: memory-bound; nothing to choose.
  */
 import { madd } from "./simd";
 
-export function norm_input_f32(
+export function norm_dgrad_f32(
   from: i32,
   to: i32,
   c: i32,
+  adds: i32,
   input: usize,
   dy: usize,
   statistics: usize,
   slopes: usize,
-  residual: usize,
-  out: usize,
+  dx: usize,
   lo: f32,
   hi: f32,
 ): void {
@@ -49,19 +49,19 @@ export function norm_input_f32(
         g = v128.and(g, v128.and(f32x4.gt(y, low), f32x4.lt(y, high)));
       }
       const away = f32x4.sub(x, v128.load(statistics + 2 * bytes + i));
-      let dx = madd(away, v128.load(slopes + bytes + i), v128.load(slopes + 2 * bytes + i));
-      dx = madd(g, v128.load(slopes + i), dx);
-      if (residual) dx = f32x4.add(dx, v128.load(residual + at + i));
-      v128.store(out + at + i, dx);
+      let sum = madd(away, v128.load(slopes + bytes + i), v128.load(slopes + 2 * bytes + i));
+      sum = madd(g, v128.load(slopes + i), sum);
+      if (adds) sum = f32x4.add(sum, v128.load(dx + at + i));
+      v128.store(dx + at + i, sum);
     }
     for (; i < bytes; i += 4) {
       const x = load<f32>(input + at + i);
       const y = x * load<f32>(statistics + i) + load<f32>(statistics + bytes + i);
       const g = open || (y > lo && y < hi) ? load<f32>(dy + at + i) : 0;
-      let dx = (x - load<f32>(statistics + 2 * bytes + i)) * load<f32>(slopes + bytes + i);
-      dx += load<f32>(slopes + 2 * bytes + i) + g * load<f32>(slopes + i);
-      if (residual) dx += load<f32>(residual + at + i);
-      store<f32>(out + at + i, dx);
+      let sum = (x - load<f32>(statistics + 2 * bytes + i)) * load<f32>(slopes + bytes + i);
+      sum += load<f32>(slopes + 2 * bytes + i) + g * load<f32>(slopes + i);
+      if (adds) sum += load<f32>(dx + at + i);
+      store<f32>(dx + at + i, sum);
     }
   }
 }

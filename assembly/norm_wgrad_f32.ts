@@ -8,7 +8,7 @@
  * - `pixels c`    of the activation
  * - `rows`        pixels of a slice
  * - `live`        1: the mean and variance are the batch's, and have gradients of their own; 0: they are fixed
- * - `partials`    [⌈pixels/rows⌉, 2, c] f32 of `norm_sums_f32`
+ * - `partials`    [⌈pixels/rows⌉, 2, c] f32 of `norm_grad_sums_f32`
  * - `statistics`  [4, c] f32: scale, shift, mean, inverse standard deviation
  * - `dw` `db`     [c] f32, or 0 where weight and bias are not trained
  * - `slopes`      [3, c] f32
@@ -19,7 +19,7 @@
  *
  * Why: in f64, slice after slice, so the result is the same whoever computes it.
  */
-export function norm_slopes_f32(
+export function norm_wgrad_f32(
   from: i32,
   to: i32,
   pixels: i32,

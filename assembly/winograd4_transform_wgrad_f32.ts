@@ -1,10 +1,10 @@
 /**
- * Winograd F(4×4, 3×3), last step of the gradient of the weights: dw += Gᵀ dU G (G in `winograd4_weights_f32.ts`).
+ * Winograd F(4×4, 3×3), last step of the gradient of the weights: dw += Gᵀ dU G (G in `winograd4_transform_weights_f32.ts`).
  *
+ * - `scratch`   this thread's; 288 bytes
  * - `n c`       outputs and inputs of the convolution
  * - `products`  [36, c, n] f32: dU
  * - `dw`        [3, 3, c, n] f32
- * - `scratch`   this thread's; 288 bytes
  *
  * Unit: one input channel; `c` of them.
  *
@@ -14,14 +14,14 @@
  */
 import { madd } from "./simd";
 
-export function winograd4_unpack_f32(
+export function winograd4_transform_wgrad_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   n: i32,
   c: i32,
   products: usize,
   dw: usize,
-  scratch: usize,
 ): void {
   const row = (<usize>n) << 2;
   const position = row * c;

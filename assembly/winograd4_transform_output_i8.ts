@@ -12,6 +12,7 @@
  *
  * 576 = 9 · 2⁶: the 9 is undone by its inverse modulo 2³², the 2⁶ by a shift, which is exact while |sum| < 2²⁵.
  *
+ * - `scratch`    this thread's; 384 bytes
  * - `oh ow n`    the output [batch, oh, ow, n]
  * - `ty tx`      patches down and across one image
  * - `first`      patch of unit 0
@@ -19,7 +20,6 @@
  * - `header`     bias [n] i32, then scale [n] f32
  * - `residual`   [batch, oh, ow, n] i8, or 0
  * - `out`        [batch, oh, ow, n] i8
- * - `scratch`    this thread's; 384 bytes
  * - `rs lo hi`   scale of the residual in units of the output's; bounds of the output
  *
  * Unit: one patch of 4×4 outputs; those outside the image are left out.
@@ -61,9 +61,10 @@ function finish(
   v128.store32_lane(out, i8x16.narrow_i16x8_s(narrow, narrow), 0);
 }
 
-export function winograd4_output_i8(
+export function winograd4_transform_output_i8(
   from: i32,
   to: i32,
+  scratch: usize,
   oh: i32,
   ow: i32,
   n: i32,
@@ -74,7 +75,6 @@ export function winograd4_output_i8(
   header: usize,
   residual: usize,
   out: usize,
-  scratch: usize,
   rs: f32,
   lo: f32,
   hi: f32,

@@ -1,25 +1,25 @@
 /**
  * Backward average pooling: each window's gradient is shared among its pixels.
  *
- *     dx = residual + Σ over windows of dy / (pixels of the window, or only those inside the image)
+ *     dx = (adds ? dx : 0) + Σ over windows of dy / (pixels of the window, or only those inside the image)
  *
  * - `h w c`        the input [batch, h, w, c]
  * - `oh ow`        the output [batch, oh, ow, c]
  * - `kh kw sh sw`  window and stride
  * - `top left`     padding before the first row and pixel
- * - `whole`        1 divides by `kh · kw` always, 0 by the pixels inside the image
- * - `adds`         1 adds to what `out` holds, 0 overwrites it
- * - `dy` `out`     f32
+ * - `countPads`        1 divides by `kh · kw` always, 0 by the pixels inside the image
+ * - `adds`         1 adds to what `dx` holds, 0 overwrites it
+ * - `dy` `dx`     f32
  *
  * Unit: one image.
  *
- * Must hold: every window touches the image; `out` does not overlap `dy`.
+ * Must hold: every window touches the image; `dx` does not overlap `dy`.
  *
- * Why: as `maxpool_input_f32`.
+ * Why: as `maxpool_dgrad_f32`.
  */
 import { madd } from "./simd";
 
-export function avgpool_input_f32(
+export function avgpool_dgrad_f32(
   from: i32,
   to: i32,
   h: i32,
@@ -33,15 +33,15 @@ export function avgpool_input_f32(
   sw: i32,
   top: i32,
   left: i32,
-  whole: i32,
+  countPads: i32,
   adds: i32,
   dy: usize,
-  out: usize,
+  dx: usize,
 ): void {
   const pixel = (<usize>c) << 2;
   const line = pixel * w;
   for (let unit = from; unit < to; ++unit) {
-    const target = out + <usize>(unit * h) * line;
+    const target = dx + <usize>(unit * h) * line;
     if (!adds) memory.fill(target, 0, line * h);
     let g = dy + <usize>(unit * oh * ow) * pixel;
     for (let y = 0; y < oh; ++y) {
@@ -50,7 +50,7 @@ export function avgpool_input_f32(
       for (let x = 0; x < ow; ++x) {
         const u0 = max(0, x * sw - left);
         const u1 = min(w, x * sw - left + kw);
-        const part: f32 = (1.0 as f32) / <f32>(whole ? kh * kw : (v1 - v0) * (u1 - u0));
+        const part: f32 = (1.0 as f32) / <f32>(countPads ? kh * kw : (v1 - v0) * (u1 - u0));
         const part4 = f32x4.splat(part);
         for (let v = v0; v < v1; ++v) {
           for (let u = u0; u < u1; ++u) {

@@ -14,7 +14,7 @@
  */
 import { madd } from "./simd";
 
-export function blend_f32(from: i32, to: i32, share: usize, input: usize, out: usize): void {
+export function lerp_f32(from: i32, to: i32, share: usize, input: usize, out: usize): void {
   const t = v128.load32_splat(share);
   const end = (<usize>to) << 6;
   for (let i = (<usize>from) << 6; i < end; i += 16) {

@@ -1,7 +1,7 @@
 /**
  * Winograd F(4×4, 3×3) over int8: transforms the weights. Exact: whole numbers within ±6,223.
  *
- *     U = G g Gᵀ, its rows and columns multiplied by 4, 6, 6, 24, 24 and 1, which `winograd4_output_i8` undoes
+ *     U = G g Gᵀ, its rows and columns multiplied by 4, 6, 6, 24, 24 and 1, which `winograd4_transform_output_i8` undoes
  *
  *         ⎡  1  0  0 ⎤
  *         ⎢ −1 −1 −1 ⎥
@@ -20,7 +20,7 @@
  *
  * Why: runs once a model.
  */
-export function winograd4_weights_i8(from: i32, to: i32, n: i32, c: i32, weights: usize, out: usize): void {
+export function winograd4_transform_weights_i8(from: i32, to: i32, n: i32, c: i32, weights: usize, out: usize): void {
   const panelBytes = (<usize>c) << 4;
   const position = panelBytes * (n >> 3);
   for (let unit = from; unit < to; ++unit) {

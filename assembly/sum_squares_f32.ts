@@ -15,7 +15,7 @@
  */
 import { madd } from "./simd";
 
-export function squares_f32(from: i32, to: i32, n: i32, input: usize, out: usize): void {
+export function sum_squares_f32(from: i32, to: i32, n: i32, input: usize, out: usize): void {
   for (let unit = from; unit < to; ++unit) {
     let at = input + ((<usize>unit) << 14);
     const end = input + ((<usize>min(n, (unit + 1) << 12)) << 2);

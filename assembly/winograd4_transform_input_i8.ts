@@ -10,6 +10,7 @@
  *          ⎢ 0  2 −1 −2  1  0 ⎥
  *          ⎣ 0  4  0 −5  0  1 ⎦
  *
+ * - `scratch`      this thread's; 720 bytes
  * - `batch h w c`  the input [batch, h, w, c]
  * - `ty tx`        patches down and across one image
  * - `top left`     zero padding before the first row and pixel
@@ -17,7 +18,6 @@
  * - `input`        [batch, h, w, c] i8 in 0…127
  * - `zeros`        [c] i8 zeros
  * - `out`          [patches, 36, c] i16
- * - `scratch`      this thread's; 720 bytes
  *
  * Unit: one patch of 4×4 outputs.
  *
@@ -25,9 +25,10 @@
  *
  * Why: Lavin & Gray 2015 (arXiv 1509.09308). Eight channels an instruction, twice as many as in f32.
  */
-export function winograd4_input_i8(
+export function winograd4_transform_input_i8(
   from: i32,
   to: i32,
+  scratch: usize,
   batch: i32,
   h: i32,
   w: i32,
@@ -40,7 +41,6 @@ export function winograd4_input_i8(
   input: usize,
   zeros: usize,
   out: usize,
-  scratch: usize,
 ): void {
   const half = scratch + 144;
   const bytes = (<usize>c) << 1;

@@ -7,6 +7,7 @@
  *     Bᵀ =  │  0 -1  1  0 │
  *           │  0  1  0 -1 │
  *
+ * - `scratch`      this thread's; 320 bytes
  * - `batch h w c`  the input [batch, h, w, c]
  * - `ty tx`        patches down and across
  * - `top left`     zero padding before the first row and pixel; what lies beyond the last is zero too
@@ -14,7 +15,6 @@
  * - `input`        [batch, h, w, c] f32
  * - `zeros`        `c` f32 zeros: what lies outside the image
  * - `out`          [patches, 16, c] f32
- * - `scratch`      this thread's; 320 bytes
  *
  * Unit: one patch.
  *
@@ -22,9 +22,10 @@
  *
  * Why: channels in the lanes make the transform 32 additions a vector and no shuffle. Where F(4×4) would cost too much memory or waste too much of the last patch.
  */
-export function winograd2_input_f32(
+export function winograd2_transform_input_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   batch: i32,
   h: i32,
   w: i32,
@@ -37,7 +38,6 @@ export function winograd2_input_f32(
   input: usize,
   zeros: usize,
   out: usize,
-  scratch: usize,
 ): void {
   const half = scratch + 64;
   const bytes = (<usize>c) << 2;

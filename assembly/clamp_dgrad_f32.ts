@@ -1,28 +1,28 @@
 /**
  * Backward of an activation: the gradient passes where the clamp let the value through.
  *
- *     dx[p, i] = (lo < output[p, i] < hi ? dy[p, i] : 0) + residual[p, i]
+ *     dx[p, i] = (lo < output[p, i] < hi ? dy[p, i] : 0) + (adds ? dx[p, i] : 0)
  *
  * - `c`         channels
+ * - `adds`      1 adds to what `dx` holds, 0 overwrites it
  * - `output`    [pixels, c] f32: the clamp's output
  * - `dy`        [pixels, c] f32
- * - `residual`  [pixels, c] f32, or 0
- * - `out`       [pixels, c] f32
+ * - `dx`       [pixels, c] f32
  *
  * Unit: one pixel.
  *
- * Must hold: `out` may be `dy` or `residual`; nothing else overlaps.
+ * Must hold: `dx` may be `dy`, unless it adds; nothing else overlaps.
  *
- * Why: memory-bound; the output tells as much as the input, which need not be kept.
+ * Why: memory-bound; the output says as much as the input, which need not be kept.
  */
-export function clamp_input_f32(
+export function clamp_dgrad_f32(
   from: i32,
   to: i32,
   c: i32,
+  adds: i32,
   output: usize,
   dy: usize,
-  residual: usize,
-  out: usize,
+  dx: usize,
   lo: f32,
   hi: f32,
 ): void {
@@ -33,13 +33,13 @@ export function clamp_input_f32(
   for (; at + 16 <= end; at += 16) {
     const y = v128.load(output + at);
     let g = v128.and(v128.load(dy + at), v128.and(f32x4.gt(y, low), f32x4.lt(y, high)));
-    if (residual) g = f32x4.add(g, v128.load(residual + at));
-    v128.store(out + at, g);
+    if (adds) g = f32x4.add(g, v128.load(dx + at));
+    v128.store(dx + at, g);
   }
   for (; at < end; at += 4) {
     const y = load<f32>(output + at);
     let g: f32 = y > lo && y < hi ? load<f32>(dy + at) : 0;
-    if (residual) g += load<f32>(residual + at);
-    store<f32>(out + at, g);
+    if (adds) g += load<f32>(dx + at);
+    store<f32>(dx + at, g);
   }
 }

@@ -25,7 +25,7 @@
  */
 import { madd } from "./simd";
 
-export function norm_sums_f32(
+export function norm_grad_sums_f32(
   from: i32,
   to: i32,
   pixels: i32,

@@ -114,7 +114,7 @@ function putNarrow(adds: i32, cols: i32, tail: usize, out: usize, c0: v128, c1: 
  * - `lda ldb ldo`: bytes from one row of `a`, `b`, `out` to the next
  * - `tail`: 32 bytes for tiles narrower than 8 columns; `b` is read 8 wide even there
  */
-export function outerTile_f32(
+export function tileWgrad_f32(
   mr: i32,
   rows: i32,
   cols: i32,

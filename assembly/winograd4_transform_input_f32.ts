@@ -9,6 +9,7 @@
  *           │  0  2 -1 -2  1  0 │
  *           │  0  4  0 -5  0  1 │
  *
+ * - `scratch`      this thread's; 720 bytes
  * - `batch h w c`  the input [batch, h, w, c]
  * - `ty tx`        patches down and across
  * - `top left`     zero padding before the first row and pixel; what lies beyond the last is zero too
@@ -16,7 +17,6 @@
  * - `input`        [batch, h, w, c] f32
  * - `zeros`        `c` f32 zeros: what lies outside the image
  * - `out`          [patches, 36, c] f32
- * - `scratch`      this thread's; 720 bytes
  *
  * Unit: one patch.
  *
@@ -26,9 +26,10 @@
  */
 import { madd } from "./simd";
 
-export function winograd4_input_f32(
+export function winograd4_transform_input_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   batch: i32,
   h: i32,
   w: i32,
@@ -41,7 +42,6 @@ export function winograd4_input_f32(
   input: usize,
   zeros: usize,
   out: usize,
-  scratch: usize,
 ): void {
   const half = scratch + 144;
   const bytes = (<usize>c) << 2;

@@ -1,22 +1,22 @@
 /**
  * Backward max pooling: each window's gradient goes to its first maximum, in the order of rows, then pixels.
  *
- *     dx = residual + Σ over windows of dy, at the window's first maximum
+ *     dx = (adds ? dx : 0) + Σ over windows of dy, at the window's first maximum
  *
  * - `h w c`        the input [batch, h, w, c]
  * - `oh ow`        the output [batch, oh, ow, c]
  * - `kh kw sh sw`  window and stride
  * - `top left`     padding before the first row and pixel
- * - `adds`         1 adds to what `out` holds, 0 overwrites it
- * - `input` `dy` `out`  f32
+ * - `adds`         1 adds to what `dx` holds, 0 overwrites it
+ * - `input` `dy` `dx`  f32
  *
  * Unit: one image.
  *
- * Must hold: every window touches the image; `out` overlaps nothing.
+ * Must hold: every window touches the image; `dx` overlaps nothing.
  *
  * Why: looking for the maximum again costs less than keeping where it was: an index as large as the output.
  */
-export function maxpool_input_f32(
+export function maxpool_dgrad_f32(
   from: i32,
   to: i32,
   h: i32,
@@ -33,13 +33,13 @@ export function maxpool_input_f32(
   adds: i32,
   input: usize,
   dy: usize,
-  out: usize,
+  dx: usize,
 ): void {
   const pixel = (<usize>c) << 2;
   const line = pixel * w;
   for (let unit = from; unit < to; ++unit) {
     const base = input + <usize>(unit * h) * line;
-    const target = out + <usize>(unit * h) * line;
+    const target = dx + <usize>(unit * h) * line;
     if (!adds) memory.fill(target, 0, line * h);
     let g = dy + <usize>(unit * oh * ow) * pixel;
     for (let y = 0; y < oh; ++y) {

@@ -14,7 +14,7 @@
  *
  * Why: in f64, as when a norm is folded into a convolution.
  */
-export function norm_fixed_f32(
+export function norm_running_f32(
   from: i32,
   to: i32,
   c: i32,

@@ -8,25 +8,26 @@
  *
  * The bias is in M already: added to the product at (1, 1), Aᵀ … A spreads it over all 2×2 outputs.
  *
+ * - `scratch`   this thread's; 128 bytes
  * - `oh ow n`   the output [batch, oh, ow, n]
  * - `ty tx`     patches down and across; outputs beyond `oh` and `ow` are not stored
  * - `first`     the first patch that `products` holds
  * - `products`  [patches, 16, n] f32
  * - `residual`  [batch, oh, ow, n] f32, or 0
  * - `out`       [batch, oh, ow, n] f32
- * - `scratch`   this thread's; 128 bytes
  *
  * Unit: one patch.
  *
  * Must hold: `n` is a multiple of 4; `out` may be `residual` and overlaps nothing else.
  *
- * Why: as `winograd2_input_f32`.
+ * Why: as `winograd2_transform_input_f32`.
  */
 import { clamp } from "./simd";
 
-export function winograd2_output_f32(
+export function winograd2_transform_output_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   oh: i32,
   ow: i32,
   n: i32,
@@ -36,7 +37,6 @@ export function winograd2_output_f32(
   products: usize,
   residual: usize,
   out: usize,
-  scratch: usize,
   lo: f32,
   hi: f32,
 ): void {

@@ -1,32 +1,33 @@
 /**
  * Weight gradients as a sum of outer products: of 1×1 convolutions with stride 1, linear layers, and inside Winograd.
  *
- *     out[g, i, j] = (adds ? out[g, i, j] : 0) + Σ_r a[r, g, i] · b[r, g, j]
+ *     dw[g, i, j] = (adds ? dw[g, i, j] : 0) + Σ_r input[r, g, i] · dy[r, g, j]
  *
- * - `mr mc`    rows of a register tile, 1…6; products added up before they go to memory
- * - `m n k`    products to add; columns and rows of one group's `out`
- * - `groups`   independent sums side by side
- * - `lda ldb`  elements from one row of `a` / of `b` to the next
- * - `ldo ogo`  elements from one row of `out`, and from one group of it, to the next
- * - `adds`     1 adds to what `out` holds, 0 overwrites it
- * - `a`        [m, groups, k] f32: the layer's input
- * - `b`        [m, groups, n] f32: the gradient of its output
- * - `out`      [groups, k, n] f32
  * - `scratch`  this thread's; `32 + 4 · mc · (⌈k/mr⌉·mr + ⌈n/8⌉·8)` bytes
+ * - `mr mc`    rows of a register tile, 1…6; products added up before they go to memory
+ * - `m n k`    products to add; columns and rows of one group's `dw`
+ * - `groups`   independent sums side by side
+ * - `lda ldb`  elements from one row of `input` / of `dy` to the next
+ * - `ldo ogo`  elements from one row of `dw`, and from one group of it, to the next
+ * - `adds`     1 adds to what `dw` holds, 0 overwrites it
+ * - `input`    [m, groups, k] f32: the layer's input
+ * - `dy`       [m, groups, n] f32: the gradient of its output
+ * - `dw`       [groups, k, n] f32
  *
- * Unit: one tile of `out`; `groups · ⌈k/mr⌉ · ⌈n/8⌉` of them, columns fastest. Each is summed over all rows in one order,
+ * Unit: one tile of `dw`; `groups · ⌈k/mr⌉ · ⌈n/8⌉` of them, columns fastest. Each is summed over all rows in one order,
  * so that the result does not depend on who computes it.
  *
- * Must hold: `m` ≥ 1; 28 bytes after the end of `b` can be read; `out` overlaps neither operand.
+ * Must hold: `m` ≥ 1; 28 bytes after the end of `dy` can be read; `dw` overlaps neither operand.
  *
  * Why: the sum is the long dimension; it is taken in chunks that the tiles of a block read from L1 or L2. From 32 channels on
- * a chunk is copied into panels first: rows of `a` and `b` are powers of two apart, often enough in one set of L1.
+ * a chunk is copied into panels first: rows of `input` and `dy` are powers of two apart, often enough in one set of L1.
  */
-import { outerTile_f32 } from "./outer_tile_f32";
+import { tileWgrad_f32 } from "./tile_wgrad_f32";
 
-export function outer_f32(
+export function gemm_wgrad_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   mr: i32,
   mc: i32,
   m: i32,
@@ -38,10 +39,9 @@ export function outer_f32(
   ldo: i32,
   ogo: i32,
   adds: i32,
-  a: usize,
-  b: usize,
-  out: usize,
-  scratch: usize,
+  input: usize,
+  dy: usize,
+  dw: usize,
 ): void {
   const across = (n + 7) >> 3;
   const down = (k + mr - 1) / mr;
@@ -62,8 +62,8 @@ export function outer_f32(
     const last = end - 1 - group * perGroup;
     for (let row = 0; row < m; row += mc) {
       const rows = min(mc, m - row);
-      const a0 = a + <usize>row * aBytes + ((<usize>(group * k)) << 2);
-      const b0 = b + <usize>row * bBytes + ((<usize>(group * n)) << 2);
+      const a0 = input + <usize>row * aBytes + ((<usize>(group * k)) << 2);
+      const b0 = dy + <usize>row * bBytes + ((<usize>(group * n)) << 2);
       const more = adds | i32(row > 0);
       if (packs) {
         for (let i = first / across; i <= last / across; ++i) {
@@ -78,7 +78,7 @@ export function outer_f32(
       for (let each = first; each <= last; ++each) {
         const i = each / across;
         const j = each % across;
-        outerTile_f32(
+        tileWgrad_f32(
           min(mr, k - i * mr),
           rows,
           min(8, n - (j << 3)),
@@ -88,7 +88,7 @@ export function outer_f32(
           more,
           packs ? aPanels + ((<usize>(i * mr * mc)) << 2) : a0 + ((<usize>(i * mr)) << 2),
           packs ? bPanels + ((<usize>(j * mc)) << 5) : b0 + ((<usize>j) << 5),
-          out + ((<usize>group * ogo + <usize>(i * mr) * ldo + (j << 3)) << 2),
+          dw + ((<usize>group * ogo + <usize>(i * mr) * ldo + (j << 3)) << 2),
           scratch,
         );
       }
@@ -97,7 +97,7 @@ export function outer_f32(
   }
 }
 
-/** Elements of `out` that a thread carries along at once. */
+/** Elements of `dw` that a thread carries along at once. */
 export const BLOCK: i32 = 49152;
 
 /** `cols` of `pitch` columns, row after row. */

@@ -19,7 +19,7 @@
  *
  * Why: once per training step; a phase of its own has no products with zero.
  */
-export function pack_input_f32(
+export function pack_dgrad_f32(
   from: i32,
   to: i32,
   n: i32,

@@ -1,13 +1,13 @@
 /**
- * Winograd F(4×4, 3×3), weights as training holds them: U = G g Gᵀ (G in `winograd4_weights_f32.ts`), in the panels that
+ * Winograd F(4×4, 3×3), weights as training holds them: U = G g Gᵀ (G in `winograd4_transform_weights_f32.ts`), in the panels that
  * `gemm_f32` reads with 36 groups; forward, or turned round for the gradient of the input.
  *
+ * - `scratch`  this thread's; 288 bytes
  * - `n c`      outputs and inputs of the convolution
  * - `turned`   0: panels of 8 outputs with `c` cells. 1: panels of 8 inputs with `n` cells, kernel turned round
  * - `weights`  [3, 3, c, n] f32
  * - `bias`     [n] f32, or 0; not used when turned
  * - `out`      [36, ⌈n/8⌉] panels of `c` cells, or [36, ⌈c/8⌉] of `n`; the bias is in those of position (1, 1)
- * - `scratch`  this thread's; 288 bytes
  *
  * Unit: one panel's 8 columns, at all positions.
  *
@@ -17,16 +17,16 @@
  */
 import { madd } from "./simd";
 
-export function winograd4_pack_f32(
+export function winograd4_transform_hwio_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   n: i32,
   c: i32,
   turned: i32,
   weights: usize,
   bias: usize,
   out: usize,
-  scratch: usize,
 ): void {
   const columns = turned ? c : n;
   const cells = turned ? n : c;

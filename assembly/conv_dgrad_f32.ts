@@ -2,35 +2,36 @@
  * Gradient of the input of a convolution with a stride, phase by phase: every input pixel meets only the taps that
  * reached it.
  *
- *     dx[b, y, x, i] = residual[b, y, x, i] + Σ_{v,u,j} dy[b, (y + top − v·dh)/sh, (x + left − u·dw)/sw, j] · w[v, u, i, j]
+ *     dx[b, y, x, i] = (adds ? dx[b, y, x, i] : 0) + Σ_{v,u,j} dy[b, (y + top − v·dh)/sh, (x + left − u·dw)/sw, j] · w[v, u, i, j]
  *
- * over the taps where both divisions come out even.
+ * over the taps where both divisions come dx even.
  *
+ * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · ⌈w/sw⌉` bytes
  * - `mr`                 rows of a register tile
  * - `h w c`              the input [batch, h, w, c]
  * - `oh ow n`            the output [batch, oh, ow, n]
  * - `kh kw sh sw dh dw`  kernel, stride, dilation
  * - `top left`           zero padding before the first row and pixel
  * - `groups`             as of the convolution
+ * - `adds`               1 adds to what `dx` holds, 0 overwrites it
  * - `dy`                 [batch, oh, ow, n] f32
- * - `panels`             as `pack_input_f32` makes them
- * - `residual`           [batch, h, w, c] f32, or 0
+ * - `panels`             as `pack_dgrad_f32` makes them
  * - `zeros`              `n / groups` f32 zeros
- * - `out`                [batch, h, w, c] f32
- * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · ⌈w/sw⌉` bytes
+ * - `dx`                [batch, h, w, c] f32
  *
- * Unit: one row of `out`; `batch · h` of them.
+ * Unit: one row of `dx`; `batch · h` of them.
  *
- * Must hold: `out` does not overlap `dy`; it may be `residual`.
+ * Must hold: `dx` does not overlap `dy`.
  *
  * Why: a phase of one row has its outputs at even distances, which is all that the register tile asks for.
  */
-import { tapsOf } from "./pack_input_f32";
+import { tapsOf } from "./pack_dgrad_f32";
 import { TAIL_BYTES, tiles_f32 } from "./tile_f32";
 
-export function conv_input_f32(
+export function conv_dgrad_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   mr: i32,
   h: i32,
   w: i32,
@@ -47,12 +48,11 @@ export function conv_input_f32(
   top: i32,
   left: i32,
   groups: i32,
+  adds: i32,
   dy: usize,
   panels: usize,
-  residual: usize,
   zeros: usize,
-  out: usize,
-  scratch: usize,
+  dx: usize,
 ): void {
   const table = scratch + TAIL_BYTES;
   const deep = n / groups;
@@ -107,8 +107,8 @@ export function conv_input_f32(
             table,
             tapStride,
             base + <usize>(group * across + column) * panelBytes,
-            residual ? residual + at : 0,
-            out + at,
+            adds ? dx + at : 0,
+            dx + at,
             scratch,
             -Infinity,
             Infinity,

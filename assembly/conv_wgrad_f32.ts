@@ -6,6 +6,7 @@
  *
  * with `c' = c / groups`, `n' = n / groups`.
  *
+ * - `scratch`            this thread's; `32 + 4 · mc · kh · kw · c'` bytes
  * - `mr mc`              rows of a register tile, 1…6; output pixels of a chunk
  * - `batch h w c`        the input [batch, h, w, c]
  * - `oh ow n`            the output [batch, oh, ow, n]
@@ -15,7 +16,6 @@
  * - `input`              [batch, h, w, c] f32
  * - `dy`                 [batch, oh, ow, n] f32
  * - `dw`                 [kh, kw, c', n] f32
- * - `scratch`            this thread's; `32 + 4 · mc · kh · kw · c'` bytes
  *
  * Unit: one tile of `dw`; `groups · ⌈kh·kw·c'/mr⌉ · ⌈n'/8⌉` of them, columns fastest.
  *
@@ -24,12 +24,13 @@
  * Why: copied patches make every row of the kernel one run of memory, and the same tile serves as for 1×1. Only the kernel
  * rows that the range needs are copied, so that threads share that work too.
  */
-import { BLOCK } from "./outer_f32";
-import { outerTile_f32 } from "./outer_tile_f32";
+import { BLOCK } from "./gemm_wgrad_f32";
+import { tileWgrad_f32 } from "./tile_wgrad_f32";
 
-export function outer_conv_f32(
+export function conv_wgrad_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   mr: i32,
   mc: i32,
   batch: i32,
@@ -51,7 +52,6 @@ export function outer_conv_f32(
   input: usize,
   dy: usize,
   out: usize,
-  scratch: usize,
 ): void {
   const patches = scratch + 32;
   const m = batch * oh * ow;
@@ -110,7 +110,7 @@ export function outer_conv_f32(
         const inGroup = each - group * perGroup;
         const i = (inGroup / across) * mr;
         const j = (inGroup % across) << 3;
-        outerTile_f32(
+        tileWgrad_f32(
           min(mr, k - i),
           rows,
           min(8, width - j),

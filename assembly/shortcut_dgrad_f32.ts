@@ -7,16 +7,16 @@
  * - `oh ow n`   the output [batch, oh, ow, n]
  * - `s`         stride
  * - `before`    zero channels before the copied ones
- * - `adds`      1 adds to what `out` holds, 0 overwrites it
- * - `dy` `out`  f32
+ * - `adds`      1 adds to what `dx` holds, 0 overwrites it
+ * - `dy` `dx`  f32
  *
- * Unit: one row of `out`; `batch · h` of them.
+ * Unit: one row of `dx`; `batch · h` of them.
  *
- * Must hold: `before + c` ≤ `n`; `out` does not overlap `dy`.
+ * Must hold: `before + c` ≤ `n`; `dx` does not overlap `dy`.
  *
  * Why: memory-bound; nothing to choose.
  */
-export function shortcut_input_f32(
+export function shortcut_dgrad_f32(
   from: i32,
   to: i32,
   h: i32,
@@ -29,13 +29,13 @@ export function shortcut_input_f32(
   before: i32,
   adds: i32,
   dy: usize,
-  out: usize,
+  dx: usize,
 ): void {
   const bytes = (<usize>c) << 2;
   for (let unit = from; unit < to; ++unit) {
     const image = unit / h;
     const y = unit - image * h;
-    const target = out + <usize>(unit * w) * bytes;
+    const target = dx + <usize>(unit * w) * bytes;
     if (!adds) memory.fill(target, 0, bytes * w);
     if (y % s) continue;
     let g = dy + ((<usize>((image * oh + y / s) * ow) * n + before) << 2);

@@ -17,7 +17,7 @@
  *
  * Why: in f64, slice after slice, so the result is the same whoever computes it.
  */
-export function norm_live_f32(
+export function norm_batch_f32(
   from: i32,
   to: i32,
   pixels: i32,
