@@ -24,6 +24,7 @@ export { im2col_f32 } from "./im2col_f32";
 export { im2col_i8 } from "./im2col_i8";
 export { lerp_f32 } from "./lerp_f32";
 export { loss_f32 } from "./loss_f32";
+export { luma_u8 } from "./luma_u8";
 export { maxpool_dgrad_f32 } from "./maxpool_dgrad_f32";
 export { maxpool_f32 } from "./maxpool_f32";
 export { maxpool_i8 } from "./maxpool_i8";

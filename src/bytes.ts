@@ -9,7 +9,7 @@ export interface ByteSource {
   readonly name: string;
   /** Length in bytes; Infinity where it shows only at the end of a stream. */
   readonly size: number;
-  /** Bytes come in their order and once, as from a stream: whoever reads had better ask in that order. */
+  /** Bytes come in their order and once, as from a stream: read in that order. */
   readonly sequential?: boolean;
   /**
    * Bytes `[offset, offset + length)`; the view may share memory with the source. A source that can writes them to `into`,
@@ -25,13 +25,14 @@ export interface Folder {
   /** Opens `path`, relative to the folder. Throws `ModelError` when it is absent or climbs out of the folder. */
   open(path: string): Promise<ByteSource>;
   /**
-   * The files directly in the folder, or in `path` beneath it. Throws `ModelError` when that is not a folder.
-   * Absent where folders cannot be listed, as behind HTTP.
+   * The files directly in the folder, or in `path` beneath it; `recursive`, also those in its folders, as paths from
+   * there with `/` between their parts. Throws `ModelError` when that is not a folder. Absent where folders cannot be
+   * listed, as behind HTTP.
    */
-  list?(path?: string): Promise<readonly string[]>;
+  list?(path?: string, options?: { readonly recursive: boolean }): Promise<readonly string[]>;
 }
 
-/** Throws unless `[offset, offset + length)` lies inside the source. */
+/** Throws unless `[offset, offset + length)` is inside the source. */
 export function checkRange(source: ByteSource, offset: number, length: number): void {
   if (offset < 0 || length < 0 || offset + length > source.size) {
     throw new ModelError(
@@ -42,8 +43,8 @@ export function checkRange(source: ByteSource, offset: number, length: number): 
 }
 
 /**
- * Gives the memory under a view back at once, where the engine can, rather than when its collector comes by: it does not
- * hurry for memory that it sees little of. Every view of it is empty afterwards.
+ * Frees the memory under a view at once, where the engine can, instead of at the next garbage collection: engines do not
+ * collect sooner for memory outside their heap. Every view of it is empty afterwards.
  */
 export function release({ buffer }: ArrayBufferView): void {
   if (buffer instanceof ArrayBuffer && "transfer" in buffer) (buffer.transfer as (length: number) => ArrayBuffer)(0);
@@ -104,7 +105,7 @@ export function concat(name: string, parts: readonly ByteSource[]): ByteSource {
 const HEAD_BYTES = 1024;
 /** Most bytes a stream keeps because they were passed over. */
 const KEPT_BYTES = 16 * 2 ** 20;
-/** Memory for a read whose length nobody vouches for, to begin with. */
+/** First allocation for a read whose length is not known to be right. */
 const FIRST_BYTES = 2 ** 20;
 
 /**
@@ -136,13 +137,13 @@ export function fromStream(
   const tooFar = (): ModelError => {
     const hint = "convert the file with this package, or load it whole";
     return new ModelError(
-      "truncated",
+      "unsupported",
       expectedGot(name, "tensors that can be read in the order of the stream", "others", hint),
     );
   };
   /** The next `length` bytes of the stream, or all that are left, in `into` or in memory of their own. */
   const next = async (length: number, into?: Uint8Array): Promise<Uint8Array> => {
-    // Where nobody vouches for the length, memory follows what has come.
+    // Where the length may be wrong, memory grows with what has come.
     let bytes = into ?? new Uint8Array(Number.isFinite(size) ? length : Math.min(length, FIRST_BYTES));
     let filled = 0;
     while (filled < length) {
@@ -171,7 +172,7 @@ export function fromStream(
     if (bytes.byteLength === length) return bytes;
     throw new ModelError("truncated", expectedGot(name, `at least ${wanted} bytes`, `${at}`, "the stream ended early"));
   };
-  /** Takes what lies at `offset` out of what was kept, as far as `length`; nothing when it is not there. */
+  /** Removes the bytes at `offset` from what was kept, as far as `length`; nothing when it is not there. */
   const take = (offset: number, length: number): Uint8Array | undefined => {
     for (const [start, bytes] of kept) {
       const from = offset - start;
@@ -199,7 +200,7 @@ export function fromStream(
         part = await exactly(rest, rest === length ? into : undefined);
       }
       if (part === undefined)
-        throw new ModelError("truncated", expectedGot(name, "bytes that were not read yet", `${place} again`));
+        throw new ModelError("unsupported", expectedGot(name, "bytes that were not read yet", `${place} again`));
       parts.push(part);
       place += part.byteLength;
     }

@@ -3,6 +3,25 @@ import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph } from "./graph.ts";
 import type { TensorInfo } from "./tensor.ts";
 
+/** Something that the file does not say and that was assumed. Programs decide by the key, people read the message. */
+export interface Guess {
+  readonly key: GuessKey;
+  readonly message: string;
+}
+
+/** What was assumed: which network of several, its layers without weights, the input, the output's meaning. */
+export type GuessKey =
+  | "network"
+  | "head"
+  | "stem"
+  | "shortcut"
+  | "stride"
+  | "layers"
+  | "size"
+  | "preprocess"
+  | "output"
+  | "unused";
+
 /** A weight file opened at the door: validated, named, its bytes read only on demand. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -19,6 +38,17 @@ export interface Checkpoint {
   read(name: string, into?: Uint8Array): Promise<Uint8Array>;
   /** Lets the underlying file go. */
   close(): Promise<void>;
+}
+
+/**
+ * The same tensors, to be read in any order and as often as need be: of a stream they are read now, and held in memory.
+ */
+export async function rereadable(checkpoint: Checkpoint): Promise<Checkpoint> {
+  if (checkpoint.sequential !== true) return checkpoint;
+  const held = new Map<string, Uint8Array>();
+  for (const name of checkpoint.tensors.keys()) held.set(name, (await checkpoint.read(name)).slice());
+  const { sequential: _, ...rest } = checkpoint;
+  return { ...rest, read: async (name) => held.get(name)! };
 }
 
 /** A tensor of any element type as f32, in C order. */
@@ -63,7 +93,9 @@ function reader(info: TensorInfo, view: DataView, name: string): (i: number) => 
     case "F16":
       return (i) => fromHalf(view.getUint16(2 * i, true));
     default:
-      throw new ModelError("malformed", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype));
+      throw new ModelError("tensor-shape", expectedGot(`"${name}"`, "F32, F16, BF16 or F64", info.dtype), {
+        subject: name,
+      });
   }
 }
 

@@ -33,7 +33,7 @@ export type ModelErrorCode =
   | "network"
   /** The network is needed but was forbidden. */
   | "offline"
-  /** A server refused access. */
+  /** A server or the file system refused access. */
   | "denied"
   /** The cache folder cannot be read or written. */
   | "cache"
@@ -61,6 +61,17 @@ export type ImageErrorCode =
   /** There is no memory for its pixels. */
   | "memory";
 
+/** What is wrong with a set of labelled images. */
+export type DatasetErrorCode =
+  /** No such file or folder. */
+  | "not-found"
+  /** A list of labels that cannot be read. */
+  | "malformed"
+  /** Classes that are not those of the model, or of the other part of the set; fewer than two; one without images. */
+  | "classes"
+  /** No images, or none that can be read. */
+  | "empty";
+
 /** A weight file, a network or a source of either that cannot be used. */
 export class ModelError extends Error {
   override name = "ModelError";
@@ -85,6 +96,17 @@ export class ImageError extends Error {
   readonly code: ImageErrorCode;
 
   constructor(code: ImageErrorCode, message: string, details: { readonly cause?: unknown } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+  }
+}
+
+/** A set of labelled images that cannot be used. */
+export class DatasetError extends Error {
+  override name = "DatasetError";
+  readonly code: DatasetErrorCode;
+
+  constructor(code: DatasetErrorCode, message: string, details: { readonly cause?: unknown } = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
   }

@@ -1,7 +1,7 @@
 /** The public surface. Each runtime's entry adds `load`, bound to that runtime. */
 
 export type { ByteSource, Folder } from "./bytes.ts";
-export type { Checkpoint } from "./checkpoint.ts";
+export type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 export {
   Classifier,
   type ImageTensor,
@@ -19,15 +19,15 @@ export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
 export { openSharded, SHARDED } from "./formats/sharded.ts";
 export { TFJS } from "./formats/tfjs.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
-export type { Progress } from "./hub/locate.ts";
-export { type Pixels, PRESETS, type Preprocess, type PresetName } from "./image.ts";
+export type { Pixels } from "./image.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
 export { type Model, type ModelOptions, openModel } from "./model.ts";
 export { PRETRAINED } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 export { macCount, parameterCount } from "./ops/ops.ts";
+export { PRESETS, type Preprocess, type PreprocessOptions, type PresetName, type Sides } from "./preprocess.ts";
 export { METHODS, type Method, type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
-export type { Runtime, Store } from "./runtime.ts";
+export type { Progress, Runtime, Store } from "./runtime.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augment.ts";
 export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";

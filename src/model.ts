@@ -2,14 +2,12 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import type { Located, Progress } from "./hub/locate.ts";
-import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
 import { type ModelHints, readMetadata } from "./models/metadata.ts";
@@ -18,7 +16,18 @@ import { nameOf, recognise } from "./models/recognise.ts";
 import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
-import type { Runtime } from "./runtime.ts";
+import {
+  checkPreprocess,
+  PRESETS,
+  type Preprocess,
+  type PreprocessOptions,
+  type PresetName,
+  type Sides,
+  sidesOf,
+  sized,
+  type Triple,
+} from "./preprocess.ts";
+import type { Located, Progress, Runtime } from "./runtime.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
@@ -29,10 +38,10 @@ export interface ModelOptions {
   readonly stride?: "3x3" | "1x1";
   /** Of every batch norm, when the file does not tell; 1e-5. */
   readonly epsilon?: number;
-  /** Side of the square input; the architecture's own when absent. */
-  readonly size?: number;
+  /** Of the input: one side of a square, or height and width; the architecture's own when absent. */
+  readonly size?: number | Sides;
   /** How pixels become the input. */
-  readonly preprocess?: PresetName | Preprocess;
+  readonly preprocess?: PresetName | PreprocessOptions;
   /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B. */
   readonly mean?: Triple;
   readonly std?: Triple;
@@ -61,7 +70,7 @@ export interface Model {
   readonly preprocess: Preprocess;
   readonly labels: readonly string[];
   /** What was assumed. */
-  readonly guesses: readonly string[];
+  readonly guesses: readonly Guess[];
 }
 
 /** A source's checkpoint and, where it has a short name, what is known of it. */
@@ -76,7 +85,9 @@ async function openSource(
       name: file.name,
       async open(path) {
         if (path === "") return file;
-        throw new ModelError("architecture", expectedGot(file.name, path, "nothing but the file itself"));
+        throw new ModelError("not-found", expectedGot(file.name, path, "nothing but the file itself"), {
+          subject: path,
+        });
       },
     };
     return { name: file.name, located: { folder, entry: "" }, known: undefined };
@@ -113,20 +124,21 @@ export async function openModel(
     const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
     const preset = presetOf(way ?? usual);
     const guesses = [...network.guesses];
-    if (way === undefined) guesses.push(`preprocessing of the ${usual} preset`);
+    if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
     const classes = outputNode(network.graph).shape[2];
     if (hints.labels !== undefined && hints.labels.length !== classes) {
       throw new ModelError(
-        "architecture",
+        "metadata",
         expectedGot(`${name}: labels`, `${classes}, one for each class`, `${hints.labels.length}`),
+        { subject: "labels" },
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
-    const [size] = inputShape(network.graph);
+    const [height, width] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint) ?? preset;
-    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, size);
+    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, [height, width]);
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
-      guesses.push(`images of ${size} pixels, a size that the file leaves open`);
+      guesses.push({ key: "size", message: `images of ${height}×${width} pixels, a size that the file leaves open` });
     }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
@@ -142,12 +154,16 @@ export async function openModel(
     if (strange.length > 0 && options.arch === undefined) {
       const hint = "name the network with --arch to ignore it";
       throw new ModelError(
-        "architecture",
+        "tensor-unused",
         expectedGot(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint),
+        { subject: strange[0]! },
       );
     }
     if (strange.length > 0)
-      guesses.push(`${strange.length} tensors that ${network.arch} has no use for, "${strange[0]}" among them`);
+      guesses.push({
+        key: "unused",
+        message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
+      });
     return {
       source: name,
       ...network,
@@ -187,11 +203,13 @@ async function networkOf(
 ): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
   const held = checkpoint.graph ?? file.graph;
   const size = options.size ?? file.size ?? beside.size;
-  if (size !== undefined && (!Number.isInteger(size) || size < 1)) {
-    throw new OptionError("size", expectedGot("size", "a whole number of pixels, 1 or more", `${size}`));
+  const sides = size === undefined ? undefined : sidesOf(size);
+  if (sides !== undefined && !(sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1))) {
+    const expected = "a whole number of pixels, 1 or more, or [height, width]";
+    throw new OptionError("size", expectedGot("size", expected, `${size}`));
   }
   if (held !== undefined) {
-    const graph = size === undefined ? held : resize(held, [size, size, 3]);
+    const graph = sides === undefined ? held : resize(held, [...sides, 3]);
     const match = matchResnet(graph);
     if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };
     const named = rename(graph, checkpoint, match.rename);
@@ -209,13 +227,13 @@ async function networkOf(
     stride: options.stride ?? hints.stride ?? seen.spec.stride,
   };
   const epsilon = options.epsilon ?? file.epsilon ?? beside.epsilon ?? 1e-5;
-  const side = size ?? defaultSize(spec);
+  const [height, width] = sides ?? sidesOf(defaultSize(spec));
   const arch = named ?? seen.name;
-  const graph = adapt(resnet(arch, spec, [side, side, 3], epsilon), checkpoint);
-  const isHinted = { shortcuts: (table ?? hints).shortcut, stride: options.stride ?? hints.stride };
-  const guesses = seen.guesses.filter((guess) => {
-    return !Object.entries(isHinted).some(([word, value]) => value !== undefined && guess.startsWith(word));
-  });
+  const graph = adapt(resnet(arch, spec, [height, width, 3], epsilon), checkpoint);
+  const decided = new Set<GuessKey>();
+  if ((table ?? hints).shortcut !== undefined) decided.add("shortcut");
+  if ((options.stride ?? hints.stride) !== undefined) decided.add("stride");
+  const guesses = seen.guesses.filter(({ key }) => !decided.has(key));
   return { arch, spec, graph, checkpoint, guesses };
 }
 
@@ -232,6 +250,7 @@ function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec)
     throw new ModelError(
       "architecture",
       expectedGot(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint),
+      { subject: key },
     );
   }
 }
@@ -276,13 +295,18 @@ function rename(
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
-function presetOf(preset: PresetName | Preprocess): Preprocess {
-  if (typeof preset !== "string") return preset;
-  if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
-  throw new OptionError(
-    "preprocess",
-    expectedGot("preprocess", `one of ${Object.keys(PRESETS).join(", ")}`, `"${preset}"`),
-  );
+function presetOf(preset: PresetName | PreprocessOptions): Preprocess {
+  if (typeof preset === "string") {
+    if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
+    const names = Object.keys(PRESETS).join(", ");
+    throw new OptionError("preprocess", expectedGot("preprocess", `one of ${names}`, `"${preset}"`));
+  }
+  return checkPreprocess(preset, (field, expected, got) => {
+    throw new OptionError(
+      "preprocess",
+      expectedGot(field === "" ? "preprocess" : `preprocess.${field}`, expected, got),
+    );
+  });
 }
 
 /** Class names from a JSON array, or an object from index to name; underscores are spaces. */
@@ -296,7 +320,9 @@ async function readLabels(folder: Folder, path: string): Promise<readonly string
     return labels;
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    throw new ModelError("architecture", expectedGot(file.name, "class names as JSON", String(error)));
+    throw new ModelError("metadata", expectedGot(file.name, "class names as JSON", String(error)), {
+      subject: file.name,
+    });
   } finally {
     await file.close();
   }

@@ -16,7 +16,7 @@ export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
   U8: 1,
 };
 
-/** Where a tensor lies and how: everything but its bytes. */
+/** A tensor without its bytes. */
 export interface TensorInfo {
   readonly dtype: Dtype;
   /** Sizes in PyTorch's order: conv `[out, in / groups, kh, kw]`, linear `[out, in]`, norm `[c]`. */

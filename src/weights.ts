@@ -47,13 +47,18 @@ export function checkWeights(where: string, graph: Graph, checkpoint: Checkpoint
     const info = checkpoint.tensors.get(name);
     const expected = `"${name}" [${shape.join(", ")}]`;
     const hint = `the graph is ${graph.name}; choose another with --arch`;
-    if (info === undefined) throw new ModelError("tensor-shape", expectedGot(where, expected, "no such tensor", hint));
+    if (info === undefined)
+      throw new ModelError("tensor-missing", expectedGot(where, expected, "no such tensor", hint), { subject: name });
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
-      throw new ModelError("tensor-shape", expectedGot(where, expected, `[${info.shape.join(", ")}]`, hint));
+      throw new ModelError("tensor-shape", expectedGot(where, expected, `[${info.shape.join(", ")}]`, hint), {
+        subject: name,
+      });
     }
     const dtypes = dtype === undefined ? ["F32", "F16", "BF16", "F64"] : [dtype];
     if (!dtypes.includes(info.dtype)) {
-      throw new ModelError("tensor-shape", expectedGot(where, `"${name}" as ${dtypes.join(" or ")}`, info.dtype));
+      throw new ModelError("tensor-shape", expectedGot(where, `"${name}" as ${dtypes.join(" or ")}`, info.dtype), {
+        subject: name,
+      });
     }
   }
 }
@@ -69,8 +74,9 @@ function checkFinite(where: string, name: string, values: Float32Array): void {
   if (sum === 0) return;
   const at = values.findIndex((value) => !Number.isFinite(value));
   throw new ModelError(
-    "tensor-shape",
+    "not-finite",
     expectedGot(where, `finite numbers in "${name}"`, `${values[at]} at element ${at}`),
+    { subject: name },
   );
 }
 

@@ -346,9 +346,19 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       });
     },
   })),
-  pixels_i8: [0, 1].map((reverse) => ({
-    name: reverse === 1 ? "BGR" : "RGB",
-    make: (l) => step("", "pixels_i8", 3, { c: 7, reverse, rgba: l.u8(84), out: l.out(63) }),
+  luma_u8: [1, 4, 7].map((w) => ({
+    name: `rows of ${w} pixels`,
+    make: (l) => step("", "luma_u8", 3, { w, input: l.u8(12 * w), out: l.out(12 * w) }),
+  })),
+  pixels_i8: (
+    [
+      ["RGB", 3, 0],
+      ["BGR", 3, 1],
+      ["gray", 1, 0],
+    ] as const
+  ).map(([name, c, reverse]) => ({
+    name,
+    make: (l) => step("", "pixels_i8", 3, { w: 7, c, reverse, rgba: l.u8(84), out: l.out(21 * c) }),
   })),
   quantize_i8: [
     {

@@ -2,9 +2,10 @@
 import { convert as pieces, type StorageDtype } from "../convert.ts";
 import { openModel } from "../model.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
+import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
-import { interruptible, remark } from "./terminal.ts";
+import { remark } from "./terminal.ts";
 
 export interface ConvertCommand extends CommonOptions {
   readonly out: string;
@@ -16,7 +17,7 @@ export async function convert(source: string, options: ConvertCommand): Promise<
   const signal = interruptible();
   const model = await openModel(source, loadOptions(options, signal), nodeRuntime());
   try {
-    for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
+    for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
     const bytes = await writeAtomically(options.out, pieces(model, { dtype: options.dtype }), signal);
     const report = { out: options.out, arch: model.arch, dtype: options.dtype, bytes, labels: model.labels.length };
     process.stdout.write(

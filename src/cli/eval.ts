@@ -2,18 +2,19 @@
 import { createHash } from "node:crypto";
 import type { Classifier } from "../classifier.ts";
 import { toPixels } from "../decode/input.ts";
-import { expectedGot, OptionError } from "../errors.ts";
+import { expectedGot, ImageError, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
 import type { Example } from "../train/dataset.ts";
 import type { Views } from "../views.ts";
 import { type Answered, hits, wilson } from "./accuracy.ts";
-import { openDataset } from "./dataset.ts";
+import { inModelClasses, openDataset, skippedRemark } from "./dataset.ts";
+import { interruptible } from "./interrupt.ts";
 import { openJournal } from "./journal.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
 import { imageBar } from "./progress.ts";
-import { interruptible, messageOf, remark } from "./terminal.ts";
+import { messageOf, remark } from "./terminal.ts";
 
 /** Top-1 and top-5 as fractions of the images that could be read; the time of one image, decoding included. */
 export interface Accuracy {
@@ -63,7 +64,14 @@ function best(probabilities: Float32Array): readonly number[] {
   return [...probabilities.keys()].sort((a, b) => probabilities[b]! - probabilities[a]! || a - b).slice(0, BEST);
 }
 
-async function answer(models: readonly Classifier[], example: Example, views: Views): Promise<Answered> {
+/** An example with one label. */
+type Labelled = Example & { readonly label: number };
+
+function hasOneLabel(example: Example): example is Labelled {
+  return typeof example.label === "number";
+}
+
+async function answer(models: readonly Classifier[], example: Labelled, views: Views): Promise<Answered> {
   const { name, label, image } = example;
   const pixels = await toPixels(image(), nodeRuntime());
   const each: Float32Array[] = [];
@@ -90,15 +98,16 @@ export async function evaluateModels(
   signal: AbortSignal,
   fingerprint = "",
 ): Promise<Evaluation> {
-  const all = await openDataset(directory, options.labels, options, signal);
-  const examples = all.slice(0, options.limit ?? all.length);
+  const set = await openDataset(directory, options.labels, options, signal);
+  const { examples: all, guess } = inModelClasses(directory, set, models[0]!.model);
+  if (guess !== undefined) remark(options.quiet, `assumed: ${guess}`);
+  const skipped = skippedRemark(set.skipped);
+  if (skipped !== undefined) remark(options.quiet, skipped);
+  const examples = all.slice(0, options.limit ?? all.length).filter(hasOneLabel);
   const [classes, ...others] = models.map((model) => outputNode(model.model.graph).shape[2]);
   const other = others.find((count) => count !== classes);
   if (other !== undefined)
     throw new OptionError("ensemble", expectedGot("ensemble", `models of ${classes} classes`, `one of ${other}`));
-  for (const { name, label } of examples) {
-    if (label >= classes!) throw new RangeError(expectedGot(name, `a label below ${classes}`, `${label}`));
-  }
   const { crops, scales } = options;
   const views: Views = { ...(crops === undefined ? {} : { crops }), ...(scales === undefined ? {} : { scales }) };
   const names = createHash("sha256").update(JSON.stringify(examples.map(({ name, label }) => [name, label])));
@@ -122,8 +131,8 @@ export async function evaluateModels(
       try {
         entry = await answer(models, example, views);
       } catch (error) {
-        // Views that cannot be had are the caller's mistake, not the image's.
-        if (error instanceof RangeError && /^(crops|scales|memory|preprocess):/.test(error.message)) throw error;
+        // Anything else is wrong with the options or the model, and would be with the next image.
+        if (!(error instanceof ImageError)) throw error;
         entry = { name: example.name, failed: messageOf(error) };
         process.stderr.write(`${example.name}: ${messageOf(error)}\n`);
       }
@@ -170,7 +179,7 @@ export async function evaluate(directory: string, options: EvalCommand): Promise
       const model = await load(source, loadOptions(options, signal));
       models.push(model);
       const prefix = sources.length === 1 ? "" : `${source}: `;
-      for (const guess of model.model.guesses) remark(options.quiet, `${prefix}assumed: ${guess}`);
+      for (const guess of model.model.guesses) remark(options.quiet, `${prefix}assumed: ${guess.message}`);
     }
     const { arch, stride, epsilon, size, preprocess, mean, std } = options;
     const fingerprint = JSON.stringify([sources, { arch, stride, epsilon, size, preprocess, mean, std }]);

@@ -4,22 +4,12 @@ import { join } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import type { ImageInput } from "../decode/input.ts";
 import { expectedGot } from "../errors.ts";
+import { IMAGE_FILE, isDirectory, isSystemPath } from "./image-folders.ts";
 
 /** One image and what to call it. */
 export interface Photo {
   readonly name: string;
   readonly image: ImageInput;
-}
-
-/** File names that are taken for images where a folder is named; a file that is named itself may have any. */
-export const IMAGE_FILE = /\.(jpe?g|jfif|png|webp|gif)$/i;
-
-export async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -33,7 +23,7 @@ async function exists(path: string): Promise<boolean> {
 export async function imagesIn(directory: string, recursive: boolean): Promise<readonly string[]> {
   const files = await readdir(directory, { recursive });
   return files
-    .filter((file) => IMAGE_FILE.test(file))
+    .filter((file) => IMAGE_FILE.test(file) && !isSystemPath(file))
     .sort()
     .map((file) => join(directory, file));
 }

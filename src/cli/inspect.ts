@@ -11,8 +11,10 @@ import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
 import { finetuneNeeds, type Part } from "../train/finetune.ts";
-import { type CommonOptions, loadOptions, readTuning } from "./options.ts";
-import { interruptible, remark, table } from "./terminal.ts";
+import { interruptible } from "./interrupt.ts";
+import { type CommonOptions, loadOptions } from "./options.ts";
+import { remark, table } from "./terminal.ts";
+import { readTuning } from "./tuning-file.ts";
 
 /** A graph and the element types of its weights; a bare name of the table has none. */
 export async function graphOf(
@@ -27,7 +29,7 @@ export async function graphOf(
     return { arch: source, graph: resnet(source, { ...spec, stride }, shape), dtypes: [] };
   }
   const model = await openModel(source, loadOptions(options, interruptible()), nodeRuntime());
-  for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
+  for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
   const dtypes = [...new Set([...model.checkpoint.tensors.values()].map(({ dtype }) => dtype))];
   await model.checkpoint.close();
   return { arch: model.arch, graph: model.graph, dtypes };

@@ -15,10 +15,11 @@ import {
 import type { EpochRecord } from "../train/fit.ts";
 import type { Schedule } from "../train/schedules.ts";
 import { DivergedError } from "../train/trainer.ts";
-import { openTraining } from "./dataset.ts";
+import { openTraining, skippedRemark } from "./dataset.ts";
+import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
-import { interruptible, remark } from "./terminal.ts";
+import { remark } from "./terminal.ts";
 
 /** What both commands take. */
 export interface TrainingOptions extends CommonOptions {
@@ -82,7 +83,9 @@ async function run(source: string, options: TrainingOptions, teach: Teach): Prom
   const signal = interruptible();
   const { out, quiet, json, report } = options;
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
-  const { train, val } = await openTraining(source, options, signal);
+  const { train, val, skipped } = await openTraining(source, options, signal);
+  const left = skippedRemark(skipped);
+  if (left !== undefined) remark(quiet, left);
   const kept = `${out}.checkpoint`;
   const resume = options.resume ? await readIfAny(kept) : undefined;
   if (options.resume && resume === undefined) remark(quiet, `no ${kept}: beginning anew`);
@@ -130,14 +133,22 @@ async function run(source: string, options: TrainingOptions, teach: Teach): Prom
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
   const { history, trainLoss, trainTop1, valTop1, imagesPerSecond } = result;
-  const summary = { epochs: history.length, trainLoss, trainTop1, valTop1, imagesPerSecond, out };
+  const summary = {
+    epochs: history.length,
+    trainLoss,
+    trainTop1,
+    valTop1,
+    imagesPerSecond,
+    skipped: skipped.length,
+    out,
+  };
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
   const seen = valTop1 === undefined ? "" : `, validation ${percent(valTop1)}`;
-  const skipped = result.failed.length === 0 ? "" : `, ${result.failed.length} images could not be read`;
+  const unread = result.failed.length === 0 ? "" : `, ${result.failed.length} images could not be read`;
   process.stdout.write(
     json
       ? `${JSON.stringify(summary)}\n`
-      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${seen}${skipped}\n`,
+      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${seen}${unread}\n`,
   );
   return 0;
 }

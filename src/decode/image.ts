@@ -1,21 +1,21 @@
 /**
  * Encoded images → RGBA pixels, upright. JPEG by mozjpeg, PNG by the Rust `png` crate and WebP by libwebp, all as WebAssembly
- * of @jsquash, so that every runtime decodes alike; JPEGs in four inks by jpeg-js and the first picture of a GIF by gifuct-js,
+ * of @jsquash, so that every runtime decodes alike; CMYK JPEGs by jpeg-js and the first picture of a GIF by gifuct-js,
  * slower and in JavaScript. Anything else is refused by name.
  *
- * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is heeded, as browsers heed it;
+ * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is applied, as browsers apply it;
  * torchvision's datasets do not.
  */
 import mozjpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
 import libwebp from "@jsquash/webp/codec/dec/webp_dec.js";
 import { release } from "../bytes.ts";
-import { expectedGot } from "../errors.ts";
+import { expectedGot, ImageError, type ImageErrorCode } from "../errors.ts";
 import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
+import { decodeCmyk } from "./cmyk.ts";
 import { decodeBy, type Factory } from "./emscripten.ts";
 import { decodeGif } from "./gif.ts";
 import { gifHeader, type Header, jpegHeader, pngHeader, webpHeader } from "./header.ts";
-import { decodeInks } from "./inks.ts";
 import { type Codec, kindOf } from "./kind.ts";
 import { orientationOf, upright } from "./orientation.ts";
 import { decodePng } from "./png.ts";
@@ -37,7 +37,8 @@ const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>
  *
  * @param name what to call it in an error
  * @param maxPixels a limit below `PIXEL_LIMIT`
- * @throws Error for what is none of the formats, or a broken one; RangeError above the limit
+ * @throws ImageError: "not-an-image" or "unsupported" for other formats, "malformed" or "truncated" for a damaged file,
+ * "too-large" above the limit, "memory" when there is no memory for the pixels
  */
 export async function decodeImage(
   bytes: Uint8Array,
@@ -45,31 +46,34 @@ export async function decodeImage(
   name: string,
   maxPixels = PIXEL_LIMIT,
 ): Promise<Pixels> {
+  const refuse = (code: ImageErrorCode, expected: string, got: string, hint?: string): never => {
+    throw new ImageError(code, expectedGot(name, expected, got, hint));
+  };
   const kind = kindOf(bytes);
-  if ("unreadable" in kind) {
-    throw new Error(expectedGot(name, READABLE, kind.unreadable, "convert it to JPEG"));
-  }
+  if ("other" in kind) return refuse(kind.code, READABLE, kind.other, "convert it to JPEG");
   const { codec } = kind;
   const header = HEADERS[codec](bytes);
-  if (header === undefined) throw new Error(expectedGot(name, `a ${codec} with its header`, "a broken one"));
-  const { width, height, whole, exif } = header;
+  if (header === undefined) return refuse("malformed", `a ${codec} with its header`, "a broken one");
+  const { width, height, complete, exif } = header;
   if (width * height > maxPixels) {
-    throw new RangeError(expectedGot(name, `at most ${maxPixels / 1e6} megapixels`, `${width}×${height}`));
+    return refuse("too-large", `at most ${maxPixels / 1e6} megapixels`, `${width}×${height}`);
   }
-  if (width === 0 || height === 0) throw new Error(expectedGot(name, "at least one pixel", `${width}×${height}`));
-  if (!whole) throw new Error(expectedGot(name, `a whole ${codec}`, "one that is cut short"));
+  if (width === 0 || height === 0) return refuse("malformed", "at least one pixel", `${width}×${height}`);
+  if (!complete) return refuse("truncated", `a complete ${codec}`, "one that is cut short");
   let pixels: Pixels;
   try {
     pixels = await decodeAs(codec, header, bytes, runtime, maxPixels);
-  } catch (error) {
-    throw new Error(expectedGot(name, `a ${codec} that can be decoded`, "a broken one"), { cause: error });
+  } catch (cause) {
+    const code = cause instanceof RangeError ? "memory" : "malformed";
+    const got = code === "memory" ? "one whose pixels do not fit into memory" : "a broken one";
+    throw new ImageError(code, expectedGot(name, `a ${codec} that can be decoded`, got), { cause });
   }
   if (pixels.width * pixels.height > maxPixels) {
-    throw new Error(expectedGot(name, `${width}×${height} pixels`, `${pixels.width}×${pixels.height}`));
+    return refuse("malformed", `${width}×${height} pixels`, `${pixels.width}×${pixels.height}`);
   }
-  const held = upright(pixels, orientationOf(exif));
-  if (held.data.buffer !== pixels.data.buffer) release(pixels.data);
-  return held;
+  const turned = upright(pixels, orientationOf(exif));
+  if (turned.data.buffer !== pixels.data.buffer) release(pixels.data);
+  return turned;
 }
 
 async function decodeAs(
@@ -81,7 +85,7 @@ async function decodeAs(
 ): Promise<Pixels> {
   switch (codec) {
     case "JPEG":
-      if (header.inks) return decodeInks(bytes, header.width * header.height);
+      if (header.cmyk) return decodeCmyk(bytes, header.width * header.height);
       return decodeBy(mozjpeg as unknown as Factory, await runtime.module("jpeg"), bytes, false);
     case "PNG":
       return decodePng(await runtime.module("png"), bytes);

@@ -1,6 +1,7 @@
 /** An image in any of the shapes a caller may have it in. */
 
-import { ArgumentTypeError, expectedGot } from "../errors.ts";
+import type { ByteSource } from "../bytes.ts";
+import { ArgumentTypeError, expectedGot, ImageError, ModelError } from "../errors.ts";
 import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { decodeImage } from "./image.ts";
@@ -26,11 +27,12 @@ export const BYTE_LIMIT = 512e6;
  * The pixels of an image.
  *
  * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
- * @throws TypeError for something that is no image; RangeError above a limit; Error naming an image that cannot be decoded
+ * @throws ArgumentTypeError for something that is no image; ImageError for an image that is not there, is above a limit or
+ * cannot be decoded
  */
 export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels?: number): Promise<Pixels> {
   if (typeof image === "string") {
-    const file = await runtime.openFile(image);
+    const file = await openFile(image, runtime);
     try {
       checkBytes(image, file.size);
       return await decodeImage(await file.read(0, file.size), runtime, image, maxPixels);
@@ -40,6 +42,16 @@ export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels?: 
   }
   const bytes = await bytesOf(image);
   return bytes === undefined ? withAlpha(image as Pixels) : decodeImage(bytes, runtime, "image", maxPixels);
+}
+
+async function openFile(path: string, runtime: Runtime): Promise<ByteSource> {
+  try {
+    return await runtime.openFile(path);
+  } catch (error) {
+    // A file that is not there is the image's fault; a runtime without files is not.
+    if (!(error instanceof ModelError) || error.code === "runtime") throw error;
+    throw new ImageError("not-found", error.message, { cause: error });
+  }
 }
 
 /** RGB as RGBA; anything else as it is, to be checked where it is used. */
@@ -63,7 +75,10 @@ async function bytesOf(image: Exclude<ImageInput, string>): Promise<Uint8Array |
   }
   if (image instanceof Response) {
     if (!image.ok)
-      throw new Error(expectedGot(image.url || "image", "a response with an image", `status ${image.status}`));
+      throw new ImageError(
+        "not-found",
+        expectedGot(image.url || "image", "a response with an image", `status ${image.status}`),
+      );
     return image.body === null ? new Uint8Array(0) : gather(image.body);
   }
   if (image instanceof ReadableStream) return gather(image);
@@ -101,6 +116,9 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 
 function checkBytes(name: string, bytes: number): void {
   if (bytes > BYTE_LIMIT) {
-    throw new RangeError(expectedGot(name, `at most ${BYTE_LIMIT / 1e6} MB`, `${(bytes / 1e6).toFixed(0)} MB`));
+    throw new ImageError(
+      "too-large",
+      expectedGot(name, `at most ${BYTE_LIMIT / 1e6} MB`, `${(bytes / 1e6).toFixed(0)} MB`),
+    );
   }
 }

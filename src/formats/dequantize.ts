@@ -22,7 +22,11 @@ export function dequantized(where: string, inner: Checkpoint): Checkpoint {
     const scales = inner.tensors.get(`${name}${SCALE}`);
     if (scales?.dtype !== "F32" || scales.shape.join() !== `${info.shape[0]}`) {
       const got = scales === undefined ? "none" : `${scales.dtype} [${scales.shape.join(", ")}]`;
-      throw new ModelError("malformed", expectedGot(`${where}: "${name}${SCALE}"`, `F32 [${info.shape[0]}]`, got));
+      throw new ModelError(
+        scales === undefined ? "tensor-missing" : "tensor-shape",
+        expectedGot(`${where}: "${name}${SCALE}"`, `F32 [${info.shape[0]}]`, got),
+        { subject: `${name}${SCALE}` },
+      );
     }
     tensors.set(name, { dtype: "F32", shape: info.shape });
   }
@@ -38,7 +42,9 @@ export function dequantized(where: string, inner: Checkpoint): Checkpoint {
       const at = scales.findIndex((scale) => !(scale > 0 && scale < Number.POSITIVE_INFINITY));
       if (at >= 0) {
         const culprit = `${where}: "${name}${SCALE}"`;
-        throw new ModelError("malformed", expectedGot(culprit, "scales above 0", `${scales[at]} at element ${at}`));
+        throw new ModelError("malformed", expectedGot(culprit, "scales above 0", `${scales[at]} at element ${at}`), {
+          subject: `${name}${SCALE}`,
+        });
       }
       const each = bytes.length / scales.length;
       const values = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,5 +1,5 @@
 /**
- * A weight file of any format this package reads, told by its content, under torchvision's names.
+ * A weight file of any format this package reads, recognised by its content, under torchvision's names.
  */
 import type { ByteSource, Folder } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
@@ -17,7 +17,7 @@ export interface Found {
   readonly kind: Kind;
 }
 
-/** A way to read weight files. */
+/** A reader of one kind of weight files. */
 export interface Format {
   /** As errors list it: "a safetensors file". */
   readonly label: string;
@@ -51,7 +51,7 @@ export async function openCheckpoint(folder: Folder, entry: string, formats: rea
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
     const hint =
       kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
-    throw new ModelError("malformed", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
+    throw new ModelError("not-a-model", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
   } catch (error) {
     await source.close();
     throw error;
@@ -68,7 +68,9 @@ function renamed(inner: Checkpoint, where: string): Checkpoint {
     if (to === undefined) continue;
     const other = originals.get(to);
     if (other !== undefined) {
-      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`));
+      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`), {
+        subject: to,
+      });
     }
     originals.set(to, name);
     tensors.set(to, to === "fc.weight" ? asMatrix(info) : info);

@@ -38,7 +38,7 @@ export type Call = (args: readonly unknown[], where: string) => unknown;
 export interface Vocabulary {
   /** By full name; `undefined` for what is only passed on, never called. */
   readonly globals: ReadonlyMap<string, Call | undefined>;
-  /** The object that lies outside the pickle under `id`. */
+  /** The object outside the pickle under `id`. */
   persistent(id: unknown, where: string): unknown;
 }
 
@@ -144,8 +144,8 @@ const CUT = Symbol("cut");
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Reads one pickle that begins at `bytes[from]`; `undefined` when the bytes end before it does. `end` is where the next
- * byte after it lies. Integers are numbers where they fit, else bigints; tuples, lists and sets are arrays; bytes are passed over.
+ * Reads one pickle that begins at `bytes[from]`; `undefined` when the bytes end before it does. `end` is the offset of the next
+ * byte after it. Integers are numbers where they fit, else bigints; tuples, lists and sets are arrays; bytes are passed over.
  *
  * Throws `ModelError` for a name that is not on the list, an opcode that none of PyTorch's pickles has, or a pickle whose
  * opcodes do not fit together.
@@ -172,7 +172,7 @@ function run(
 ): { readonly value: unknown; readonly end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const stack: unknown[] = [];
-  /** Heights of the stack where a mark lies. */
+  /** Heights of the stack at each mark. */
   const marks: number[] = [];
   const memo: unknown[] = [];
   let at = from;
@@ -476,8 +476,9 @@ function refuse(where: string, name: string): never {
       : "no code is run here; in Python, save the weights alone: torch.save(model.state_dict(), path)";
   const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
   throw new ModelError(
-    "malformed",
+    "unsupported",
     expectedGot(where, "tensors, numbers, texts and their containers only", shown, hint),
+    { subject: name },
   );
 }
 

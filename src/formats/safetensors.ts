@@ -166,7 +166,7 @@ function checkEntry(where: string, value: unknown): Entry {
   return { dtype: dtype as Dtype, shape, begin, end };
 }
 
-/** The tensors as they lie in the file. */
+/** The tensors in the order of the file. */
 function inOrder(entries: ReadonlyMap<string, Entry>): readonly (readonly [string, Entry])[] {
   return [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
 }

@@ -47,17 +47,22 @@ export async function openSharded(folder: Folder, entry: string): Promise<Checkp
         const home = map.get(name);
         const culprit = `${where}: ${JSON.stringify(name)}`;
         if (home === undefined)
-          throw new ModelError("malformed", expectedGot(culprit, "a place in weight_map", `only ${shardName}`));
+          throw new ModelError("malformed", expectedGot(culprit, "a place in weight_map", `only ${shardName}`), {
+            subject: name,
+          });
         if (home !== shardName)
-          throw new ModelError("malformed", expectedGot(culprit, `it in ${home} only`, `it in ${shardName} too`));
+          throw new ModelError("malformed", expectedGot(culprit, `it in ${home} only`, `it in ${shardName} too`), {
+            subject: name,
+          });
         tensors.set(name, info);
       }
     }
     for (const [name, home] of map) {
       if (tensors.has(name)) continue;
       throw new ModelError(
-        "malformed",
+        "tensor-missing",
         expectedGot(`${where}: ${JSON.stringify(name)}`, `it in ${home}`, "no such tensor there"),
+        { subject: name },
       );
     }
     const metadata = Object.assign({}, ...[...shards.values()].reverse().map((shard) => shard.metadata));
@@ -67,7 +72,11 @@ export async function openSharded(folder: Folder, entry: string): Promise<Checkp
       async read(name) {
         const shard = shards.get(map.get(name) ?? "");
         if (shard !== undefined) return shard.read(name);
-        throw new ModelError("malformed", expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+        throw new ModelError(
+          "tensor-missing",
+          expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"),
+          { subject: name },
+        );
       },
       close,
     };
@@ -80,7 +89,9 @@ export async function openSharded(folder: Folder, entry: string): Promise<Checkp
 async function openShard(folder: Folder, where: string, directory: string, name: string): Promise<Checkpoint> {
   const parts = name.split("/");
   if (/[\\:]/.test(name) || parts.some((part) => part === "" || part === "." || part === "..")) {
-    throw new ModelError("malformed", expectedGot(where, "shards inside its folder", JSON.stringify(name)));
+    throw new ModelError("malformed", expectedGot(where, "shards inside its folder", JSON.stringify(name)), {
+      subject: name,
+    });
   }
   const source = await folder.open(`${directory}${name}`);
   try {
@@ -99,7 +110,7 @@ async function readIndex(folder: Folder, entry: string): Promise<{ where: string
   try {
     if (source.size > MAX_INDEX_BYTES) {
       throw new ModelError(
-        "malformed",
+        "unsupported",
         expectedGot(where, `an index of at most ${MAX_INDEX_BYTES} bytes`, `${source.size}`),
       );
     }
@@ -126,11 +137,12 @@ async function readIndex(folder: Folder, entry: string): Promise<{ where: string
     throw new ModelError(
       "malformed",
       expectedGot(`${where}: ${JSON.stringify(name)}`, "the name of a shard", typeof shard),
+      { subject: name },
     );
   }
   const shards = new Set(entries.map(([, shard]) => shard)).size;
   if (shards === 0 || shards > MAX_SHARDS) {
-    throw new ModelError("malformed", expectedGot(where, `from 1 to ${MAX_SHARDS} shards`, `${shards}`));
+    throw new ModelError("unsupported", expectedGot(where, `from 1 to ${MAX_SHARDS} shards`, `${shards}`));
   }
   return { where, map: new Map(entries as [string, string][]) };
 }

@@ -1,5 +1,5 @@
 /**
- * What a file is, by its first bytes: names and extensions lie, above all those of downloads.
+ * What a file is, by its first bytes: names and extensions are often wrong, above all those of downloads.
  */
 
 /** What `sniff` can tell apart. The ones this package cannot read are there to be named in errors. */

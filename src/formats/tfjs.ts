@@ -69,7 +69,9 @@ export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoin
       const source = await openShards(folder, directory, where, group, opened);
       for (const weight of group.weights) {
         if (parts.has(weight.name)) {
-          throw new ModelError("malformed", expectedGot(where, `one weight for "${weight.name}"`, "two"));
+          throw new ModelError("malformed", expectedGot(where, `one weight for "${weight.name}"`, "two"), {
+            subject: weight.name,
+          });
         }
         parts.set(weight.name, { weight, group: source });
       }
@@ -82,7 +84,9 @@ export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoin
       async read(name) {
         const part = parts.get(name);
         if (part === undefined)
-          throw new ModelError("malformed", expectedGot(where, `a weight "${name}"`, "none of that name"));
+          throw new ModelError("tensor-missing", expectedGot(where, `a weight "${name}"`, "none of that name"), {
+            subject: name,
+          });
         return part.group.read(part.weight.offset, part.weight.bytes);
       },
       close,
@@ -100,7 +104,7 @@ async function readJson(folder: Folder, entry: string): Promise<{ where: string;
     const bytes = await source.read(0, source.size);
     const kind = sniff(bytes.subarray(0, SNIFF_BYTES));
     if (kind !== "json")
-      throw new ModelError("malformed", expectedGot(where, "the JSON of a TensorFlow.js model", KIND_LABELS[kind]));
+      throw new ModelError("not-a-model", expectedGot(where, "the JSON of a TensorFlow.js model", KIND_LABELS[kind]));
     const json: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (!isObject(json)) throw new ModelError("malformed", expectedGot(where, "a JSON object", "another value"));
     return { where, json };
@@ -115,7 +119,7 @@ async function readJson(folder: Folder, entry: string): Promise<{ where: string;
 function readLayers(where: string, json: Json): Layer[] {
   const { format, modelTopology: topology } = json;
   if (format === "graph-model" || (isObject(topology) && Array.isArray(topology.node))) {
-    throw new ModelError("malformed", expectedGot(where, "a TensorFlow.js layers model", "a graph model", RE_EXPORT));
+    throw new ModelError("unsupported", expectedGot(where, "a TensorFlow.js layers model", "a graph model", RE_EXPORT));
   }
   if (!isObject(topology)) throw new ModelError("malformed", expectedGot(where, "a modelTopology", "none", RE_EXPORT));
   const layers = layersOf(topology.model_config ?? topology);
@@ -170,7 +174,9 @@ function readWeight(file: string, item: unknown, offset: number): Weight {
   const name = fromKeras(item.name);
   if (name === undefined) {
     const expected = "a weight of a Keras ResNet (res2a_branch2a/kernel, conv2_block1_1_conv/kernel …)";
-    throw new ModelError("malformed", expectedGot(where, expected, "a name that no ResNet of Keras has"));
+    throw new ModelError("unsupported", expectedGot(where, expected, "a name that no ResNet of Keras has"), {
+      subject: item.name,
+    });
   }
   const dtype = readDtype(where, item);
   const { shape } = item;
@@ -178,23 +184,24 @@ function readWeight(file: string, item: unknown, offset: number): Weight {
     throw new ModelError(
       "malformed",
       expectedGot(where, "a shape of whole numbers", JSON.stringify(shape) ?? "nothing"),
+      { subject: item.name },
     );
   }
   const bytes = shape.reduce((product: number, size: number) => product * size, DTYPE_BYTES[dtype]);
   if (!Number.isSafeInteger(bytes))
-    throw new ModelError("malformed", expectedGot(where, "a shape that fits", `[${shape}]`));
+    throw new ModelError("malformed", expectedGot(where, "a shape that fits", `[${shape}]`), { subject: item.name });
   return { name, info: { dtype, ...torchLayout(where, item.name, shape) }, offset, bytes };
 }
 
 /** float32, or float32 stored as float16; TensorFlow.js scales its integer quantisations, which nothing here undoes. */
 function readDtype(where: string, { dtype, quantization }: Json): Dtype {
-  if (dtype !== "float32") throw new ModelError("malformed", expectedGot(where, "float32", String(dtype)));
+  if (dtype !== "float32") throw new ModelError("unsupported", expectedGot(where, "float32", String(dtype)));
   if (quantization === undefined) return "F32";
   const stored = isObject(quantization) ? quantization.dtype : quantization;
   if (stored === "float16") return "F16";
   const hint = "export it again without quantisation, or with --quantize_float16";
   throw new ModelError(
-    "malformed",
+    "unsupported",
     expectedGot(where, "float32 or float16 in the file", `${stored} quantisation`, hint),
   );
 }
@@ -218,6 +225,7 @@ function torchLayout(
   throw new ModelError(
     "malformed",
     expectedGot(where, isKernel ? "2 or 4 dimensions" : "1 dimension", `[${shape.join(", ")}]`),
+    { subject: name },
   );
 }
 
@@ -236,7 +244,7 @@ async function openShards(
   }
   const whole = concat(where, shards);
   if (whole.size === group.bytes) return whole;
-  const culprit = await oddShard(shards, whole.size < group.bytes);
+  const culprit = await damagedShard(shards, whole.size < group.bytes);
   if (culprit === undefined) {
     throw new ModelError("malformed", expectedGot(where, `shards for ${group.bytes} bytes of weights`, "no shard"));
   }
@@ -245,13 +253,14 @@ async function openShards(
   const got = kind === "html" || kind === "lfs" ? `${KIND_LABELS[kind]} of ${bytes}` : bytes;
   const expected = `${culprit.size + group.bytes - whole.size} bytes`;
   throw new ModelError(
-    "malformed",
+    "truncated",
     expectedGot(culprit.name, expected, got, "the shard is damaged; fetch the model again"),
+    { subject: culprit.name },
   );
 }
 
 /** The shard to blame: one that is a web page, else the first not as long as the longest, else the last. */
-async function oddShard(shards: readonly ByteSource[], isShort: boolean): Promise<ByteSource | undefined> {
+async function damagedShard(shards: readonly ByteSource[], isShort: boolean): Promise<ByteSource | undefined> {
   for (const shard of shards) {
     const kind = sniff(await shard.read(0, Math.min(SNIFF_BYTES, shard.size)));
     if (kind === "html" || kind === "lfs" || kind === "empty") return shard;
@@ -267,7 +276,10 @@ function normEpsilon(where: string, layers: readonly Layer[]): { norm_epsilon?: 
   const norms = layers.filter(({ kind }) => /BatchNormalization/.test(kind));
   const values = new Set(norms.map(({ config }) => Number(config.epsilon ?? DEFAULT_EPSILON)));
   if (values.size > 1) {
-    throw new ModelError("malformed", expectedGot(where, "one epsilon in all batch norms", [...values].join(" and ")));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(where, "one epsilon in all batch norms", [...values].join(" and ")),
+    );
   }
   const [epsilon] = values;
   return epsilon === undefined ? {} : { norm_epsilon: String(epsilon) };
@@ -282,7 +294,7 @@ function strideIn1x1(where: string, layers: readonly Layer[]): { stride_in_1x1?:
     else if (largest(config.kernel_size) === 1) found.add("true");
   }
   if (found.size > 1)
-    throw new ModelError("malformed", expectedGot(where, "one place for the strides", "1×1 and 3×3 both"));
+    throw new ModelError("unsupported", expectedGot(where, "one place for the strides", "1×1 and 3×3 both"));
   const [value] = found;
   return value === undefined ? {} : { stride_in_1x1: value };
 }
@@ -293,8 +305,9 @@ function checkPadding(where: string, layers: readonly Layer[]): void {
     const window = kind === "MaxPooling2D" ? config.pool_size : config.kernel_size;
     if (config.padding !== "same" || largest(window) < 2 || largest(config.strides) < 2) continue;
     throw new ModelError(
-      "malformed",
+      "unsupported",
       expectedGot(`${where}: "${name}"`, 'padding "valid" after a ZeroPadding2D', '"same" with a stride'),
+      { subject: name },
     );
   }
 }

@@ -133,7 +133,8 @@ export async function openTorch(source: ByteSource, kind: "zip" | "pickle"): Pro
   for (const [name, value] of entriesOf(stateDict(where, root))) {
     if (!isTensor(value)) continue;
     const culprit = `${where}: ${JSON.stringify(name)}`;
-    if (places.has(name)) throw new ModelError("malformed", expectedGot(culprit, "one tensor of that name", "two"));
+    if (places.has(name))
+      throw new ModelError("malformed", expectedGot(culprit, "one tensor of that name", "two"), { subject: name });
     const place = placeOf(culprit, value, Math.max(SMALL_BYTES, source.size));
     check(place.storage, culprit);
     places.set(name, place);
@@ -144,7 +145,11 @@ export async function openTorch(source: ByteSource, kind: "zip" | "pickle"): Pro
     async read(name) {
       const place = places.get(name);
       if (place === undefined) {
-        throw new ModelError("malformed", expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+        throw new ModelError(
+          "tensor-missing",
+          expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"),
+          { subject: name },
+        );
       }
       const bytes = await read(place.storage, place.begin, place.length);
       return place.gather === undefined ? bytes : gather(bytes, place.info, place.gather);
@@ -162,7 +167,7 @@ async function openArchive(source: ByteSource): Promise<Opened> {
     const text = new TextDecoder().decode(await zip.read(order, 0, Math.min(zip.files.get(order)!, 16)));
     if (text.trim() !== "little") {
       throw new ModelError(
-        "malformed",
+        "unsupported",
         expectedGot(`${where}: ${JSON.stringify(order)}`, "little-endian tensors", describe(text), SAVE_AGAIN),
       );
     }
@@ -174,7 +179,7 @@ async function openArchive(source: ByteSource): Promise<Opened> {
   const result = unpickle(culprit, await zip.read(pickle), 0, vocabularyOf(new Map()));
   if (result === undefined) {
     throw new ModelError(
-      "malformed",
+      "truncated",
       expectedGot(culprit, "a whole pickle", `${size} bytes without its end`, CUT_SHORT),
     );
   }
@@ -203,7 +208,7 @@ function archiveFolder(where: string, zip: Zip): string {
     const names = [...zip.files.keys()].slice(0, 4).map((name) => describe(name));
     const got = names.length === 0 ? "an empty archive" : `${names.join(", ")}${zip.files.size > 4 ? " …" : ""}`;
     throw new ModelError(
-      "malformed",
+      "not-a-model",
       expectedGot(where, "a zip archive of torch.save, with <name>/data.pkl in it", got),
     );
   }
@@ -212,7 +217,7 @@ function archiveFolder(where: string, zip: Zip): string {
   }
   if (zip.files.has(`${folder}constants.pkl`)) {
     throw new ModelError(
-      "malformed",
+      "unsupported",
       expectedGot(where, "a state dict", "a TorchScript program (torch.jit.save)", SAVE_AGAIN),
     );
   }
@@ -239,7 +244,7 @@ async function openLegacy(source: ByteSource): Promise<Opened> {
     at += 8 + storage.total * storage.element.bytes;
   }
   if (at > source.size)
-    throw new ModelError("malformed", expectedGot(where, `${at} bytes`, `${source.size}`, CUT_SHORT));
+    throw new ModelError("truncated", expectedGot(where, `${at} bytes`, `${source.size}`, CUT_SHORT));
   if (at < source.size) {
     throw new ModelError(
       "malformed",
@@ -278,7 +283,7 @@ async function readPickles(
     const bytes = await source.read(0, Math.min(length, source.size));
     if (isTar(bytes)) {
       const expected = "a checkpoint of PyTorch 0.1.11 or later";
-      throw new ModelError("malformed", expectedGot(where, expected, "the tar format of earlier ones", SAVE_AGAIN));
+      throw new ModelError("unsupported", expectedGot(where, expected, "the tar format of earlier ones", SAVE_AGAIN));
     }
     const values: unknown[] = [];
     let end = 0;
@@ -298,7 +303,7 @@ async function readPickles(
     }
     if (length >= source.size) {
       throw new ModelError(
-        "malformed",
+        "truncated",
         expectedGot(where, "a whole PyTorch checkpoint", `${source.size} bytes of one`, CUT_SHORT),
       );
     }
@@ -310,7 +315,7 @@ async function readPickles(
 function checkLead(where: string, values: readonly unknown[]): void {
   const value = values.at(-1);
   if (values.length === 1 && value !== LEGACY_MAGIC) {
-    throw new ModelError("malformed", expectedGot(where, "torch.save's magic number", describe(value), SAVE_AGAIN));
+    throw new ModelError("not-a-model", expectedGot(where, "torch.save's magic number", describe(value), SAVE_AGAIN));
   }
   if (values.length === 2 && value !== LEGACY_PROTOCOL) {
     throw new ModelError("malformed", expectedGot(where, `protocol ${LEGACY_PROTOCOL} of torch.save`, describe(value)));
@@ -319,7 +324,7 @@ function checkLead(where: string, values: readonly unknown[]): void {
   if (!isDict(value))
     throw new ModelError("malformed", expectedGot(where, "a dict that describes the system", describe(value)));
   if (lookup(value, "little_endian") !== true) {
-    throw new ModelError("malformed", expectedGot(where, "little-endian tensors", "big-endian ones", SAVE_AGAIN));
+    throw new ModelError("unsupported", expectedGot(where, "little-endian tensors", "big-endian ones", SAVE_AGAIN));
   }
 }
 
@@ -329,7 +334,7 @@ function isTar(bytes: Uint8Array): boolean {
 
 function tooLong(where: string, bytes: number): ModelError {
   const expected = `a pickle of at most ${MAX_PICKLE_BYTES} bytes`;
-  return new ModelError("malformed", expectedGot(where, expected, `one of ${bytes}`, SAVE_AGAIN));
+  return new ModelError("unsupported", expectedGot(where, expected, `one of ${bytes}`, SAVE_AGAIN));
 }
 
 /** What a checkpoint's pickle may name: functions that rebuild tensors, types of storages and of elements. */
@@ -395,7 +400,7 @@ function readStorage(id: unknown, where: string, storages: Map<string, Storage>)
   const [tag, type, key, , total, part] = Array.isArray(id) ? id : [];
   if (tag === "module") {
     throw new ModelError(
-      "malformed",
+      "unsupported",
       expectedGot(where, "a state dict", `a whole model, ${describe(type)}`, SAVE_AGAIN),
     );
   }
@@ -423,7 +428,7 @@ function readStorage(id: unknown, where: string, storages: Map<string, Storage>)
 /** The dict that holds the tensors. */
 function stateDict(where: string, root: unknown): Dict {
   const expected = "a state dict, or a dict with one in it";
-  if (!isDict(root)) throw new ModelError("malformed", expectedGot(where, expected, describe(root), SAVE_AGAIN));
+  if (!isDict(root)) throw new ModelError("not-a-model", expectedGot(where, expected, describe(root), SAVE_AGAIN));
   for (const key of WRAPPERS) {
     const value = lookup(root, key);
     if (isDict(value) && hasTensor(value)) return value;
@@ -432,7 +437,7 @@ function stateDict(where: string, root: unknown): Dict {
   const keys = [...entriesOf(root)].map(([key]) => describe(key));
   const got = keys.length === 0 ? "an empty dict" : `a dict of ${keys.slice(0, 8).join(", ")}`;
   const hint = `the state dict is looked for under ${WRAPPERS.slice(0, 5).join(", ")} …`;
-  throw new ModelError("malformed", expectedGot(where, expected, keys.length > 8 ? `${got} …` : got, hint));
+  throw new ModelError("not-a-model", expectedGot(where, expected, keys.length > 8 ? `${got} …` : got, hint));
 }
 
 function hasTensor(dict: Dict): boolean {
@@ -450,7 +455,7 @@ function placeOf(where: string, tensor: Tensor, maxBytes: number): Place {
   const { dtype } = storage.element;
   if (dtype === undefined) {
     const known = `a dtype of ${Object.keys(DTYPE_BYTES).join(", ")} or bool`;
-    throw new ModelError("malformed", expectedGot(where, known, storage.type));
+    throw new ModelError("unsupported", expectedGot(where, known, storage.type));
   }
   const elements = shape.reduce((product, size) => product * size, 1);
   if (elements === 0) return { info: { dtype, shape }, storage, begin: 0, length: 0 };

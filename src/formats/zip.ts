@@ -68,6 +68,7 @@ export async function openZip(source: ByteSource): Promise<Zip> {
         throw new ModelError(
           "malformed",
           expectedGot(where, `a file ${JSON.stringify(name)} in the archive`, "none of that name"),
+          { subject: name },
         );
       }
       const culprit = inArchive(where, name);
@@ -104,11 +105,12 @@ async function readDirectory(
         throw new ModelError(
           "malformed",
           expectedGot(where, `one file ${JSON.stringify(entry.filename)} in the archive`, "two"),
+          { subject: entry.filename },
         );
       }
       names.add(entry.filename);
       if (names.size > MAX_FILES) {
-        throw new ModelError("malformed", expectedGot(where, `at most ${MAX_FILES} files in the archive`, "more"));
+        throw new ModelError("unsupported", expectedGot(where, `at most ${MAX_FILES} files in the archive`, "more"));
       }
       if (entry.directory) continue;
       checkEntry(inArchive(where, entry.filename), entry);
@@ -128,6 +130,7 @@ async function readDirectory(
       throw new ModelError(
         "malformed",
         expectedGot(inArchive(where, entry.filename), "a place of its own in the archive", what),
+        { subject: entry.filename },
       );
     }
     members.set(entry.filename, { entry, limit });
@@ -156,7 +159,7 @@ function readerOf(source: ByteSource, failures: Set<unknown>) {
       const to = Math.min(from + length, source.size);
       if (to - from > MAX_DIRECTORY_BYTES) {
         throw new ModelError(
-          "malformed",
+          "unsupported",
           expectedGot(source.name, `a zip directory of at most ${MAX_DIRECTORY_BYTES} bytes`, `${length}`),
         );
       }
@@ -185,7 +188,7 @@ function readerOf(source: ByteSource, failures: Set<unknown>) {
 function checkEntry(where: string, entry: FileEntry): void {
   const { compressedSize, uncompressedSize, compressionMethod } = entry;
   if (entry.encrypted)
-    throw new ModelError("malformed", expectedGot(where, "a file that is not encrypted", "an encrypted one"));
+    throw new ModelError("unsupported", expectedGot(where, "a file that is not encrypted", "an encrypted one"));
   if (compressionMethod === STORE) {
     if (compressedSize === uncompressedSize) return;
     throw new ModelError(
@@ -195,14 +198,14 @@ function checkEntry(where: string, entry: FileEntry): void {
   }
   if (compressionMethod !== DEFLATE) {
     throw new ModelError(
-      "malformed",
+      "unsupported",
       expectedGot(where, "a file stored or deflated", `zip's compression ${compressionMethod}`),
     );
   }
   if (uncompressedSize > SMALL_BYTES && uncompressedSize > MAX_RATIO * compressedSize) {
     const got = `${uncompressedSize} from ${compressedSize}`;
     throw new ModelError(
-      "malformed",
+      "unsupported",
       expectedGot(where, `at most ${MAX_RATIO} bytes for each compressed one`, got, "a zip bomb?"),
     );
   }

@@ -6,14 +6,14 @@
 import type { Folder } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { Filter, Preprocess, Triple } from "../image.ts";
+import { FILTERS, type Filter, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ModelHints } from "./metadata.ts";
 import type { ResNetSpec } from "./resnet.ts";
 
 const CONFIG = "config.json";
 const PREPROCESSOR = "preprocessor_config.json";
 const MAX_BYTES = 1 << 24;
-const WAY_HINT = "choose the preprocessing with --preprocess";
+const PREPROCESS_HINT = "choose the preprocessing with --preprocess";
 /** ConvNext's processor crops below this size only; from it on images are squashed. */
 const CONVNEXT_CROPS_BELOW = 384;
 /** Pillow's numbers for its filters. */
@@ -31,8 +31,8 @@ interface Described {
  * Reads what the files beside the weights say. Files that are absent, or that describe no model, say nothing.
  *
  * @param folder the folder of the weights
- * @param wanted `preprocess: false` when the caller has a way of its own: one that this cannot follow is then no error
- * @throws ModelError when a file describes a model of another kind, or preprocessing that there is no way to do
+ * @param wanted `preprocess: false` when the caller has preprocessing of its own: unsupported preprocessing in a file is then no error
+ * @throws ModelError when a file describes a model of another kind, or preprocessing that is not supported
  */
 export async function readConfig(folder: Folder, wanted: { readonly preprocess?: boolean } = {}): Promise<ModelHints> {
   const config = await readJson(folder, CONFIG);
@@ -46,7 +46,7 @@ export async function readConfig(folder: Folder, wanted: { readonly preprocess?:
   return { ...hints, size: preprocess.crop, preprocess, said: [...hints.said, `preprocessing from ${PREPROCESSOR}`] };
 }
 
-/** A JSON object beside the weights; whatever else may answer to its name, a server's page above all, is none. */
+/** A JSON object beside the weights; anything else under that name, such as a server's error page, counts as absent. */
 async function readJson(folder: Folder, path: string): Promise<Described | undefined> {
   let bytes: Uint8Array;
   let where: string;
@@ -55,14 +55,14 @@ async function readJson(folder: Folder, path: string): Promise<Described | undef
     where = file.name;
     try {
       if (sniff(await file.read(0, Math.min(SNIFF_BYTES, file.size))) !== "json") return undefined;
-      if (file.size > MAX_BYTES) throw new RangeError(expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
+      if (file.size > MAX_BYTES)
+        throw new ModelError("metadata", expectedGot(where, `at most ${MAX_BYTES} bytes`, `${file.size}`));
       bytes = await file.read(0, file.size);
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof RangeError) throw new ModelError("metadata", error.message);
-    if (error instanceof ModelError) return undefined;
+    if (error instanceof ModelError && error.code !== "metadata") return undefined;
     throw error;
   }
   try {
@@ -77,10 +77,13 @@ function readTransformers({ where, json }: Described): ModelHints {
   const { model_type: type } = json;
   if (typeof type !== "string") return { said: [] };
   if (type !== "resnet")
-    throw new ModelError("metadata", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)));
-  const must = (key: string, usual: unknown): void => {
-    const value = json[key] ?? usual;
-    if (value !== usual) throw new ModelError("metadata", expectedGot(where, `${key} ${usual}`, show(value)));
+    throw new ModelError("architecture", expectedGot(where, 'model_type "resnet"', JSON.stringify(type)), {
+      subject: "model_type",
+    });
+  const must = (key: string, expected: unknown): void => {
+    const value = json[key] ?? expected;
+    if (value !== expected)
+      throw new ModelError("metadata", expectedGot(where, `${key} ${expected}`, show(value)), { subject: key });
   };
   must("hidden_act", "relu");
   must("num_channels", 3);
@@ -93,11 +96,11 @@ function readTransformers({ where, json }: Described): ModelHints {
   const sizes = counts(where, "hidden_sizes", json.hidden_sizes ?? [256, 512, 1024, 2048]);
   const [width] = counts(where, "embedding_size", [json.embedding_size ?? 64]) as [number];
   const expansion = block === "bottleneck" ? 4 : 1;
-  const usual = depths.map((_, stage) => width * expansion * 2 ** stage);
-  if (show(sizes) !== show(usual)) {
+  const expected = depths.map((_, stage) => width * expansion * 2 ** stage);
+  if (show(sizes) !== show(expected)) {
     throw new ModelError(
       "metadata",
-      expectedGot(where, `hidden_sizes ${show(usual)}, doubling from stage to stage`, show(sizes)),
+      expectedGot(where, `hidden_sizes ${show(expected)}, doubling from stage to stage`, show(sizes)),
     );
   }
   const labels = labelsOf(where, "id2label", json.id2label);
@@ -119,19 +122,19 @@ function readTransformers({ where, json }: Described): ModelHints {
 }
 
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
-function readTimm({ where, json }: Described, wantsWay: boolean): ModelHints {
-  const way = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
+function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHints {
+  const pretrained = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
   // What follows the dot, or went before the name, says how it was trained.
   const arch = String(json.architecture).replace(/^(?:tv|ssl|swsl)_|\..*$/g, "");
-  const classes = json.num_classes ?? way.num_classes;
-  const names = json.label_names ?? way.label_names ?? json.labels ?? undefined;
-  const descriptions = json.label_descriptions ?? way.label_descriptions;
+  const classes = json.num_classes ?? pretrained.num_classes;
+  const names = json.label_names ?? pretrained.label_names ?? json.labels ?? undefined;
+  const descriptions = json.label_descriptions ?? pretrained.label_descriptions;
   const labels = labelsOf(where, "label_names", names)?.map((name) => {
     // Names may be ImageNet's synsets; descriptions are for people.
     const description = isObject(descriptions) && Object.hasOwn(descriptions, name) ? descriptions[name] : undefined;
     return typeof description === "string" ? description : name;
   });
-  const preprocess = wantsWay ? timmWay(where, way) : undefined;
+  const preprocess = wantsPreprocess ? timmPreprocess(where, pretrained) : undefined;
   const spec = classes === undefined ? {} : { classes: counts(where, "num_classes", [classes])[0]! };
   return {
     arch,
@@ -146,24 +149,25 @@ function readTimm({ where, json }: Described, wantsWay: boolean): ModelHints {
   };
 }
 
-function timmWay(where: string, way: Json): Preprocess | undefined {
-  if (way.input_size === undefined || way.mean === undefined) return undefined;
-  const [channels, height, width] = counts(where, "input_size", way.input_size) as [number, number, number];
-  if (channels !== 3 || height !== width) {
-    throw new ModelError("metadata", expectedGot(where, "input_size [3, n, n]", show(way.input_size)));
+function timmPreprocess(where: string, json: Json): Preprocess | undefined {
+  if (json.input_size === undefined || json.mean === undefined) return undefined;
+  const [channels, height, width] = counts(where, "input_size", json.input_size);
+  if ((channels !== 1 && channels !== 3) || height === undefined || width === undefined) {
+    throw new ModelError("metadata", expectedGot(where, "input_size [3 or 1, height, width]", show(json.input_size)));
   }
-  const mode = way.crop_mode ?? "center";
-  const percentage = shareOf(where, way.crop_pct ?? 0.875);
-  // The whole of a squashed image is a square, which is only the same for squares.
-  if (mode !== "center")
-    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center"', show(mode), WAY_HINT));
+  const mode = json.crop_mode ?? "center";
+  if (mode !== "center" && mode !== "squash") {
+    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center" or "squash"', show(mode), PREPROCESS_HINT));
+  }
+  const share = shareOf(where, json.crop_pct ?? 0.875);
   return {
-    resize: Math.floor(height / percentage),
-    crop: height,
-    filter: filterOf(where, "interpolation", way.interpolation ?? "bicubic"),
-    mean: triple(where, "mean", way.mean),
-    std: deviations(where, "std", way.std),
-    order: "rgb",
+    resize: [Math.floor(height / share), Math.floor(width / share)],
+    squash: mode === "squash",
+    crop: [height, width],
+    filter: filterOf(where, "interpolation", json.interpolation ?? "bicubic"),
+    mean: perChannel(where, "mean", json.mean, channels),
+    std: deviations(where, "std", json.std, channels),
+    order: channels === 1 ? "gray" : "rgb",
   };
 }
 
@@ -175,10 +179,7 @@ function readProcessor({ where, json }: Described): Preprocess | undefined {
   // timm's own is in config.json.
   if (type.startsWith("TimmWrapper")) return undefined;
   if (json.do_resize === false)
-    throw new ModelError("metadata", expectedGot(where, "do_resize true", "false", WAY_HINT));
-  if (json.do_flip_channel_order === true) {
-    throw new ModelError("metadata", expectedGot(where, "do_flip_channel_order false", "true", WAY_HINT));
-  }
+    throw new ModelError("metadata", expectedGot(where, "do_resize true", "false", PREPROCESS_HINT));
   // Pixels of 0…255 are multiplied by this; ours are of 0…1.
   const factor = json.do_rescale === false ? 1 : (json.rescale_factor ?? 1 / 255);
   if (typeof factor !== "number" || !(factor > 0)) {
@@ -186,56 +187,67 @@ function readProcessor({ where, json }: Described): Preprocess | undefined {
   }
   const scale = Math.abs(factor * 255 - 1) < 1e-6 ? 1 : factor * 255;
   const normalizes = json.do_normalize !== false;
-  const mean = normalizes ? triple(where, "image_mean", json.image_mean ?? [0.5, 0.5, 0.5]) : ([0, 0, 0] as const);
-  const std = normalizes ? deviations(where, "image_std", json.image_std ?? [0.5, 0.5, 0.5]) : ([1, 1, 1] as const);
+  const mean = normalizes ? perChannel(where, "image_mean", json.image_mean ?? 0.5, 3) : [0, 0, 0];
+  const std = normalizes ? deviations(where, "image_std", json.image_std ?? 0.5, 3) : [1, 1, 1];
   return {
     ...windowOf(where, type, json),
     filter: filterOf(where, "resample", json.resample ?? (type.startsWith("ViT") ? 2 : 3)),
-    mean: [mean[0] / scale, mean[1] / scale, mean[2] / scale],
-    std: [std[0] / scale, std[1] / scale, std[2] / scale],
-    order: "rgb",
+    mean: mean.map((value) => value / scale),
+    std: std.map((value) => value / scale),
+    order: json.do_flip_channel_order === true ? "bgr" : "rgb",
   };
 }
 
 /** The sides before and after the crop. */
-function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "resize" | "crop"> {
+function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "resize" | "squash" | "crop"> {
   const { size, crop_size: cropSize } = json;
-  const isConvNext = type.startsWith("ConvNext");
-  const shorter = isObject(size) ? size.shortest_edge : isConvNext || cropSize !== undefined ? size : undefined;
-  if (shorter === undefined) {
-    const got = `${show(size)}, which squashes`;
-    throw new ModelError("metadata", expectedGot(where, "a size with a shortest_edge", got, WAY_HINT));
+  const both = (side: number): Sides => [side, side];
+  const squashed = (sides: Sides) => ({ resize: sides, squash: true, crop: sides });
+  if (type.startsWith("ConvNext")) {
+    const shorter = isObject(size) ? size.shortest_edge : size;
+    const [edge] = counts(where, "size", [shorter]) as [number];
+    if (edge >= CONVNEXT_CROPS_BELOW) return squashed(both(edge));
+    return { resize: both(Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875))), squash: false, crop: both(edge) };
   }
-  const [edge] = counts(where, "size", [shorter]) as [number];
-  if (isConvNext) {
-    if (edge >= CONVNEXT_CROPS_BELOW) {
-      const got = `${edge}, from which on images are squashed`;
-      throw new ModelError(
-        "metadata",
-        expectedGot(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, WAY_HINT),
-      );
-    }
-    return { resize: Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875)), crop: edge };
+  const sidesOf = (key: string, value: unknown): Sides => {
+    const list = isObject(value) ? [value.height, value.width] : [value, value];
+    return counts(where, key, list) as unknown as Sides;
+  };
+  const isShorter = isObject(size) ? size.shortest_edge !== undefined : size !== undefined && cropSize !== undefined;
+  const resize = isShorter
+    ? both(counts(where, "size", [isObject(size) ? size.shortest_edge : size])[0]!)
+    : sidesOf("size", size);
+  // Processors without a crop size, ViT's, resize to the input itself.
+  const crops = json.do_center_crop !== false && cropSize !== undefined;
+  if (!crops && isShorter) {
+    const got = "a shorter side only, which leaves the other open";
+    throw new ModelError(
+      "metadata",
+      expectedGot(where, "a crop_size, or a size with height and width", got, PREPROCESS_HINT),
+    );
   }
-  const { height, width } = isObject(cropSize) ? cropSize : { height: cropSize, width: cropSize };
-  if (json.do_center_crop === false || height === undefined || height !== width) {
-    throw new ModelError("metadata", expectedGot(where, "a square crop_size", show(cropSize), WAY_HINT));
+  const crop = crops ? sidesOf("crop_size", cropSize) : resize;
+  if (crop.some((side, i) => side > resize[i]!)) {
+    const expected = `a crop_size of at most ${show(resize)}`;
+    throw new ModelError("metadata", expectedGot(where, expected, show(crop), PREPROCESS_HINT));
   }
-  const [crop] = counts(where, "crop_size", [height]) as [number];
-  if (crop > edge)
-    throw new ModelError("metadata", expectedGot(where, `a crop_size of at most ${edge}`, `${crop}`, WAY_HINT));
-  return { resize: edge, crop };
+  return { resize, squash: !isShorter, crop };
 }
 
 function filterOf(where: string, key: string, value: unknown): Filter {
   const name = typeof value === "number" ? PILLOW[value] : value;
-  if (name === "bilinear" || name === "bicubic") return name;
-  throw new ModelError("metadata", expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), WAY_HINT));
+  const filter = FILTERS.find((each) => each === name);
+  if (filter !== undefined) return filter;
+  throw new ModelError(
+    "metadata",
+    expectedGot(where, `${key}: one of ${FILTERS.join(", ")}`, show(name ?? value), PREPROCESS_HINT),
+    { subject: key },
+  );
 }
 
 function shareOf(where: string, value: unknown): number {
   if (typeof value === "number" && value > 0.1 && value <= 1) return value;
-  throw new ModelError("metadata", expectedGot(where, "a crop_pct above 0.1, to 1", show(value), WAY_HINT));
+  throw new ModelError("metadata", expectedGot(where, "a crop_pct above 0.1, to 1", show(value), PREPROCESS_HINT));
 }
 
 /** Class names from an array, or from an object by index. */
@@ -247,29 +259,33 @@ function labelsOf(where: string, key: string, value: unknown): readonly string[]
   if (typeof value === "object" && labels.length > 0 && labels.every((label) => typeof label === "string")) {
     return labels;
   }
-  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} with a name for each class, from 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** Whole numbers above 0, of a size that networks have. */
 function counts(where: string, key: string, value: unknown): readonly number[] {
   const isGood = Array.isArray(value) && value.length > 0 && value.length <= 16;
   if (isGood && value.every((count) => Number.isInteger(count) && count > 0 && count <= 1e6)) return value;
-  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of whole numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 /** One number a channel, or one for all. */
-function triple(where: string, key: string, value: unknown): Triple {
-  const numbers = typeof value === "number" ? [value, value, value] : value;
-  if (Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite)) {
-    return [numbers[0], numbers[1], numbers[2]];
-  }
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)));
+function perChannel(where: string, key: string, value: unknown, channels: 1 | 3): readonly number[] {
+  const numbers = typeof value === "number" ? new Array<number>(channels).fill(value) : value;
+  if (Array.isArray(numbers) && numbers.length === channels && numbers.every(Number.isFinite)) return numbers;
+  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers`, show(value)), { subject: key });
 }
 
-function deviations(where: string, key: string, value: unknown): Triple {
-  const numbers = triple(where, key, value);
+function deviations(where: string, key: string, value: unknown, channels: 1 | 3): readonly number[] {
+  const numbers = perChannel(where, key, value, channels);
   if (numbers.every((number) => number > 0)) return numbers;
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)));
+  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers above 0`, show(value)), {
+    subject: key,
+  });
 }
 
 function isObject(value: unknown): value is Json {

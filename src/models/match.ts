@@ -36,7 +36,7 @@ export function matchResnet(graph: Graph): Match | undefined {
   return undefined;
 }
 
-/** What the convolutions leave open is tried, one way after the other. */
+/** What the convolutions do not determine is tried, one after the other. */
 function* candidates(graph: Graph): Generator<ResNetSpec> {
   const convs = graph.nodes.filter((node) => node.op === "conv");
   const last = graph.nodes.at(-1)!;

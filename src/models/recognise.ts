@@ -1,7 +1,7 @@
 /**
  * Which residual network a checkpoint holds, read off the names and shapes of its tensors.
  */
-import type { Checkpoint } from "../checkpoint.ts";
+import type { Checkpoint, Guess } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { RESNETS, type ResNetSpec } from "./resnet.ts";
 
@@ -11,7 +11,7 @@ export interface Recognised {
   readonly name: string;
   readonly spec: ResNetSpec;
   /** Things assumed because tensors do not tell: reported, never silent. */
-  readonly guesses: readonly string[];
+  readonly guesses: readonly Guess[];
 }
 
 /**
@@ -37,7 +37,7 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
     return info.shape;
   };
   const has = (name: string): boolean => checkpoint.tensors.has(name);
-  const guesses: string[] = [];
+  const guesses: Guess[] = [];
 
   const deep = has("conv1.0.weight");
   const [width, , kernel] = shapeOf(deep ? "conv1.6.weight" : "conv1.weight");
@@ -58,8 +58,12 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
   if (pooledFirst) shortcut = "D";
   else if (projected(1) && (!bottleneck || has("layer1.1.downsample.0.weight"))) shortcut = "C";
   else if (projected(2)) shortcut = "B";
-  else guesses.push("shortcuts without weights (option A; a plain network has the same tensors)");
-  if (bottleneck) guesses.push("stride on the 3×3 of each bottleneck (v1.5)");
+  else
+    guesses.push({
+      key: "shortcut",
+      message: "shortcuts without weights (option A; a plain network has the same tensors)",
+    });
+  if (bottleneck) guesses.push({ key: "stride", message: "stride on the 3×3 of each bottleneck (v1.5)" });
   const spec: ResNetSpec = {
     block: bottleneck ? "bottleneck" : "basic",
     depths,

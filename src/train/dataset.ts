@@ -1,20 +1,35 @@
 /** Labelled images, wherever they come from. */
 import type { ImageInput } from "../decode/input.ts";
-import { ArgumentTypeError, expectedGot, OptionError } from "../errors.ts";
+import { ArgumentTypeError, DatasetError, expectedGot, OptionError } from "../errors.ts";
 import { uniform } from "../models/random.ts";
 
-/** One image and its class. */
+/** One image and its class, or its classes. */
 export interface Example {
   readonly name: string;
-  /** Index of its class. */
-  readonly label: number;
+  /** Index of its class; an array of indices, which may be empty, in a set of several labels an image. */
+  readonly label: number | readonly number[];
   image(): ImageInput;
 }
 
-/** Images of classes that have names. */
+/** Images of classes that have names. Where one example has an array of labels, all of them have. */
 export interface Dataset {
   readonly classes: readonly string[];
   readonly examples: readonly Example[];
+}
+
+/** The classes that an example shows. */
+export function labelsOf({ label }: Example): readonly number[] {
+  return typeof label === "number" ? [label] : label;
+}
+
+/** Whether classes do not exclude each other: examples have arrays of labels. */
+export function isMultiLabel({ examples }: Pick<Dataset, "examples">): boolean {
+  return examples.some(({ label }) => typeof label !== "number");
+}
+
+/** The same set with an array of labels for every example. */
+export function asMultiLabel<T extends Dataset>(dataset: T): T {
+  return { ...dataset, examples: dataset.examples.map((example) => ({ ...example, label: labelsOf(example) })) };
 }
 
 /** A set to which images are added one by one. Classes have the order in which they were first named. */
@@ -34,45 +49,65 @@ export class ImageSet implements Dataset {
    * Adds an image.
    *
    * @param image read again in every epoch, so not a stream
+   * @param classNames its class; an array, which may be empty, in a set of several labels an image
    * @param name for messages; its number when absent
-   * @throws TypeError for a stream, or a class without a name
+   * @throws ArgumentTypeError for a stream, or a class without a name
    */
-  add(image: Exclude<ImageInput, Response | ReadableStream>, className: string, name?: string): void {
+  add(
+    image: Exclude<ImageInput, Response | ReadableStream>,
+    classNames: string | readonly string[],
+    name?: string,
+  ): void {
     if (image instanceof ReadableStream || image instanceof Response) {
       throw new ArgumentTypeError(
         "image",
         expectedGot("image", "one that can be read again", "a stream", "add its bytes, or its Blob"),
       );
     }
-    if (typeof className !== "string" || className === "") {
-      throw new ArgumentTypeError("class", expectedGot("class", "a name", JSON.stringify(className)));
+    const given = typeof classNames === "string" ? [classNames] : classNames;
+    if (!Array.isArray(given) || given.some((each) => typeof each !== "string" || each === "")) {
+      throw new ArgumentTypeError("class", expectedGot("class", "a name, or an array of names", typeof classNames));
     }
-    let label = this.#classes.indexOf(className);
-    if (label < 0) label = this.#classes.push(className) - 1;
+    const labels = given.map((each) => {
+      const known = this.#classes.indexOf(each);
+      return known < 0 ? this.#classes.push(each) - 1 : known;
+    });
+    const label = typeof classNames === "string" ? labels[0]! : labels;
     this.#examples.push({ name: name ?? `image ${this.#examples.length}`, label, image: () => image });
   }
 }
 
 /**
- * Throws RangeError unless there are at least two classes, each with an image, and every label is one of them.
+ * Throws DatasetError unless there are at least two classes, each with an image, and every label is one of them. A set of
+ * several labels may have one class only.
  *
  * @param needsAll whether every class must have an image
  */
-export function checkDataset(where: string, { classes, examples }: Dataset, needsAll = true): void {
-  if (classes.length < 2) {
+export function checkDataset(where: string, dataset: Dataset, needsAll = true): void {
+  const { classes, examples } = dataset;
+  const isMulti = isMultiLabel(dataset);
+  if (examples.length === 0) throw new DatasetError("empty", expectedGot(where, "images", "none"));
+  if (classes.length < (isMulti ? 1 : 2)) {
     const hint = "a classifier chooses between classes: add a second one";
-    throw new RangeError(expectedGot(where, "at least two classes", `${classes.length}`, hint));
+    throw new DatasetError("classes", expectedGot(where, "at least two classes", `${classes.length}`, hint));
   }
   const counts = new Array<number>(classes.length).fill(0);
-  for (const { name, label } of examples) {
-    if (!Number.isInteger(label) || label < 0 || label >= classes.length) {
-      throw new RangeError(expectedGot(`${where}: ${name}`, `a label from 0 to ${classes.length - 1}`, `${label}`));
+  for (const example of examples) {
+    const { name, label } = example;
+    if (isMulti && typeof label === "number") {
+      throw new DatasetError("classes", expectedGot(`${where}: ${name}`, "an array of labels, as others have", "one"));
     }
-    counts[label]! += 1;
+    for (const each of labelsOf(example)) {
+      if (!Number.isInteger(each) || each < 0 || each >= classes.length) {
+        const expected = `a label from 0 to ${classes.length - 1}`;
+        throw new DatasetError("classes", expectedGot(`${where}: ${name}`, expected, `${each}`));
+      }
+      counts[each]! += 1;
+    }
   }
   const empty = counts.indexOf(0);
   if (needsAll && empty >= 0) {
-    throw new RangeError(expectedGot(`${where}: ${classes[empty]}`, "a class with images", "none"));
+    throw new DatasetError("classes", expectedGot(`${where}: ${classes[empty]}`, "a class with images", "none"));
   }
 }
 
@@ -88,9 +123,11 @@ export function shuffled(count: number, seed: number): Int32Array {
 }
 
 /**
- * Takes a share of every class out of a set, at least one image of a class that has two.
+ * Takes a share of every class out of a set, at least one image of a class that has two; every class keeps an image to
+ * train with.
  *
  * @param share above 0, below 1
+ * @throws OptionError for another share
  */
 export function splitDataset(
   { classes, examples }: Dataset,
@@ -99,13 +136,22 @@ export function splitDataset(
 ): { readonly train: Dataset; readonly val: Dataset } {
   if (!(share > 0 && share < 1))
     throw new OptionError("val", expectedGot("val", "a share above 0, below 1", `${share}`));
+  // Images of no class are split like those of a class of their own.
+  const groups = examples.map((example) => (labelsOf(example).length === 0 ? [classes.length] : labelsOf(example)));
+  const left = new Array<number>(classes.length + 1).fill(0);
+  for (const labels of groups) for (const label of labels) left[label]! += 1;
   const taken = new Set<number>();
-  classes.forEach((_, label) => {
-    const mine = examples.flatMap((example, i) => (example.label === label ? [i] : []));
-    const count = mine.length < 2 ? 0 : Math.max(1, Math.round(mine.length * share));
-    for (const i of shuffled(mine.length, seed + label).subarray(0, Math.min(count, mine.length - 1)))
-      taken.add(mine[i]!);
-  });
+  for (let label = 0; label <= classes.length; ++label) {
+    const mine = [...groups.keys()].filter((i) => groups[i]!.includes(label));
+    const wanted = mine.length < 2 ? 0 : Math.max(1, Math.round(mine.length * share));
+    for (const i of shuffled(mine.length, seed + label)) {
+      const at = mine[i]!;
+      if (mine.length - left[label]! >= wanted) break;
+      if (taken.has(at) || groups[at]!.some((each) => left[each]! < 2)) continue;
+      taken.add(at);
+      for (const each of groups[at]!) left[each]! -= 1;
+    }
+  }
   return {
     train: { classes, examples: examples.filter((_, i) => !taken.has(i)) },
     val: { classes, examples: examples.filter((_, i) => taken.has(i)) },

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { SCENARIOS } from "../../src/cli/bench.ts";
 import { mean, percentile } from "../../src/cli/statistics.ts";
 
-const script = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
+const script = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 
 describe("percentiles", () => {
   it("are by nearest rank", () => {

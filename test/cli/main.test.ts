@@ -18,7 +18,7 @@ let dir = "";
 let photo = "";
 
 function cli(...args: readonly string[]): Promise<Outcome> {
-  const script = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
+  const script = new URL("../../dist/cli/main.js", import.meta.url).pathname;
   return new Promise((resolve) => {
     const env = { ...process.env, XDG_CACHE_HOME: join(dir, "cache") };
     execFile(process.execPath, [script, ...args], { cwd: dir, env }, (error, stdout, stderr) => {

@@ -20,7 +20,7 @@ interface Service {
 
 /** Starts the command; `url` is empty when it ends without having listened. */
 async function serve(...args: readonly string[]): Promise<Service> {
-  const script = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
+  const script = new URL("../../dist/cli/main.js", import.meta.url).pathname;
   const child = spawn(process.execPath, [script, "serve", "--json", ...args], { cwd: dir });
   let [stdout, stderr] = ["", ""];
   child.stderr.on("data", (chunk) => {
@@ -43,7 +43,7 @@ const LOCAL = ["--model", "model.safetensors", "--port", "0", "--quiet"] as cons
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "resnet-wasm-serve-"));
-  photo = await readFile(new URL("../../../node_modules/baboon-image/baboon.png", import.meta.url));
+  photo = await readFile(new URL("../../node_modules/baboon-image/baboon.png", import.meta.url));
   await writeFile(join(dir, "model.safetensors"), goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" }));
 });
 afterAll(() => rm(dir, { recursive: true }));

@@ -84,7 +84,15 @@ describe("finetune", () => {
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const result = JSON.parse(stdout);
-    expect(Object.keys(result)).toEqual(["epochs", "trainLoss", "trainTop1", "valTop1", "imagesPerSecond", "out"]);
+    expect(Object.keys(result)).toEqual([
+      "epochs",
+      "trainLoss",
+      "trainTop1",
+      "valTop1",
+      "imagesPerSecond",
+      "skipped",
+      "out",
+    ]);
     expect(result.out).toBe("t.safetensors");
     const classified = await cli("classify", "set/val/across/0.jpg", "--model", "t.safetensors", "--json", "--quiet");
     const [{ predictions }] = JSON.parse(classified.stdout);

@@ -5,7 +5,7 @@ import { decodeImage } from "../../src/decode/image.ts";
 import { BYTE_LIMIT, type ImageInput, toPixels } from "../../src/decode/input.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 
-const path = new URL("../../../node_modules/baboon-image/baboon.png", import.meta.url).pathname;
+const path = new URL("../../node_modules/baboon-image/baboon.png", import.meta.url).pathname;
 const bytes = new Uint8Array(readFileSync(path));
 const runtime = nodeRuntime();
 const wide = new Uint8Array(bytes.length + 7);

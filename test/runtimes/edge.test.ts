@@ -19,9 +19,9 @@ vi.mock("../../wasm/png.wasm", () => moduleOf("png"));
 vi.mock("../../wasm/webp.wasm", () => moduleOf("webp"));
 
 const file = goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" });
-const photo = new Uint8Array(readFileSync(new URL("../../../node_modules/baboon-image/baboon.png", import.meta.url)));
+const photo = new Uint8Array(readFileSync(new URL("../../node_modules/baboon-image/baboon.png", import.meta.url)));
 // Node 20 cannot compile the relaxed build; which it is does not matter here.
-const relaxed = new URL("../../../wasm/baseline.wasm", import.meta.url);
+const relaxed = new URL("../../wasm/baseline.wasm", import.meta.url);
 const baseline = { build: "baseline" } as const;
 
 async function logitsOf(source: Parameters<typeof load>[0]): Promise<Float32Array> {

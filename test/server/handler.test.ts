@@ -10,7 +10,7 @@ import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { createHandler, type HandlerOptions } from "../../src/server/handler.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
-const photo = new Uint8Array(readFileSync(new URL("../../../node_modules/baboon-image/baboon.png", import.meta.url)));
+const photo = new Uint8Array(readFileSync(new URL("../../node_modules/baboon-image/baboon.png", import.meta.url)));
 const weights = goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" });
 let model: Classifier;
 beforeAll(async () => {

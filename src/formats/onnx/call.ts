@@ -40,11 +40,12 @@ export function callOf(where: string, node: NodeProto, opset: number, store: Sto
       const attribute = attributes.get(name);
       if (attribute === undefined) return undefined;
       if (attribute.t === undefined)
-        throw new ModelError("unsupported", expectedGot(label, `a tensor as ${name}`, "none"));
+        throw new ModelError("malformed", expectedGot(label, `a tensor as ${name}`, "none"));
       const stored = await locate(label, attribute.t, store);
       const data = await numbersOf(label, stored);
       return { kind: "constant", dims: stored.dims, data, integer: stored.dtype === undefined };
     },
-    fail: (expected, got, hint) => new ModelError("unsupported", expectedGot(label, expected, got, hint)),
+    fail: (expected, got, hint) =>
+      new ModelError("unsupported", expectedGot(label, expected, got, hint), { subject: label }),
   };
 }

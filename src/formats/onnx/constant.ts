@@ -164,7 +164,7 @@ export async function sliceLists(
   const list = (name: string, index: number): readonly number[] | undefined => {
     if (call.opset < 10) return call.ints(name);
     const input = inputs[index];
-    // What ends at the batch's end takes in all of it.
+    // An end at the batch means all of it.
     return input?.data.map((each) => (each === "n" ? Number.MAX_SAFE_INTEGER : each));
   };
   const starts = list("starts", 1);
@@ -221,8 +221,8 @@ export async function fold(
       return { ...a, dims: unsqueezed(call, a.dims, axes ?? []) };
     case "Squeeze": {
       const at = axes?.map((axis) => axisOf(call, axis, a.dims.length));
-      const odd = at?.find((axis) => a.dims[axis] !== 1);
-      if (odd !== undefined) throw call.fail(`dimension ${odd} to be 1`, `[${a.dims.join(", ")}]`);
+      const wrong = at?.find((axis) => a.dims[axis] !== 1);
+      if (wrong !== undefined) throw call.fail(`dimension ${wrong} to be 1`, `[${a.dims.join(", ")}]`);
       return { ...a, dims: a.dims.filter((each, i) => (at === undefined ? each !== 1 : !at.includes(i))) };
     }
     case "Concat": {

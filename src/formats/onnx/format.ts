@@ -54,7 +54,9 @@ export async function openOnnx(folder: Folder, entry: string): Promise<Checkpoin
       async read(name) {
         const weight = weights.get(name);
         if (weight === undefined)
-          throw new ModelError("unsupported", expectedGot(where, `a tensor "${name}"`, "none of that name"));
+          throw new ModelError("tensor-missing", expectedGot(where, `a tensor "${name}"`, "none of that name"), {
+            subject: name,
+          });
         return weight.read();
       },
       close: () => store.close(),

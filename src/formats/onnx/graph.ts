@@ -48,7 +48,7 @@ export async function importGraph(where: string, model: ModelProto, store: Store
   const opset = opsetOf(where, model);
   const proto = model.graph;
   if (proto === undefined)
-    throw new ModelError("unsupported", expectedGot(where, "a graph", "none", "the file may be cut short"));
+    throw new ModelError("malformed", expectedGot(where, "a graph", "none", "the file may be cut short"));
   const producers = producersOf(where, proto);
   const output = chooseOutput(where, proto, producers);
   const needed = needs(where, proto, producers, output);
@@ -89,14 +89,16 @@ function producersOf(where: string, { node: nodes, initializer, input }: GraphPr
   const producers = new Map<string, { node: NodeProto; index: number }>();
   const given = new Set([...initializer.map(({ name }) => name), ...input.map(({ name }) => name)]);
   if (new Set(initializer.map(({ name }) => name)).size < initializer.length) {
-    throw new ModelError("unsupported", expectedGot(where, "a name of its own for each initializer", "one twice"));
+    throw new ModelError("malformed", expectedGot(where, "a name of its own for each initializer", "one twice"));
   }
   for (const node of nodes) {
     node.output.forEach((name, index) => {
       if (name === "") return;
       if (producers.has(name) || given.has(name)) {
         const got = producers.has(name) ? "two nodes" : "a node and an input or initializer";
-        throw new ModelError("unsupported", expectedGot(nodeLabel(where, node), `to be all that makes "${name}"`, got));
+        throw new ModelError("malformed", expectedGot(nodeLabel(where, node), `to be all that makes "${name}"`, got), {
+          subject: name,
+        });
       }
       producers.set(name, { node, index });
     });
@@ -144,15 +146,17 @@ function needs(where: string, proto: GraphProto, producers: Producers, output: s
       if (given.has(name)) return undefined;
       const hint = "an initializer or a node is missing from the file";
       throw new ModelError(
-        "unsupported",
+        "malformed",
         expectedGot(by, `something that makes "${name}"`, "nothing of that name", hint),
+        { subject: name },
       );
     }
     const state = states.get(from.node);
     if (state === "open") {
       throw new ModelError(
-        "unsupported",
+        "malformed",
         expectedGot(nodeLabel(where, from.node), "a graph without a cycle", "one through this node"),
+        { subject: from.node.name },
       );
     }
     if (state === "done") return undefined;
@@ -188,7 +192,7 @@ function checkOperator(where: string, node: NodeProto): void {
   else if (!isDefault) hint = "export the model without optimisations for one runtime, and without functions";
   const got = isDefault ? opType : `${domain}.${opType}`;
   const expected = "operators that residual networks are made of";
-  throw new ModelError("unsupported", expectedGot(nodeLabel(where, node), expected, got, hint));
+  throw new ModelError("unsupported", expectedGot(nodeLabel(where, node), expected, got, hint), { subject: opType });
 }
 
 /** The one input that the classifier reads and the file does not hold. */
@@ -206,18 +210,24 @@ function inputDims(where: string, { name, type }: ValueProto): { n?: number; h?:
   const at = `${where}: input "${name}"`;
   const elemType = type?.tensor?.elemType;
   if (type?.tensor === undefined || !isFloat(elemType)) {
-    throw new ModelError("unsupported", expectedGot(at, "a tensor of floating-point numbers", typeName(elemType)));
+    throw new ModelError("unsupported", expectedGot(at, "a tensor of floating-point numbers", typeName(elemType)), {
+      subject: name,
+    });
   }
   const dims = type.tensor.shape?.dim.map(({ value }) => (value === undefined || value <= 0 ? undefined : value));
   if (dims === undefined) return {};
   const shown = `[${dims.map((each) => each ?? "?").join(", ")}]`;
   if (dims.length !== 4 || (dims[1] ?? CHANNELS) !== CHANNELS) {
     const hint = dims[3] === CHANNELS ? "export it with images as [n, c, h, w] (tf2onnx: --inputs-as-nchw)" : undefined;
-    throw new ModelError("unsupported", expectedGot(at, `images [n, ${CHANNELS}, h, w]`, shown, hint));
+    throw new ModelError("unsupported", expectedGot(at, `images [n, ${CHANNELS}, h, w]`, shown, hint), {
+      subject: name,
+    });
   }
   const [n, , h, w] = dims;
   if (Math.max(h ?? 1, w ?? 1) > MAX_SIDE) {
-    throw new ModelError("unsupported", expectedGot(at, `images of at most ${MAX_SIDE} pixels a side`, shown));
+    throw new ModelError("unsupported", expectedGot(at, `images of at most ${MAX_SIDE} pixels a side`, shown), {
+      subject: name,
+    });
   }
   return { ...(n && { n }), ...(h && { h }), ...(w && { w }) };
 }
@@ -260,6 +270,7 @@ async function readAt(where: string, proto: GraphProto, plan: Plan, store: Store
     throw new ModelError(
       "unsupported",
       expectedGot(`${where}: output "${output}"`, "what the network computes", "something else"),
+      { subject: output },
     );
   }
   const [oh, ow] = value.shape;
@@ -269,10 +280,11 @@ async function readAt(where: string, proto: GraphProto, plan: Plan, store: Store
     throw new ModelError(
       "unsupported",
       expectedGot(`${where}: output "${output}"`, "a number for each class", got, hint),
+      { subject: output },
     );
   }
   const kept = live(nodes, value.node);
-  const graph: Graph = { name: proto.name || "onnx", nodes: kept.map((node) => settled(node, value.node, network)) };
+  const graph: Graph = { name: proto.name || "onnx", nodes: kept.map((node) => asRunnable(node, value.node, network)) };
   const weights = new Map<string, Weight>();
   const names = new Set(kept.map(({ name }) => name));
   for (const [name, weight] of network.weights) {
@@ -296,7 +308,7 @@ function live(nodes: ReadonlyMap<string, Node>, last: string): readonly Node[] {
 }
 
 /** The classifier is a linear layer, whatever it was exported as; inside the network one is a convolution of one pixel. */
-function settled(node: Node, last: string, { weights, nodes }: Network): Node {
+function asRunnable(node: Node, last: string, { weights, nodes }: Network): Node {
   const name = `${node.name}.weight`;
   const weight = weights.get(name);
   if (weight === undefined) return node;

@@ -4,7 +4,7 @@
 import type { Node, Pads, Shape } from "../../graph.ts";
 import type { TensorInfo } from "../../tensor.ts";
 import { type Call, callOf } from "./call.ts";
-import type { Constant, Dim } from "./constant.ts";
+import { type Constant, type Dim, plainNumbers } from "./constant.ts";
 import type { NodeProto } from "./proto.ts";
 import { elementReader, numbersOf, type Store, type Stored } from "./stored.ts";
 
@@ -31,7 +31,7 @@ export interface Activation {
   readonly pending?: Pending;
 }
 
-/** A weight, where it lies. */
+/** A weight that is stored in the file. */
 export interface Weights {
   readonly kind: "tensor";
   readonly stored: Stored;
@@ -241,4 +241,17 @@ async function scaled({ type, dims, read }: Stored, factor: number): Promise<Uin
   const element = elementReader(type)!;
   const values = Float32Array.from({ length: elements(dims) }, (_, i) => factor * element(view, i));
   return new Uint8Array(values.buffer);
+}
+
+/** A weight that the file stores, as an input. */
+export function weightsInput(call: Call, network: Network, index: number): Value & { readonly kind: "tensor" } {
+  const value = inputOf(network, call, index);
+  if (value?.kind === "tensor") return value;
+  throw call.fail(`input ${index} stored in the file`, value === undefined ? "none" : "one computed by the graph");
+}
+
+/** The axes of an operator, an attribute once and an input now. */
+export async function axesOf(call: Call, network: Network): Promise<readonly number[] | undefined> {
+  const input = await constantInput(network, call, 1);
+  return input === undefined ? call.ints("axes") : plainNumbers(call, input);
 }

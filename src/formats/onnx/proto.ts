@@ -1,6 +1,6 @@
 /**
  * The part of ONNX's protobuf schema (github.com/onnx/onnx, onnx/onnx.proto) that a classifier's graph needs, decoded field
- * by field from wherever the bytes are. Weights stay where they lie: a tensor's data is an offset and a length. Numbers and
+ * by field from wherever the bytes are. Weights are not read: a tensor's data is an offset and a length. Numbers and
  * strings are read by `pbf`, which makes no code at run time; what a length promises is checked here, before it is believed.
  */
 import { PbfReader } from "pbf";
@@ -24,7 +24,7 @@ export interface Span {
   readonly length: number;
 }
 
-/** A field as it lies in the file: `value` where it is a number, `span` its bytes otherwise. */
+/** A field as the file has it: `value` where it is a number, `span` its bytes otherwise. */
 interface Raw {
   readonly wire: number;
   readonly value: number;
@@ -50,7 +50,7 @@ type Decoded<S extends Schema> = { readonly [K in keyof S]: S[K] extends Field<i
 function cut(reading: Reading, what: string, bytes: number, got: number): ModelError {
   const { name } = reading.source;
   return new ModelError(
-    "unsupported",
+    "truncated",
     expectedGot(`${name}: ${what}`, `${bytes} bytes`, `${got}`, "the file may be cut short"),
   );
 }
@@ -88,7 +88,7 @@ async function decode<S extends Schema>(schema: S, span: Span, reading: Reading,
     if (number < 1 || ![0, 1, 2, 5].includes(wire)) {
       const got = `field ${number} of wire type ${wire} at byte ${at}`;
       throw new ModelError(
-        "unsupported",
+        "malformed",
         expectedGot(`${reading.source.name}: ${what}`, "a protobuf field", got, "the file may be damaged"),
       );
     }
@@ -109,7 +109,7 @@ function varint(from: PbfReader, reading: Reading, what: string): number {
     value = from.readVarint(true);
   } catch {
     throw new ModelError(
-      "unsupported",
+      "malformed",
       expectedGot(`${reading.source.name}: ${what}`, "a number of at most 10 bytes", "a longer one"),
     );
   }
@@ -120,7 +120,7 @@ function varint(from: PbfReader, reading: Reading, what: string): number {
 function expectWire(raw: Raw, wire: number, reading: Reading, what: string): void {
   if (raw.wire === wire) return;
   const expected = `wire type ${wire}`;
-  throw new ModelError("unsupported", expectedGot(`${reading.source.name}: ${what}`, expected, `${raw.wire}`));
+  throw new ModelError("malformed", expectedGot(`${reading.source.name}: ${what}`, expected, `${raw.wire}`));
 }
 
 function int(number: number): Field<number | undefined> {
@@ -240,7 +240,7 @@ function one<S extends Schema>(number: number, schema: S): Field<Decoded<S> | un
     async read(raw, before, reading, what) {
       expectWire(raw, 2, reading, what);
       if (before !== undefined)
-        throw new ModelError("unsupported", expectedGot(`${reading.source.name}: ${what}`, "one", "two"));
+        throw new ModelError("malformed", expectedGot(`${reading.source.name}: ${what}`, "one", "two"));
       return decode(schema, raw.span, reading, what);
     },
   };
@@ -319,7 +319,7 @@ const MODEL = {
   metadata: many(14, ENTRY),
 };
 
-/** `TensorProto`, its data where it lies. */
+/** `TensorProto`; its data is not read. */
 export type TensorProto = Decoded<typeof TENSOR>;
 export type AttributeProto = Decoded<typeof ATTRIBUTE>;
 export type NodeProto = Decoded<typeof NODE>;

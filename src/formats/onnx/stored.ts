@@ -70,7 +70,7 @@ export function storeOf(source: ByteSource, folder: Folder, directory: string): 
       const parts = location.split(/[/\\]/);
       if (location === "" || parts[0] === "" || parts.includes("..") || location.includes(":") || /\0/.test(location)) {
         const expected = "external data in the model's own folder";
-        throw new ModelError("unsupported", expectedGot(where, expected, JSON.stringify(location.slice(0, 200))));
+        throw new ModelError("malformed", expectedGot(where, expected, JSON.stringify(location.slice(0, 200))));
       }
       const known = opened.get(location);
       if (known !== undefined) return known;
@@ -88,13 +88,16 @@ export function storeOf(source: ByteSource, folder: Folder, directory: string): 
 export async function locate(where: string, proto: TensorProto, store: Store): Promise<Stored> {
   const { name, dims, dataType: type = 0 } = proto;
   const [, bytes, dtype] = TYPES[type] ?? ["", 0];
-  if (proto.segment) throw new ModelError("unsupported", expectedGot(where, "a whole tensor", "a segment of one"));
-  if (bytes === 0) throw new ModelError("unsupported", expectedGot(where, "numbers", typeName(type)));
+  if (proto.segment)
+    throw new ModelError("unsupported", expectedGot(where, "a whole tensor", "a segment of one"), { subject: name });
+  if (bytes === 0)
+    throw new ModelError("unsupported", expectedGot(where, "numbers", typeName(type)), { subject: name });
   const count = dims.reduce((product, size) => product * (size < 0 ? Number.NaN : size), 1);
   if (!Number.isSafeInteger(count * bytes)) {
     throw new ModelError(
-      "unsupported",
+      "malformed",
       expectedGot(where, "dimensions of less than 2^53 bytes", `[${dims.join(", ")}]`),
+      { subject: name },
     );
   }
   const found = { name, dims, type, dtype };
@@ -103,15 +106,18 @@ export async function locate(where: string, proto: TensorProto, store: Store): P
   const used = all.filter(([, spans]) => spans.length > 0);
   if (proto.location === 1) {
     if (used.length > 0)
-      throw new ModelError("unsupported", expectedGot(where, "external data", "data in the file as well"));
+      throw new ModelError("malformed", expectedGot(where, "external data", "data in the file as well"), {
+        subject: name,
+      });
     const part = await external(where, proto, store, count * bytes);
     return { ...found, read: () => part.file.read(part.offset, count * bytes) };
   }
   const [kind, spans] = used[0] ?? ["raw", [{ offset: 0, length: 0 }]];
   if (used.length > 1 || spans.length > 1) {
     throw new ModelError(
-      "unsupported",
+      "malformed",
       expectedGot(where, "its data in one piece", `${used.length > 1 ? "several kinds" : "several"}`),
+      { subject: name },
     );
   }
   const [span] = spans as [Span];
@@ -119,24 +125,24 @@ export async function locate(where: string, proto: TensorProto, store: Store): P
   if (kind === "raw" || kind === (type === 1 ? "floats" : type === 11 ? "doubles" : "")) {
     if (span.length !== count * bytes) {
       throw new ModelError(
-        "unsupported",
+        "malformed",
         expectedGot(where, `${count * bytes} bytes, ${expected(count)}`, `${span.length}`),
+        { subject: name },
       );
     }
     return { ...found, read: () => store.source.read(span.offset, span.length) };
   }
   const varints = type === 7 ? "int64s" : type === 12 || type === 13 ? "uint64s" : "int32s";
   if (kind !== varints || type === 1 || type === 11) {
-    throw new ModelError(
-      "unsupported",
-      expectedGot(where, `data of ${typeName(type)}`, `them in the field of ${kind}`),
-    );
+    throw new ModelError("malformed", expectedGot(where, `data of ${typeName(type)}`, `them in the field of ${kind}`), {
+      subject: name,
+    });
   }
   // Half-precision numbers in a field of 32-bit integers: as many varints as there are bytes without a high bit.
   const packed = await store.source.read(span.offset, span.length);
   const got = packed.reduce((sum, byte) => sum + (byte < 0x80 ? 1 : 0), 0);
   if (got !== count || (packed.at(-1) ?? 0) >= 0x80)
-    throw new ModelError("unsupported", expectedGot(where, expected(count), `${got}`));
+    throw new ModelError("malformed", expectedGot(where, expected(count), `${got}`), { subject: name });
   return { ...found, read: async () => unpack(await store.source.read(span.offset, span.length), count, bytes) };
 }
 
@@ -152,19 +158,23 @@ async function external(
   const length = Number(entries.get("length") ?? bytes);
   if (!Number.isSafeInteger(offset) || offset < 0) {
     throw new ModelError(
-      "unsupported",
+      "malformed",
       expectedGot(where, "an offset into its external data", `"${entries.get("offset")}"`),
+      { subject: proto.name },
     );
   }
   if (length !== bytes) {
     const expected = `${bytes} bytes for ${typeName(proto.dataType)} [${proto.dims.join(", ")}]`;
-    throw new ModelError("unsupported", expectedGot(where, expected, `a length of ${entries.get("length")}`));
+    throw new ModelError("malformed", expectedGot(where, expected, `a length of ${entries.get("length")}`), {
+      subject: proto.name,
+    });
   }
   if (offset + bytes > file.size) {
     const hint = "the file of external data may be cut short or belong to another model";
     throw new ModelError(
-      "unsupported",
+      "truncated",
       expectedGot(`${where} in ${file.name}`, `at least ${offset + bytes} bytes`, `${file.size}`, hint),
+      { subject: proto.name },
     );
   }
   return { file, offset };
