@@ -31,7 +31,18 @@ const LIBRARY = [
 /** What every entry has besides. */
 const COMMON = [
   ...["ArgumentTypeError", "DatasetError", "DivergedError", "ImageError", "ModelError", "OptionError", "StateError"],
-  ...["AUGMENTS", "BUILDS", "BYTE_LIMIT", "FILTERS", "METHODS", "OPTIMIZERS", "PARTS", "PRESETS", "PRETRAINED"],
+  ...[
+    "AUGMENTS",
+    "BUILDS",
+    "BYTE_LIMIT",
+    "FILTERS",
+    "METHODS",
+    "OPTIMIZERS",
+    "PARTS",
+    "PIXEL_LIMIT",
+    "PRESETS",
+    "PRETRAINED",
+  ],
   ...["RESNETS", "SAFETENSORS", "SCHEDULES", "STORAGE_DTYPES"],
   ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "splitDataset", "supportsRelaxed"],
 ];
