@@ -279,7 +279,7 @@ async function quantizeLayer(model: Model, node: ConvNode, inputMeans: Means): P
   const perGroup = n / node.groups;
   const { mean, std, order } = model.preprocess;
   const isFirst = node.int8!.pads !== undefined;
-  const channel = (i: number): number => (order === "rgb" ? i : 2 - i);
+  const channel = (i: number): number => (order === "bgr" ? 2 - i : i);
   if (isFirst) {
     // The input is half a byte, rounded down, instead of a normalised number.
     for (let at = 0; at < weights.length; ++at) {

@@ -11,11 +11,11 @@ import { expectedGot, ModelError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, inputShape, nodeOf, outputNode } from "../graph.ts";
-import { PRESETS, type Preprocess, type PresetName, sized } from "../image.ts";
 import { pickBuild } from "../kernels.ts";
 import { type Model, openModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
+import { PRESETS, type Preprocess, type PresetName, type Sides, sidesOf, sized } from "../preprocess.ts";
 import type { Progress, Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
@@ -299,17 +299,18 @@ export async function trainNewWith(
   runtime: Runtime,
   arch: string,
   dataset: Dataset,
-  options: FinetuneOptions & { readonly size?: number; readonly preprocess?: PresetName | Preprocess } = {},
+  options: FinetuneOptions & { readonly size?: number | Sides; readonly preprocess?: PresetName | Preprocess } = {},
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
   const resolved = resolveOptions(options, { isNew: true, images: sets.train.examples.length });
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const { preprocess = spec.stem === "cifar" ? "cifar" : "torchvision-v1", size } = options;
-  const graph = resnet(arch, spec, size === undefined ? undefined : [size, size, 3]);
+  const graph = resnet(arch, spec, size === undefined ? undefined : [...sidesOf(size), 3]);
+  const [h, w] = inputShape(graph);
   const model: Model = {
     ...{ source: arch, arch, spec, graph, labels: dataset.classes, guesses: [] },
     checkpoint: initialise(graph, resolved.seed),
-    preprocess: sized(typeof preprocess === "string" ? PRESETS[preprocess] : preprocess, inputShape(graph)[0]),
+    preprocess: sized(typeof preprocess === "string" ? PRESETS[preprocess] : preprocess, [h, w]),
   };
   return train({ runtime, model, ...sets, options, resolved }, async () => undefined);
 }

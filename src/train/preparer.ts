@@ -4,10 +4,11 @@
  */
 
 import { type ImageInput, toPixels } from "../decode/input.ts";
-import { type Pixels, type Preprocess, planView } from "../image.ts";
+import { type Pixels, planView } from "../image.ts";
 import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
 import { uniform } from "../models/random.ts";
 import { align } from "../plan.ts";
+import type { Preprocess } from "../preprocess.ts";
 import type { Runtime, WorkerHandle } from "../runtime.ts";
 import { runStep } from "../tape.ts";
 import { ensureMemory } from "../weights.ts";

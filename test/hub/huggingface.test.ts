@@ -287,7 +287,7 @@ describe("a model", () => {
     const model = await loadWith(runtime, "hf:o/r", { cache });
     const own = await loadWith(runtime, plain, { size: 64 });
     expect(model.model.labels).toEqual(["ant", "bee", "wasp"]);
-    expect(model.model.preprocess).toMatchObject({ crop: 64, resize: 73, filter: "bicubic" });
+    expect(model.model.preprocess).toMatchObject({ crop: [64, 64], resize: [73, 73], filter: "bicubic" });
     expect(model.model.guesses).toEqual([]);
     const input = { data: goldenInput([1, 64, 64, 3]), shape: [1, 64, 64, 3] } as const;
     expect((await model.logits(input)).data).toEqual((await own.logits(input)).data);
@@ -322,8 +322,8 @@ describe("a model", () => {
     const model = await loadWith(runtime, "hf:o/r", { cache });
     expect(model.model.labels).toEqual(["a", "b", "c", "d", "e"]);
     expect(model.model.preprocess).toMatchObject({
-      crop: 96,
-      resize: 101,
+      crop: [96, 96],
+      resize: [101, 101],
       filter: "bilinear",
       std: [0.25, 0.25, 0.25],
     });
