@@ -8,6 +8,18 @@ import type { instantiate } from "../wasm/baseline.js";
 export type KernelExports = Omit<Awaited<ReturnType<typeof instantiate>>, "memory">;
 export type KernelName = keyof KernelExports;
 
+/** `baseline` is SIMD128; `relaxed` adds relaxed SIMD, whose one opcode makes a module invalid where it is unknown. */
+export type Build = "baseline" | "relaxed";
+export const BUILDS: readonly Build[] = ["baseline", "relaxed"];
+
+/** An instance of one build over a memory of ours. */
+export interface Kernels {
+  readonly build: Build;
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly exports: KernelExports;
+}
+
 type AfterRange<A extends unknown[]> = A extends [unknown, unknown, ...infer Rest] ? Rest : never;
 /** A kernel's arguments after `from` and `to`. */
 export type KernelArgs<K extends KernelName> = AfterRange<Parameters<KernelExports[K]>>;
