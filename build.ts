@@ -57,6 +57,21 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
     tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
   }
 });
+// The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
+await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
+  const declared = readFileSync(join(root, "wasm/baseline.d.ts"), "utf8");
+  const rows = [...declared.matchAll(/export function (\w+)\(from: number, to: number, ([^)]*)\)/g)].map(
+    ([, kernel, list]) => {
+      const names = list!.split(", ").map((each) => each.slice(0, each.indexOf(":")));
+      return { kernel: kernel!, names: JSON.stringify(names) };
+    },
+  );
+  const table = (prefix: string, suffix: string): string =>
+    rows.map(({ kernel, names }) => `  ${prefix}${kernel}: ${suffix}${names},`).join("\n");
+  writeFileSync(join(root, "wasm/arguments.js"), `export const KERNEL_ARGUMENTS = {\n${table("", "")}\n};\n`);
+  const types = table("readonly ", "readonly ").replaceAll("],", "];");
+  writeFileSync(join(root, "wasm/arguments.d.ts"), `export declare const KERNEL_ARGUMENTS: {\n${types}\n};\n`);
+});
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
