@@ -136,7 +136,9 @@ if (!process.argv.includes("--wasm")) {
       ...node,
       entryPoints: [entry("cli/main")],
       // Libraries of the command are CommonJS and call `require` for Node's modules.
-      banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
+      banner: {
+        js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+      },
     });
     copyFileSync(join(root, "node_modules/chart.js/dist/chart.umd.min.js"), join(root, "dist/cli/chart.umd.min.js"));
     await bundle({
@@ -145,6 +147,13 @@ if (!process.argv.includes("--wasm")) {
       target: "es2022",
       minify: true,
       // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
+      external: ["module", "node:*"],
+    });
+    // What needs no runtime: the same file everywhere, for a bundler to pick from.
+    await bundle({
+      entryPoints: ["lowlevel", "formats/index"].map(entry),
+      platform: "browser",
+      target: "es2022",
       external: ["module", "node:*"],
     });
     // All in one file: pages of a single file and service workers.

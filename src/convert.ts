@@ -8,11 +8,10 @@ import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { SCALE } from "./formats/dequantize.ts";
 import { planSafetensors, type TensorEntry } from "./formats/safetensors.ts";
 import { LIMIT } from "./int8.ts";
-import { type Model, type ModelOptions, openModelWith } from "./model.ts";
+import { type Model, type ModelOptions, openModelWith, type Source } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Source } from "./source.ts";
 
 export interface ConvertOptions {
   /**

@@ -6,10 +6,9 @@ import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
 import { type ConvertOptions, convertWith } from "./convert.ts";
 import type { ImageInput } from "./decode/input.ts";
 import { type Inspection, type InspectOptions, inspectWith } from "./inspect.ts";
-import { type Model, type ModelOptions, openModelWith } from "./model.ts";
+import { type Model, type ModelOptions, openModelWith, type Source } from "./model.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Source } from "./source.ts";
 import { type CreateTrainerOptions, createTrainerWith } from "./train/create.ts";
 import type { Dataset } from "./train/dataset.ts";
 import {

@@ -31,9 +31,10 @@ export type { Graph, Node, Shape } from "./graph.ts";
 export type { Pixels } from "./image.ts";
 export type { Inspection, InspectOptions, LayerInspection } from "./inspect.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
-export type { Model, ModelOptions } from "./model.ts";
+export type { Model, ModelOptions, Source } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec } from "./models/resnet.ts";
+export type { Network } from "./network.ts";
 export {
   type ChannelOrder,
   FILTERS,
@@ -60,7 +61,7 @@ export type {
   WorkerHandle,
   WorkerJob,
 } from "./runtime.ts";
-export type { Source } from "./source.ts";
+export type { DownloadOptions, FileSource } from "./source.ts";
 export type { Step, Tape } from "./tape.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augment.ts";

@@ -27,7 +27,7 @@ import {
   sized,
 } from "./preprocess.ts";
 import type { Runtime } from "./runtime.ts";
-import { type DownloadOptions, findSource, isModel, type Source } from "./source.ts";
+import { type DownloadOptions, type FileSource, findSource } from "./source.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
@@ -68,6 +68,13 @@ export interface Model {
   /** Closes the weight file. Classifiers and trainers that were made from the model have what they need. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A model in any form that a caller may have it in; one that is open already stays open. */
+export type Source = FileSource | Model;
+
+function isModel(source: Source): source is Model {
+  return typeof source === "object" && source !== null && "checkpoint" in source && "graph" in source;
 }
 
 /** A model's parts, with what closes it. */

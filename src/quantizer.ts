@@ -12,11 +12,10 @@ import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
 import { LIMIT, obstacle, type Quantization, toInt8 } from "./int8.ts";
-import { type Model, withModel } from "./model.ts";
+import { type Model, type Source, withModel } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Source } from "./source.ts";
 
 /**
  * How the range of an activation follows from what was seen of it: all of it, all but one value in ten thousand, or as

@@ -1,16 +1,15 @@
 /** Where a model comes from, in any form that a caller may have it in. */
 import { type ByteSource, checkRange, type Folder, fromBytes, fromStream } from "./bytes.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "./errors.ts";
-import type { Model } from "./model.ts";
 import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 import type { DownloadProgress, Located, Runtime } from "./runtime.ts";
 
 /**
- * A model as a caller has it: its name (`resnet50`, a path, an address, `npm:package@version/path`, `hf:owner/repo`), the
- * bytes of its weight file in memory, as a `File` or in a response, as a stream, behind a reader of one's own, or an
- * opened `Model`, which stays open. A stream and the body of a response can be used once.
+ * A weight file as a caller has it: its name (`resnet50`, a path, an address, `npm:package@version/path`,
+ * `hf:owner/repo`), its bytes in memory, as a `File` or in a response, as a stream, or behind a reader of one's own. A stream
+ * and the body of a response can be used once.
  */
-export type Source =
+export type FileSource =
   | string
   | URL
   | Uint8Array
@@ -18,8 +17,7 @@ export type Source =
   | Blob
   | Response
   | ReadableStream<Uint8Array>
-  | ByteSource
-  | Model;
+  | ByteSource;
 
 /** What `locate` is called with, besides what is known of a short name. */
 export interface DownloadOptions {
@@ -40,21 +38,12 @@ export interface FoundSource {
   readonly known: Pretrained | undefined;
 }
 
-/** Whether a source is a model that is open already. */
-export function isModel(source: Source): source is Model {
-  return typeof source === "object" && source !== null && "checkpoint" in source && "graph" in source;
-}
-
 /**
  * Finds the weight file of a source.
  *
  * @throws ArgumentTypeError for something that is no source; ModelError when there is no such model
  */
-export async function findSource(
-  runtime: Runtime,
-  source: Exclude<Source, Model>,
-  options: DownloadOptions,
-): Promise<FoundSource> {
+export async function findSource(runtime: Runtime, source: FileSource, options: DownloadOptions): Promise<FoundSource> {
   const from = source instanceof URL ? source.href : source;
   if (typeof from !== "string") return alone(fileOf(from));
   // The parts of an address that hold the file itself, or lead to it in this page only.
@@ -80,7 +69,7 @@ function alone(file: ByteSource): FoundSource {
   return { name: file.name, located: { folder, entry: "" }, known: undefined };
 }
 
-function fileOf(source: Exclude<Source, string | URL | Model>, name?: string): ByteSource {
+function fileOf(source: Exclude<FileSource, string | URL>, name?: string): ByteSource {
   if (source instanceof Uint8Array) return fromBytes("bytes", source);
   if (source instanceof ArrayBuffer) return fromBytes("bytes", new Uint8Array(source));
   if (source instanceof Blob) return fromBlob(source);

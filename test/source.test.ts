@@ -1,4 +1,5 @@
 /** Every form that a model may come in, and that each function opens it once. */
+
 import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,10 +9,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ByteSource, fromBytes, fromStream } from "../src/bytes.ts";
 import { defineRuntime, type Library } from "../src/define.ts";
 import { ArgumentTypeError, ModelError, StateError } from "../src/errors.ts";
+import type { Source } from "../src/model.ts";
 import { resnetSpec } from "../src/models/resnet.ts";
 import type { Runtime } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
-import type { Source } from "../src/source.ts";
 import { ImageSet } from "../src/train/dataset.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput, goldenPixels } from "./golden/weights.ts";

@@ -1,7 +1,7 @@
 /** What each entry exports: the golden list of the public surface. A change here is a change for every user. */
 import { describe, expect, it, vi } from "vitest";
 import { defineRuntime } from "../src/define.ts";
-import * as formats from "../src/formats.ts";
+import * as formats from "../src/formats/index.ts";
 import * as lowlevel from "../src/lowlevel.ts";
 import * as browser from "../src/runtimes/browser.ts";
 import * as edge from "../src/runtimes/edge.ts";

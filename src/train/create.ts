@@ -3,11 +3,10 @@ import { rereadable } from "../checkpoint.ts";
 import { engineTarget } from "../engine.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
-import { checkSize, type ModelOptions, openModelWith } from "../model.ts";
+import { checkSize, type ModelOptions, openModelWith, type Source } from "../model.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS, resnet, resnetSpec } from "../models/resnet.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Source } from "../source.ts";
 import { initialise, withClasses } from "./initialise.ts";
 import { type Trainer, type TrainOptions, trainWith } from "./trainer.ts";
 
