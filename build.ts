@@ -66,7 +66,9 @@ if (!process.argv.includes("--wasm")) {
     const common = { outdir: join(root, "dist"), bundle: true, format: "esm", splitting: false } as const;
     await bundle({
       ...common,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/main"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/main", "cli/replica"].map(
+        entry,
+      ),
       platform: "node",
       target: "node20",
       packages: "external",
