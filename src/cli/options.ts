@@ -1,10 +1,10 @@
 /** The options that every command has, and what they become. */
 import { type Command, Option } from "commander";
 import type { LoadOptions } from "../classifier.ts";
-import { PRESETS, type PresetName, type Triple } from "../image.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
+import { PRESETS, type PresetName, type Triple } from "../preprocess.ts";
 import { byteCount, deviation, positive, triple, whole } from "./parse.ts";
 import { downloadBar } from "./progress.ts";
 import { readTuning } from "./tuning-file.ts";

@@ -1,6 +1,6 @@
 /** Values of options on the command line: each parser returns the value, or throws commander's usage error. */
 import { InvalidArgumentError } from "commander";
-import type { Triple } from "../image.ts";
+import type { Triple } from "../preprocess.ts";
 
 /** A whole number of at least `least`. */
 export function whole(least: number): (text: string) => number {

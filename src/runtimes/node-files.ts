@@ -1,6 +1,7 @@
 /** Local files and folders of Node, Deno and Bun, and the system's errors in words. */
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, sep } from "node:path";
+import process from "node:process";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
 
@@ -48,11 +49,14 @@ export function folder(name: string): Folder {
   return {
     name,
     open: async (path) => openFile(inside(name, path)),
-    async list(path = "") {
+    async list(path = "", { recursive } = { recursive: false }) {
       const directory = inside(name, path);
       try {
-        const items = await readdir(directory, { withFileTypes: true });
-        return items.filter((item) => !item.isDirectory()).map((item) => item.name);
+        const items = await readdir(directory, { recursive, withFileTypes: true });
+        const files = items.filter((item) => !item.isDirectory());
+        if (!recursive) return files.map((item) => item.name);
+        const paths = files.map((item) => relative(directory, join(item.parentPath, item.name)));
+        return paths.map((file) => file.split(sep).join("/")).sort();
       } catch (error) {
         throw unreadable(directory, "a folder", error);
       }
@@ -111,4 +115,26 @@ export function nameOf(error: unknown): string {
 /** The code of a system error, such as `ENOENT`. */
 export function codeOf(error: unknown): string | undefined {
   return (error as { code?: string } | undefined)?.code;
+}
+
+/** Puts a folder's list of files on the disk, where the system can (Windows cannot). */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, "r").catch(() => undefined);
+  try {
+    await handle?.sync();
+  } catch {
+    // The rename holds in any case; only a loss of power right now could undo it.
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** Whether a process of this machine is running, whoever's it is. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) !== "ESRCH";
+  }
 }
