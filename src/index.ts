@@ -11,7 +11,11 @@ export {
   type Prediction,
 } from "./classifier.ts";
 export { type ConvertOptions, convert, type StorageDtype } from "./convert.ts";
-export { BYTE_LIMIT, type ImageInput } from "./decode/input.ts";
+export { BYTE_LIMIT } from "./decode/bytes.ts";
+export type { Drawable } from "./decode/drawable.ts";
+export { PIXEL_LIMIT } from "./decode/image.ts";
+export type { ImageInput } from "./decode/input.ts";
+export type { RawPixels } from "./decode/raw.ts";
 export { ModelError } from "./errors.ts";
 export { fold } from "./fold.ts";
 export { type Format, openCheckpoint, SAFETENSORS } from "./formats/open.ts";

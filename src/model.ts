@@ -17,6 +17,7 @@ import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resne
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
 import {
+  channelsOf,
   checkPreprocess,
   PRESETS,
   type Preprocess,
@@ -25,7 +26,6 @@ import {
   type Sides,
   sidesOf,
   sized,
-  type Triple,
 } from "./preprocess.ts";
 import type { Located, Progress, Runtime } from "./runtime.ts";
 import { checkWeights } from "./weights.ts";
@@ -42,9 +42,9 @@ export interface ModelOptions {
   readonly size?: number | Sides;
   /** How pixels become the input. */
   readonly preprocess?: PresetName | PreprocessOptions;
-  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B. */
-  readonly mean?: Triple;
-  readonly std?: Triple;
+  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B, or one number for gray. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
   /** Class names, by index. */
   readonly labels?: readonly string[];
   /** Weight formats to read, instead of the runtime's usual ones. */
@@ -120,11 +120,11 @@ export async function openModel(
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const hints = { ...beside, ...file };
-    const way = options.preprocess ?? known?.preprocess ?? hints.preprocess;
-    const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
-    const preset = presetOf(way ?? usual);
+    const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
+    const assumed = defaultPreset(network);
+    const preset = presetOf(described ?? assumed);
     const guesses = [...network.guesses];
-    if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
+    if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     if (hints.labels !== undefined && hints.labels.length !== classes) {
       throw new ModelError(
@@ -134,9 +134,15 @@ export async function openModel(
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
-    const [height, width] = inputShape(network.graph);
-    const { mean, std } = ownNormalisation(checkpoint) ?? preset;
-    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, [height, width]);
+    const [height, width, channels] = inputShape(network.graph);
+    const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
+    const normalised = presetOf({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
+    const preprocess = sized(normalised, [height, width]);
+    if (channelsOf(preprocess) !== channels) {
+      const order = channels === 1 ? 'order "gray"' : 'order "rgb" or "bgr"';
+      const got = `"${preprocess.order}"`;
+      throw new OptionError("preprocess", expectedGot("preprocess", `${order} for ${channels} channels`, got));
+    }
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
       guesses.push({ key: "size", message: `images of ${height}×${width} pixels, a size that the file leaves open` });
     }
@@ -183,11 +189,22 @@ function isOfSmallImages({ spec, graph }: Pick<Model, "spec" | "graph">): boolea
   return spec === undefined ? inputShape(graph)[0] <= 64 : spec.stem === "cifar";
 }
 
+/**
+ * The preset for a network whose preprocessing nobody describes. Keras's ResNets have He's, their second version its own:
+ * `format` is "tfjs" for their layers' names.
+ */
+function defaultPreset({ spec, graph, checkpoint }: Pick<Model, "spec" | "graph" | "checkpoint">): PresetName {
+  if (inputShape(graph)[2] === 1) return "gray";
+  if (isOfSmallImages({ spec, graph })) return "cifar";
+  if (checkpoint.metadata.format === "tfjs") return spec?.preact === true ? "keras-v2" : "caffe";
+  return "torchvision-v1";
+}
+
 /** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */
-function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "std"> | undefined {
+function ownNormalisation({ metadata }: Checkpoint, channels: number): Pick<Preprocess, "mean" | "std"> | undefined {
   const largest = Number(metadata.normalises_input);
   if (Number.isNaN(largest)) return undefined;
-  return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
+  return { mean: Array(channels).fill(0), std: Array(channels).fill(1 / largest) };
 }
 
 /** The network a checkpoint holds: its own graph, or the one that the hints name, or the one its tensors look like. */

@@ -100,7 +100,7 @@ function winograd(o: 2 | 4): Variant {
   const weightBytes = (node: ConvNode): number => positions * panelBytes(node, node.channels);
   return {
     algorithm: `winograd${o}`,
-    kernels: [`winograd${o}_input_f32`, "gemm_f32", `winograd${o}_output_f32`],
+    kernels: [`winograd${o}_transform_input_f32`, "gemm_f32", `winograd${o}_transform_output_f32`],
     fits: (node) => isWinograd(node) && node.channels % 4 === 0 && node.shape[2] % 4 === 0,
     weightBytes,
     cost(node, batch) {
@@ -141,7 +141,7 @@ function isCopied(node: ConvNode): boolean {
 const INT8: readonly Variant[] = [
   {
     algorithm: "winograd4",
-    kernels: ["winograd4_input_i8", "gemm_i16", "winograd4_output_i8"],
+    kernels: ["winograd4_transform_input_i8", "gemm_i16", "winograd4_transform_output_i8"],
     fits: (node) =>
       isWinograd(node) &&
       node.int8!.pads === undefined &&

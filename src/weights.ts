@@ -125,7 +125,10 @@ export async function packWeights(
       if (info.dtype === "F64") {
         values.set(new Float64Array(memory.buffer, stored, count));
       } else {
-        runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, stored, address));
+        runStep(
+          exports,
+          step(name, "widen_f32", count, { mantissa: info.dtype === "F16" ? 10 : 7, input: stored, out: address }),
+        );
       }
     }
     checkFinite(where, name, new Float32Array(memory.buffer, address, count));

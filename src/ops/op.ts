@@ -102,11 +102,16 @@ export interface Op<N extends Node = Node> {
   /** The forward steps in training, where they are others. */
   train?(node: N, place: TrainPlace): readonly Step[];
   /** Nodes whose outputs `backward` reads. `trained`: whether the node's parameters are. */
-  keeps?(node: N, trained: boolean): readonly string[];
-  /** The operand that may get its gradient in the buffer of the output's. */
-  handsOn?(node: N): number;
+  savedForBackward?(node: N, trained: boolean): readonly string[];
+  /** The operand whose gradient may take over the buffer of the output's gradient. */
+  aliasesGradient?(node: N): number;
   /** From the gradient of the output: adds those of trained parameters, writes or adds those of operands. */
   backward?(node: N, place: TrainPlace): readonly Step[];
+}
+
+/** The arguments `lo` and `hi` of a kernel that clamps. */
+export function bounds([lo, hi]: readonly [number, number]): { readonly lo: number; readonly hi: number } {
+  return { lo, hi };
 }
 
 /** What operations without weights share. */

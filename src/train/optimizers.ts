@@ -54,7 +54,15 @@ export function sgd({ momentum = 0.9, nesterov = false, weightDecay = 0 }: SgdOp
     hyper: (rate) => [rate, 0, 0],
     step(lines, hyper, [dw, w, m], decays) {
       const decay = decays ? weightDecay : 0;
-      return step("update", "sgd_f32", lines, nesterov ? 1 : 0, hyper, dw!, w!, m!, momentum, decay);
+      return step("update", "sgd_f32", lines, {
+        nesterov: nesterov ? 1 : 0,
+        hyper,
+        dw: dw!,
+        w: w!,
+        m: m!,
+        momentum,
+        decay,
+      });
     },
   };
 }
@@ -72,7 +80,7 @@ export function adamw(options: AdamWOptions = {}): Optimizer {
     hyper: (rate, t) => [rate, rate / (1 - beta1 ** t), 1 / Math.sqrt(1 - beta2 ** t)],
     step(lines, hyper, [dw, w, m, v], decays) {
       const decay = decays ? weightDecay : 0;
-      return step("update", "adamw_f32", lines, hyper, dw!, w!, m!, v!, beta1, beta2, epsilon, decay);
+      return step("update", "adamw_f32", lines, { hyper, dw: dw!, w: w!, m: m!, v: v!, beta1, beta2, epsilon, decay });
     },
   };
 }
