@@ -1,7 +1,7 @@
 /** `resnet-wasm serve`: the HTTP service of `server/handler.ts`, on Node, Deno or Bun. */
 import type { Server } from "node:http";
 import { hostname } from "node:os";
-import { serve as listen } from "srvx";
+import type { serve as Listen } from "srvx";
 import type { LoadOptions } from "../classifier.ts";
 import { expectedGot } from "../errors.ts";
 import { openModel } from "../model.ts";
@@ -103,6 +103,7 @@ export async function serve(options: ServeCommand): Promise<number> {
       underway -= 1;
     }
   };
+  const listen = await listener();
   const server = listen({
     fetch: answer,
     ...{ port, hostname: host, manual: true, silent: true, gracefulShutdown: false },
@@ -137,6 +138,13 @@ export async function serve(options: ServeCommand): Promise<number> {
     await model.dispose();
   }
   return 0;
+}
+
+/** The server that this runtime has of its own. */
+async function listener(): Promise<typeof Listen> {
+  if ("Deno" in globalThis) return (await import("srvx/deno")).serve as typeof Listen;
+  if ("Bun" in globalThis) return (await import("srvx/bun")).serve as typeof Listen;
+  return (await import("srvx/node")).serve as typeof Listen;
 }
 
 /** How long a client may take for a request's headers. */
