@@ -3,8 +3,7 @@
  * memory budget.
  */
 import { asConv, type ConvNode, type Graph } from "./graph.ts";
-import type { Build } from "./kernels.ts";
-import type { KernelName } from "./tape.ts";
+import type { Build, KernelName } from "./tape.ts";
 
 /**
  * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the ways of `tile_i8.ts` to multiply

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { STORAGE_DTYPES } from "../convert.ts";
 import { METHODS } from "../quantizer.ts";
-import { PARTS } from "../train/finetune.ts";
+import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";

@@ -2,8 +2,7 @@
  * What an operation is to the planner: its parameters, its cost, how its weights are packed, and the steps it becomes.
  */
 import type { ConvNode, Node } from "../graph.ts";
-import type { Build } from "../kernels.ts";
-import type { Step } from "../tape.ts";
+import type { Build, Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Variant } from "../variants.ts";
 
