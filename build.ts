@@ -130,13 +130,15 @@ if (!process.argv.includes("--wasm")) {
     const node = { platform: "node", target: "node20" } as const;
     await bundle({
       ...node,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/replica"].map(entry),
     });
     await bundle({
       ...node,
       entryPoints: [entry("cli/main")],
       // Libraries of the command are CommonJS and call `require` for Node's modules.
-      banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
+      banner: {
+        js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+      },
     });
     copyFileSync(join(root, "node_modules/chart.js/dist/chart.umd.min.js"), join(root, "dist/cli/chart.umd.min.js"));
     await bundle({
