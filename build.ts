@@ -130,7 +130,7 @@ if (!process.argv.includes("--wasm")) {
     const node = { platform: "node", target: "node20" } as const;
     await bundle({
       ...node,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/replica"].map(entry),
     });
     await bundle({
       ...node,
