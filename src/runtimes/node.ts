@@ -15,7 +15,7 @@ import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
-import { TORCH } from "../formats/torch.ts";
+import { TORCH } from "../formats/torch/format.ts";
 import { locate } from "../hub/locate.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
@@ -31,7 +31,7 @@ import { codeOf, folder, openFile } from "./node-files.ts";
 import { diskStore } from "./node-store.ts";
 
 export { ONNX } from "../formats/onnx/format.ts";
-export { TORCH } from "../formats/torch.ts";
+export { TORCH } from "../formats/torch/format.ts";
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ModelError } from "../../src/errors.ts";
-import { entriesOf, isDict, lookup, unpickle, type Vocabulary } from "../../src/formats/pickle.ts";
+import { entriesOf, isDict, lookup, unpickle, type Vocabulary } from "../../src/formats/torch/pickle.ts";
 
 const vocabulary: Vocabulary = {
   globals: new Map([["torch.twice", ([value]) => [value, value]]]),

@@ -4,7 +4,7 @@ import { type ByteSource, fromBytes } from "../../src/bytes.ts";
 import type { Checkpoint } from "../../src/checkpoint.ts";
 import { ModelError } from "../../src/errors.ts";
 import { sniff } from "../../src/formats/sniff.ts";
-import { openTorch } from "../../src/formats/torch.ts";
+import { openTorch } from "../../src/formats/torch/format.ts";
 import { DTYPE_BYTES, type Dtype } from "../../src/tensor.ts";
 import { archiveSource, type Packed } from "./archive.ts";
 
