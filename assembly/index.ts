@@ -22,6 +22,7 @@ export { globalpool_input_f32 } from "./globalpool_input_f32";
 export { im2col_f32 } from "./im2col_f32";
 export { im2col_i8 } from "./im2col_i8";
 export { loss_f32 } from "./loss_f32";
+export { luma_u8 } from "./luma_u8";
 export { maxpool_f32 } from "./maxpool_f32";
 export { maxpool_i8 } from "./maxpool_i8";
 export { maxpool_input_f32 } from "./maxpool_input_f32";

@@ -25,10 +25,11 @@ export interface Folder {
   /** Opens `path`, relative to the folder. Throws `ModelError` when it is absent or climbs out of the folder. */
   open(path: string): Promise<ByteSource>;
   /**
-   * The files directly in the folder, or in `path` beneath it. Throws `ModelError` when that is not a folder.
-   * Absent where folders cannot be listed, as behind HTTP.
+   * The files directly in the folder, or in `path` beneath it; `recursive`, also those in its folders, as paths from
+   * there with `/` between their parts. Throws `ModelError` when that is not a folder. Absent where folders cannot be
+   * listed, as behind HTTP.
    */
-  list?(path?: string): Promise<readonly string[]>;
+  list?(path?: string, options?: { readonly recursive: boolean }): Promise<readonly string[]>;
 }
 
 /** Throws unless `[offset, offset + length)` is inside the source. */

@@ -48,6 +48,17 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
+/**
+ * The same tensors, to be read in any order and as often as need be: of a stream they are read now, and held in memory.
+ */
+export async function rereadable(checkpoint: Checkpoint): Promise<Checkpoint> {
+  if (checkpoint.sequential !== true) return checkpoint;
+  const held = new Map<string, Uint8Array>();
+  for (const name of checkpoint.tensors.keys()) held.set(name, (await checkpoint.read(name)).slice());
+  const { sequential: _, ...rest } = checkpoint;
+  return { ...rest, read: async (name) => held.get(name)! };
+}
+
 /** A tensor of any element type as f32, in C order. */
 export async function readValues(checkpoint: Checkpoint, name: string): Promise<Float32Array<ArrayBuffer>> {
   const info = checkpoint.tensors.get(name)!;

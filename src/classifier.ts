@@ -1,26 +1,26 @@
 /**
- * The first story: pixels → labels. A classifier owns one wasm instance: its memory goes when it is disposed.
+ * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
 import { type ByteSource, release } from "./bytes.ts";
 import { type ImageInput, toPixels } from "./decode/input.ts";
 import { measureDotThroughput } from "./dot-throughput.ts";
-import { expectedGot, OptionError } from "./errors.ts";
+import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
+import { expectedGot, ImageError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
-import { type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
+import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, openModel } from "./model.ts";
+import { softmax } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
-import { run, runStep, step } from "./tape.ts";
-import { startTeam, type Team } from "./threads.ts";
+import { run, runStep, step, type Tape } from "./tape.ts";
 import type { Tuning } from "./variants.ts";
 import { type Views, viewsOf } from "./views.ts";
-import { ensureMemory, packWeights } from "./weights.ts";
+import { packWeights } from "./weights.ts";
 
-export interface LoadOptions extends ModelOptions {
-  /** Which kernels; `auto` takes relaxed SIMD where the engine has it and gets it right. */
-  readonly build?: Build | "auto";
+/** How an opened model is put into memory. */
+export interface BuildOptions extends EngineOptions {
   /**
    * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
    * weights when absent, and at least 180 MB. Batches and decoded photos come on top.
@@ -30,9 +30,10 @@ export interface LoadOptions extends ModelOptions {
   readonly winograd?: boolean;
   /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
   readonly tuning?: Tuning;
-  /** Workers that share the computing; 1, the default, needs no workers and no shared memory. */
-  readonly threads?: number;
+  readonly signal?: AbortSignal;
 }
+
+export interface LoadOptions extends ModelOptions, BuildOptions {}
 
 /** A batch of preprocessed images: `shape` `[n, h, w, 3]`, `data` in that order. */
 export interface ImageTensor {
@@ -56,8 +57,12 @@ export interface Prediction {
 
 /** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
 const BATCH = 8;
-/** Plans kept, one for each batch and input size seen lately. */
+/** Plans cached, one for each batch, input size and set of outputs. */
 const PLANS = 4;
+/** Address space beyond the weights that shared memory, which needs a limit, leaves for activations and photos. */
+const SHARED_ROOM = 512 * 2 ** 20;
+/** Bytes that a 32-bit memory can have. */
+const MAX_BYTES = 2 ** 32;
 
 /**
  * Loads a model.
@@ -70,50 +75,52 @@ export async function loadWith(
   source: string | Uint8Array | ByteSource,
   options: LoadOptions = {},
 ): Promise<Classifier> {
+  checkBuildOptions(options);
   const model = await openModel(source, options, runtime);
   try {
-    const graph = fold(model.graph);
-    const threads = options.threads ?? 1;
-    if (!Number.isInteger(threads) || threads < 1) {
-      throw new OptionError("threads", expectedGot("threads", "a whole number from 1", `${threads}`));
-    }
-    const target = { build: pickBuild(options.build), threads };
-    const { tuning, winograd = true, memory = defaultMemory(graph) } = options;
-    if (tuning !== undefined && tuning.build !== target.build) {
-      throw new OptionError(
-        "tuning",
-        expectedGot("tuning", `one for the ${target.build} build`, `one for ${tuning.build}`, "tune again"),
-      );
-    }
-    const isInt8 = graph.nodes[0]!.int8 !== undefined;
-    const dots = isInt8 ? await measureDotThroughput(runtime, target.build) : undefined;
-    const budget = { memory, winograd, tuning, dots };
-    const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
-    const kernels = await loadKernels(runtime, target.build, newMemory(weights.end, threads > 1));
-    await packWeights(model.source, graph, weights, model.checkpoint, kernels, options.signal);
-    const team = threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, threads) : undefined;
-    return new Classifier(runtime, model, graph, weights, kernels, team);
+    return await loadModel(runtime, model, options);
   } finally {
     await model.checkpoint.close();
   }
 }
 
-/** Address space beyond the weights that shared memory, which needs a limit, leaves for activations and photos. */
-const SHARED_ROOM = 512 * 2 ** 20;
-
-/** A memory that can hold at least `bytes`; a shared one cannot grow much further. */
-function newMemory(bytes: number, shared: boolean): WebAssembly.Memory {
-  if (!shared) return new WebAssembly.Memory({ initial: 1 });
-  if (typeof SharedArrayBuffer === "undefined") {
-    const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
-    throw new OptionError("threads", expectedGot("threads", "1 where there is no shared memory", "more", hint));
+/** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
+export function checkBuildOptions(options: BuildOptions): void {
+  const { build } = engineTarget(options);
+  const { memory, tuning } = options;
+  if (memory !== undefined && !(memory > 0 && memory <= MAX_BYTES)) {
+    throw new OptionError("memory", expectedGot("memory", `from 1 to ${MAX_BYTES} bytes`, `${memory}`));
   }
-  return new WebAssembly.Memory({ initial: 1, maximum: Math.ceil((bytes + SHARED_ROOM) / 65536), shared: true });
+  if (tuning !== undefined && tuning.build !== build) {
+    const hint = "tune again, or choose the build with --build";
+    throw new OptionError("tuning", expectedGot("tuning", `times of the ${build} build`, `of ${tuning.build}`, hint));
+  }
 }
 
-/** A plan, and its number in the team where there is one. */
-interface Fitted extends Plan {
-  readonly id: number | undefined;
+/**
+ * Makes a classifier from an opened model. The model stays open: it is the caller's to close, or to read again.
+ *
+ * @throws ModelError when a weight is missing, short or not finite; OptionError when memory or an option is out of range
+ */
+export async function loadModel(runtime: Runtime, model: Model, options: BuildOptions = {}): Promise<Classifier> {
+  checkBuildOptions(options);
+  const target = engineTarget(options);
+  const graph = fold(model.graph);
+  const { tuning, winograd = true, memory = defaultMemory(graph) } = options;
+  const isInt8 = graph.nodes[0]!.int8 !== undefined;
+  const dots = isInt8 ? await measureDotThroughput(runtime, target.build) : undefined;
+  const budget = { memory, winograd, tuning, dots };
+  const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
+  const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
+  const engine = await createEngine<Forward>(runtime, model.source, target, room);
+  await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);
+  await engine.start(runtime);
+  return new Classifier(runtime, model, graph, weights, engine);
+}
+
+/** A plan as an engine caches it. */
+interface Forward extends Plan {
+  readonly tapes: readonly [Tape];
 }
 
 /** A loaded model. Calls made at once are queued; each has the memory to itself. */
@@ -122,76 +129,67 @@ export class Classifier {
   readonly #runtime: Runtime;
   readonly #graph: Graph;
   readonly #weights: WeightPlan;
-  readonly #plans = new Map<string, Fitted>();
-  readonly #team: Team | undefined;
-  #kernels: Kernels | undefined;
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #engine: Engine<Forward>;
 
-  /** For `loadWith`: everything is checked and packed already. */
-  constructor(
-    runtime: Runtime,
-    model: Model,
-    graph: Graph,
-    weights: WeightPlan,
-    kernels: Kernels,
-    team: Team | undefined,
-  ) {
+  /** For `loadModel`: everything is checked and packed already. */
+  constructor(runtime: Runtime, model: Model, graph: Graph, weights: WeightPlan, engine: Engine<Forward>) {
     this.model = model;
     this.#runtime = runtime;
     this.#graph = graph;
     this.#weights = weights;
-    this.#kernels = kernels;
-    this.#team = team;
+    this.#engine = engine;
   }
 
   /** The kernels in use. */
   get build(): Build {
-    return this.#live().build;
+    return this.#engine.kernels.build;
   }
 
   /** Bytes of wasm memory held now. */
   get memoryBytes(): number {
-    return this.#live().memory.buffer.byteLength;
+    return this.#engine.kernels.memory.buffer.byteLength;
   }
 
   /**
    * The most probable classes of one image, best first.
    *
-   * @throws TypeError for something that is no image; RangeError for a `topK` below 1; Error naming an image that
-   * cannot be decoded
+   * @throws TypeError for something that is no image; OptionError for a `topK` below 1; ImageError for one that cannot be
+   * decoded; StateError after `dispose`
    */
   async classify(
     image: ImageInput,
     { topK = 5, maxPixels }: { readonly topK?: number; readonly maxPixels?: number } = {},
   ): Promise<readonly Prediction[]> {
-    if (!Number.isInteger(topK) || topK < 1)
+    if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
-    const pixels = await this.#pixels(image, maxPixels);
-    return this.#alone(async () => {
-      const logits = await this.#runPixels(pixels, outputNode(this.#graph).name);
-      if (pixels !== image) release(pixels.data);
-      return this.#best(logits, topK);
-    });
+    }
+    const logits = await this.#one(image, outputNode(this.#graph).name, maxPixels);
+    const probabilities = Float32Array.from(softmax(logits));
+    return [...probabilities.keys()]
+      .sort((a, b) => probabilities[b]! - probabilities[a]! || a - b)
+      .slice(0, topK)
+      .map((index) => ({
+        index,
+        label: this.model.labels[index] ?? `${index}`,
+        probability: probabilities[index]!,
+      }));
   }
 
   /**
    * Probabilities of every class, averaged over several views of one image.
    *
    * @returns `[classes]`, which sum to 1
-   * @throws as `classify`; RangeError for views that cannot be had
+   * @throws as `classify`; OptionError for views that cannot be had
    */
   async probabilities(image: ImageInput, views: Views = {}): Promise<Float32Array> {
-    const pixels = await this.#pixels(image);
-    const { preprocess } = this.model;
-    checkPixels(pixels);
-    return this.#alone(async () => {
-      const seen = viewsOf(pixels, preprocess, views);
-      const output = outputNode(this.#graph);
-      const sums = new Float64Array(output.shape[2]);
+    return this.#withPixels(image, async (pixels) => {
+      const seen = viewsOf(pixels, this.model.preprocess, views);
+      const { name, shape } = outputNode(this.#graph);
+      const sums = new Float64Array(shape[2]);
       for (const view of seen) {
-        const fitted = this.#prepare(pixels, [], view);
-        await this.#run(fitted);
-        softmax(this.#values(fitted, output.name, output.shape[2])).forEach((part, i) => {
+        const forward = this.#prepare(pixels, [], view);
+        await this.#engine.run(forward.tape);
+        softmax(this.#values(forward, name, shape[2])).forEach((part, i) => {
           sums[i]! += part;
         });
       }
@@ -204,13 +202,13 @@ export class Classifier {
    *
    * @param images `[n, h, w, 3]` f32, any height and width the network leaves pixels of
    * @returns `[n, classes]`
-   * @throws RangeError when shape and data disagree
+   * @throws OptionError when shape and data disagree
    */
   async logits(images: ImageTensor): Promise<Matrix> {
     return this.#batches(images, outputNode(this.#graph).name);
   }
 
-  /** What a node of shape `[1, 1, columns]` makes of preprocessed images. */
+  /** The output of a node of shape `[1, 1, columns]` for preprocessed images. */
   #batches(images: ImageTensor, name: string): Promise<Matrix> {
     const [n, h, w, c] = images.shape;
     const size = n * h * w * c;
@@ -226,10 +224,10 @@ export class Classifier {
       const each = h * w * c;
       for (let first = 0; first < n; first += BATCH) {
         const count = Math.min(BATCH, n - first);
-        const fitted = this.#plan(count, h, w);
-        this.#enter(fitted, images.data.subarray(first * each, (first + count) * each));
-        await this.#run(fitted);
-        data.set(this.#values(fitted, name, count * columns), first * columns);
+        const forward = this.#plan(count, h, w);
+        this.#write(forward, images.data.subarray(first * each, (first + count) * each));
+        await this.#engine.run(forward.tape);
+        data.set(this.#values(forward, name, count * columns), first * columns);
       }
       return { data, shape: [n, columns] };
     });
@@ -242,11 +240,8 @@ export class Classifier {
    */
   async features(image: ImageInput | ImageTensor): Promise<Matrix> {
     if (typeof image === "object" && image !== null && "shape" in image) return this.#batches(image, this.#pooled());
-    const pixels = await this.#pixels(image);
-    return this.#alone(async () => {
-      const data = await this.#runPixels(pixels, this.#pooled());
-      return { data, shape: [1, data.length] };
-    });
+    const data = await this.#one(image, this.#pooled());
+    return { data, shape: [1, data.length] };
   }
 
   /**
@@ -258,11 +253,10 @@ export class Classifier {
    */
   async activations(image: ImageInput, names: readonly string[]): Promise<ReadonlyMap<string, Float32Array>> {
     const nodes = names.map((name) => nodeOf(this.#graph, name));
-    const pixels = await this.#pixels(image);
-    return this.#alone(async () => {
-      const fitted = this.#prepare(pixels, names);
-      await this.#run(fitted);
-      return new Map(nodes.map(({ name, shape: [h, w, c] }) => [name, this.#values(fitted, name, h * w * c)]));
+    return this.#withPixels(image, async (pixels) => {
+      const forward = this.#prepare(pixels, names);
+      await this.#engine.run(forward.tape);
+      return new Map(nodes.map(({ name, shape: [h, w, c] }) => [name, this.#values(forward, name, h * w * c)]));
     });
   }
 
@@ -275,12 +269,12 @@ export class Classifier {
   async warmup(): Promise<{ readonly firstMs: number; readonly warmMs: number }> {
     return this.#alone(async () => {
       const [h, w] = inputShape(this.#graph);
-      const fitted = this.#plan(1, h, w);
-      this.#enter(fitted, new Float32Array(h * w * 3));
+      const forward = this.#plan(1, h, w);
+      this.#write(forward, new Float32Array(h * w * 3));
       let [firstMs, warmMs] = [0, Number.POSITIVE_INFINITY];
       for (let i = 0, still = 0; i < 30 && still < 3; ++i) {
         const start = performance.now();
-        await this.#run(fitted);
+        await this.#engine.run(forward.tape);
         const ms = performance.now() - start;
         if (i === 0) firstMs = ms;
         still = ms < 0.97 * warmMs ? 0 : still + 1;
@@ -292,40 +286,50 @@ export class Classifier {
 
   /** The preprocessed image, as `logits` takes it. */
   async preprocess(image: ImageInput): Promise<ImageTensor> {
-    const pixels = await this.#pixels(image);
-    return this.#alone(async () => {
-      const fitted = this.#prepare(pixels);
-      const [h, w, c] = fitted.input;
-      const data = this.#values(fitted, "input", h * w * c);
-      return { data, shape: [1, h, w, c] };
+    return this.#withPixels(image, async (pixels) => {
+      const forward = this.#prepare(pixels);
+      const [h, w, c] = forward.input;
+      return { data: this.#values(forward, "input", h * w * c), shape: [1, h, w, c] };
     });
   }
 
-  /** Lets the instance and all its memory go. Calls after this one fail; those before it finish. */
-  async dispose(): Promise<void> {
-    await this.#queue;
-    this.#team?.dispose();
-    this.#kernels = undefined;
-    this.#plans.clear();
+  /** Gives back the instance, its memory and its threads. Calls made before it finish; calls after it fail. */
+  dispose(): Promise<void> {
+    return this.#engine.dispose();
   }
 
-  #live(): Kernels {
-    if (this.#kernels === undefined) {
-      throw new Error(expectedGot(this.model.source, "a loaded model", "one that was disposed", "load it again"));
-    }
-    return this.#kernels;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 
-  /** Runs `work` when everything asked for before it is done. */
+  /** A call that has the memory to itself. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(work);
-    this.#queue = result.catch(() => {});
-    return result;
+    return this.#engine.call(() => this.#engine.exclusive(work));
   }
 
-  async #pixels(image: ImageInput, maxPixels?: number): Promise<Pixels> {
-    this.#live();
-    return toPixels(image, this.#runtime, maxPixels);
+  /** A call about one image, which is decoded before it has the memory to itself. */
+  #withPixels<T>(image: ImageInput, work: (pixels: Pixels) => Promise<T>, maxPixels?: number): Promise<T> {
+    // Pixels that the caller passed in stay the caller's.
+    const isDecoded = !(typeof image === "object" && image !== null && "data" in image);
+    return this.#engine.call(async () => {
+      const pixels = await toPixels(image, this.#runtime, maxPixels);
+      checkPixels(pixels);
+      return this.#engine.exclusive(async () => {
+        const result = await work(pixels);
+        if (isDecoded) release(pixels.data);
+        return result;
+      });
+    });
+  }
+
+  /** One node's output for one image. */
+  #one(image: ImageInput, name: string, maxPixels?: number): Promise<Float32Array> {
+    const work = async (pixels: Pixels): Promise<Float32Array> => {
+      const forward = this.#prepare(pixels);
+      await this.#engine.run(forward.tape);
+      return this.#values(forward, name, nodeOf(this.#graph, name).shape[2]);
+    };
+    return this.#withPixels(image, work, maxPixels);
   }
 
   #pooled(): string {
@@ -333,118 +337,66 @@ export class Classifier {
   }
 
   /** The plan for a batch and input size, with memory for it. */
-  #plan(batch: number, h: number, w: number, kept: readonly string[] = []): Fitted {
-    const { build, memory } = this.#live();
-    const key = `${batch}×${h}×${w} ${kept.join(" ")}`;
-    let fitted = this.#plans.get(key);
-    if (fitted === undefined) {
-      const target = { build, threads: this.#team?.size ?? 1 };
+  #plan(batch: number, h: number, w: number, kept: readonly string[] = []): Forward {
+    return this.#engine.plan(`${batch}×${h}×${w} ${kept.join(" ")}`, () => {
+      const { target } = this.#engine;
       const made = plan(this.#graph, this.#weights, target, batch, [h, w, 3], [this.#pooled(), ...kept]);
-      ensureMemory(memory, made.end);
-      if (this.#plans.size === PLANS) this.#forget(this.#plans.keys().next().value!);
-      fitted = { ...made, id: this.#team?.add(made.tape, made.scratchBytes) };
-      this.#plans.set(key, fitted);
-    }
-    return fitted;
-  }
-
-  #forget(key: string): void {
-    const id = this.#plans.get(key)?.id;
-    if (id !== undefined) this.#team?.forget(id);
-    this.#plans.delete(key);
-  }
-
-  async #run(fitted: Fitted): Promise<void> {
-    if (fitted.id === undefined) run(this.#live().exports, fitted.tape);
-    else await this.#team!.run(fitted.id);
-  }
-
-  #view(address: number, length: number): Float32Array {
-    return new Float32Array(this.#live().memory.buffer, address, length);
+      return { ...made, tapes: [made.tape] };
+    });
   }
 
   /** Writes preprocessed images, `[batch, h, w, 3]`, into the input of a plan. */
-  #enter(fitted: Fitted, images: Float32Array): void {
-    const { memory, exports } = this.#live();
-    const input = fitted.addresses.get("input")!;
+  #write(forward: Forward, images: Float32Array): void {
+    const engine = this.#engine;
+    const input = forward.addresses.get("input")!;
     if (this.#graph.nodes[0]!.int8 === undefined) {
-      this.#view(input, images.length).set(images);
+      engine.floats(input, images.length).set(images);
       return;
     }
-    // Activations are dead now: the images may lie over them until they are bytes.
+    // No activation is needed any more: the images may lie over them until they are bytes.
     const affine = align(input + images.length);
     const staged = align(affine + 96);
-    ensureMemory(memory, staged + 4 * images.length);
+    engine.reserve(staged + 4 * images.length);
     const numbers = pixelAffine(this.model.preprocess);
     const each = Array.from({ length: 12 }, (_, i) => i % 3);
-    this.#view(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
-    this.#view(staged, images.length).set(images);
-    const [h, w] = fitted.input;
-    runStep(exports, step("input", "quantize_i8", fitted.batch * h, w, staged, affine, input));
+    engine.floats(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
+    engine.floats(staged, images.length).set(images);
+    const [h, w] = forward.input;
+    runStep(engine.kernels.exports, step("input", "quantize_i8", forward.batch * h, w, staged, affine, input));
   }
 
-  /** The first `count` numbers of a node's output, whatever its element. */
-  #values(fitted: Fitted, name: string, count: number): Float32Array {
+  /** The first `count` numbers of a node's output in a plan that has just run, whatever its element. */
+  #values(forward: Forward, name: string, count: number): Float32Array {
     const node = nodeOf(this.#graph, name);
-    const address = fitted.addresses.get(name)!;
+    const address = forward.addresses.get(name)!;
     const unit = node.int8?.step;
-    if (unit === undefined) return this.#view(address, count).slice();
-    const bytes = new Int8Array(this.#live().memory.buffer, address, count);
+    if (unit === undefined) return this.#engine.floats(address, count).slice();
+    const bytes = new Int8Array(this.#engine.kernels.memory.buffer, address, count);
     if (node.op !== "input") return Float32Array.from(bytes, (value) => value * unit);
     const affine = pixelAffine(this.model.preprocess);
     return Float32Array.from(bytes, (value, i) => (value - affine[3 + (i % 3)]!) / affine[i % 3]!);
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */
-  #prepare(pixels: Pixels, kept: readonly string[] = [], seen?: View): Fitted {
-    const { memory, exports } = this.#live();
+  #prepare(pixels: Pixels, kept: readonly string[] = [], seen?: View): Forward {
+    const engine = this.#engine;
     const { preprocess } = this.model;
-    checkPixels(pixels);
     const view = seen ?? centreView(pixels, preprocess);
     const { width: w, height: h } = view;
-    const fitted = this.#plan(1, h, w, kept);
+    const forward = this.#plan(1, h, w, kept);
     const [node] = this.#graph.nodes;
     const recipe = planView(pixels, view, preprocess, node!.int8 !== undefined);
-    // Activations are dead now, all but the input: the staging area may lie over them.
-    const input = fitted.addresses.get("input")!;
+    // No activation is needed any more but the input: the staging area may lie over the others.
+    const input = forward.addresses.get("input")!;
     const staging = align(input + h * w * 3 * elementBytes(node!));
-    ensureMemory(memory, staging + recipe.bytes);
+    try {
+      engine.reserve(staging + recipe.bytes);
+    } catch (cause) {
+      throw new ImageError("memory", (cause as Error).message, { cause });
+    }
     const { tables, steps } = recipe.place(staging, input);
-    for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
-    run(exports, steps);
-    return fitted;
+    for (const { address, bytes } of tables) engine.bytes(address, bytes.length).set(bytes);
+    run(engine.kernels.exports, steps);
+    return forward;
   }
-
-  async #runPixels(pixels: Pixels, name: string): Promise<Float32Array> {
-    const fitted = this.#prepare(pixels);
-    await this.#run(fitted);
-    return this.#values(fitted, name, nodeOf(this.#graph, name).shape[2]);
-  }
-
-  #best(logits: Float32Array, topK: number): readonly Prediction[] {
-    const { exports } = this.#live();
-    const n = logits.length;
-    // The output of the last run is free to be overwritten.
-    const fitted = [...this.#plans.values()].at(-1)!;
-    const address = fitted.addresses.get(outputNode(this.#graph).name)!;
-    this.#view(address, n).set(logits);
-    runStep(exports, step("softmax", "softmax_f32", 1, n, address, address));
-    const probabilities = this.#view(address, n).slice();
-    return [...probabilities.keys()]
-      .sort((a, b) => probabilities[b]! - probabilities[a]! || a - b)
-      .slice(0, topK)
-      .map((index) => ({
-        index,
-        label: this.model.labels[index] ?? `${index}`,
-        probability: probabilities[index]!,
-      }));
-  }
-}
-
-/** Softmax in f64, shifted by the largest logit so that it never overflows. */
-function softmax(logits: Float32Array): Float64Array {
-  const top = logits.reduce((a, b) => Math.max(a, b));
-  const parts = Float64Array.from(logits, (logit) => Math.exp(logit - top));
-  const sum = parts.reduce((a, b) => a + b, 0);
-  return parts.map((part) => part / sum);
 }

@@ -4,6 +4,8 @@
  */
 
 import { ArgumentTypeError, expectedGot, OptionError } from "./errors.ts";
+import type { Preprocess, Sides } from "./preprocess.ts";
+import { tapsOf } from "./resample.ts";
 import { type Step, step } from "./tape.ts";
 
 /** A decoded image. */
@@ -14,59 +16,21 @@ export interface Pixels {
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
-export type Filter = "bilinear" | "bicubic";
-export type Triple = readonly [number, number, number];
+/** Longest side of an image, in pixels: what JPEG can have. It bounds the weights of a resize. */
+export const SIDE_LIMIT = 65_535;
 
-/** How pixels become the input of a network. */
-export interface Preprocess {
-  /** Length of the shorter side before the crop. */
-  readonly resize: number;
-  /** Side of the centre crop: the network's input. */
-  readonly crop: number;
-  readonly filter: Filter;
-  /** Of pixels scaled to 0…1, in the order R, G, B. */
-  readonly mean: Triple;
-  readonly std: Triple;
-  /** Order of the network's input channels. */
-  readonly order: "rgb" | "bgr";
-}
-
-const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: "rgb" } as const;
-
-/**
- * Known ways, by name. `caffe` is He et al.'s own: BGR, 0…255, minus a mean, not divided. The sources are
- * torchvision's `ResNet*_Weights`, timm's `default_cfg`, Hugging Face's `microsoft/resnet-50` and Keras's `resnet50`.
- */
-export const PRESETS = {
-  "torchvision-v1": { resize: 256, crop: 224, filter: "bilinear", ...IMAGENET },
-  "torchvision-v2": { resize: 232, crop: 224, filter: "bilinear", ...IMAGENET },
-  timm: { resize: 256, crop: 224, filter: "bicubic", ...IMAGENET },
-  huggingface: { resize: 256, crop: 224, filter: "bicubic", ...IMAGENET },
-  caffe: {
-    resize: 256,
-    crop: 224,
-    filter: "bilinear",
-    mean: [123.68 / 255, 116.779 / 255, 103.939 / 255],
-    std: [1 / 255, 1 / 255, 1 / 255],
-    order: "bgr",
-  },
-  cifar: { resize: 32, crop: 32, filter: "bilinear", ...IMAGENET },
-} as const satisfies Record<string, Preprocess>;
-
-export type PresetName = keyof typeof PRESETS;
-
-/** The same way for another input size: the crop keeps its share of the resized image. */
-export function sized(preprocess: Preprocess, size: number): Preprocess {
-  if (size === preprocess.crop) return preprocess;
-  return { ...preprocess, crop: size, resize: Math.round((preprocess.resize * size) / preprocess.crop) };
+/** Which of R, G, B each channel of the input is; of a gray pixel they are equal. */
+function channelIndices({ order }: Pick<Preprocess, "order">): readonly number[] {
+  return { rgb: [0, 1, 2], bgr: [2, 1, 0], gray: [0] }[order];
 }
 
 /**
- * From a normalised input to what an int8 network takes, the upper seven bits of each byte: three factors, then three
- * shifts. A byte `p` is half of itself less a quarter, which is never half-way between two numbers.
+ * From a normalised input to what an int8 network takes, the upper seven bits of each byte: a factor for each channel, then a
+ * shift for each. A byte `p` is half of itself less a quarter, which is never half-way between two numbers.
  */
-export function pixelAffine({ mean, std, order }: Preprocess): Float32Array {
-  const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
+export function pixelAffine(preprocess: Preprocess): Float32Array {
+  const { mean, std } = preprocess;
+  const channels = channelIndices(preprocess);
   return Float32Array.from([...channels.map((i) => 127.5 * std[i]!), ...channels.map((i) => 127.5 * mean[i]! - 0.25)]);
 }
 
@@ -80,67 +44,8 @@ export interface Table {
 export interface Recipe {
   /** Bytes of staging memory. */
   readonly bytes: number;
-  /** Tables to write and steps to run: from the pixels at `base` to the input at `out`, `[h, w, 3]`. */
+  /** Tables to write and steps to run: from the pixels at `base` to the input at `out`, `[h, w, c]`. */
   place(base: number, out: number): { readonly tables: readonly Table[]; readonly steps: readonly Step[] };
-}
-
-/** Weights for every output position of one axis. */
-interface Taps {
-  readonly ksize: number;
-  /** `[count, 2]`: first input position, number of taps. */
-  readonly bounds: Int32Array;
-  /** `[count, ksize]`, times 2²². */
-  readonly weights: Int32Array;
-}
-
-const FILTERS: Readonly<Record<Filter, { readonly support: number; readonly at: (x: number) => number }>> = {
-  bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
-  bicubic: {
-    support: 2,
-    at(signed) {
-      const a = -0.5;
-      const x = Math.abs(signed);
-      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-    },
-  },
-};
-
-/** One axis of a view: which part of the source is resized to how much, and what of that is kept. */
-interface Axis {
-  /** First source position and number of them. */
-  readonly offset: number;
-  readonly from: number;
-  /** Length after resizing; the part `[first, first + count)` is kept. */
-  readonly to: number;
-  readonly first: number;
-  readonly count: number;
-  readonly mirrored: boolean;
-}
-
-/** Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` for the kept part of an axis. */
-function tapsOf(filter: Filter, { offset, from, to, first, count, mirrored }: Axis): Taps {
-  const { support: reach, at } = FILTERS[filter];
-  const scale = from / to;
-  const stretch = Math.max(1, scale);
-  const support = reach * stretch;
-  const ksize = Math.ceil(support) * 2 + 1;
-  const bounds = new Int32Array(2 * count);
-  const weights = new Int32Array(ksize * count);
-  for (let i = 0; i < count; ++i) {
-    const centre = (first + (mirrored ? count - 1 - i : i) + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(centre - support + 0.5));
-    const taps = Math.min(from, Math.trunc(centre + support + 0.5)) - start;
-    const exact = Array.from({ length: taps }, (_, j) => at((j + start - centre + 0.5) * (1 / stretch)));
-    const sum = exact.reduce((a, b) => a + b, 0);
-    exact.forEach((weight, j) => {
-      const scaled = (sum === 0 ? weight : weight / sum) * 2 ** 22;
-      weights[i * ksize + j] = Math.trunc(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-    });
-    bounds[2 * i] = offset + start;
-    bounds[2 * i + 1] = taps;
-  }
-  return { ksize, bounds, weights };
 }
 
 /** Python's `round`: half to even. */
@@ -154,22 +59,26 @@ function bytesOf(array: Int32Array | Float32Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
-/** Throws unless `pixels` are what they say: whole positive sizes and four bytes a pixel. */
+/** Throws unless `pixels` are what they say: whole positive sides and four bytes a pixel. */
 export function checkPixels(pixels: Pixels): void {
   const { width, height, data } = pixels ?? {};
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new ArgumentTypeError(
       "image",
-      expectedGot("image", "a path, encoded bytes or { width, height, data } with RGBA bytes", typeof pixels),
+      expectedGot("image", "{ width, height, data } with RGBA bytes", typeof pixels),
     );
   }
-  const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
-  if (!whole || data.length !== width * height * 4) {
+  if (!areSides(width, height) || data.length !== width * height * 4) {
     throw new OptionError(
       "image",
       expectedGot("image", "width · height · 4 bytes of RGBA", `${width}×${height} and ${data.length} bytes`),
     );
   }
+}
+
+/** Whether an image may have these sides. */
+export function areSides(width: number, height: number): boolean {
+  return [width, height].every((side) => Number.isInteger(side) && side > 0 && side <= SIDE_LIMIT);
 }
 
 /** What of an image a network sees: a part of it (`box`) resized, a part of that kept, perhaps mirrored. */
@@ -193,13 +102,21 @@ export function shorterTo({ width, height }: Pixels, side: number): readonly [wi
   return width <= height ? [side, long] : [long, side];
 }
 
-/** The centre crop of a preset, its corner rounded half to even as torchvision does. */
-export function centreView(pixels: Pixels, { resize, crop }: Preprocess): View {
-  if (crop > resize)
-    throw new OptionError("preprocess", expectedGot("preprocess", `a crop of at most ${resize}`, `${crop}`));
-  const resized = shorterTo(pixels, resize);
-  const [left, top] = resized.map((side) => roundHalfEven((side - crop) / 2)) as [number, number];
-  return { resized, left, top, width: crop, height: crop, mirrored: false };
+/**
+ * Size of an image that keeps its proportions and covers `sides`. For a square this is torchvision's `Resize(n)`; else timm's
+ * `ResizeKeepRatio`, which rounds half to even.
+ */
+function covering(pixels: Pixels, [h, w]: Sides): readonly [width: number, height: number] {
+  if (h === w) return shorterTo(pixels, h);
+  const ratio = Math.min(pixels.height / h, pixels.width / w);
+  return [Math.max(w, roundHalfEven(pixels.width / ratio)), Math.max(h, roundHalfEven(pixels.height / ratio))];
+}
+
+/** The centre crop, its corner rounded half to even as torchvision does. */
+export function centreView(pixels: Pixels, { resize, squash, crop: [height, width] }: Preprocess): View {
+  const resized = squash ? ([resize[1], resize[0]] as const) : covering(pixels, resize);
+  const [left, top] = [roundHalfEven((resized[0] - width) / 2), roundHalfEven((resized[1] - height) / 2)];
+  return { resized, left, top, width, height, mirrored: false };
 }
 
 /**
@@ -216,7 +133,7 @@ export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false):
  * Plans the preparation of one view of an image. Only the rows and columns that it keeps are computed.
  *
  * @param int8 whether the input is seven bits of each byte instead of normalised f32
- * @throws TypeError or RangeError when `pixels` are not an image; RangeError when the crop is larger than the resized image
+ * @throws ArgumentTypeError or OptionError when `pixels` are not an image
  */
 export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int8 = false): Recipe {
   checkPixels(pixels);
@@ -236,7 +153,8 @@ export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int
   const last = down.bounds[2 * h - 2]! + down.bounds[2 * h - 1]!;
   const rows = last - first;
   for (let i = 0; i < h; ++i) down.bounds[2 * i]! -= first;
-  const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
+  const channels = channelIndices(preprocess);
+  const c = channels.length;
   const affine = Float32Array.from([
     ...channels.map((i) => 1 / (255 * std[i]!)),
     ...channels.map((i) => -mean[i]! / std[i]!),
@@ -259,14 +177,15 @@ export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int
       return {
         tables,
         steps: [
+          ...(order === "gray" ? [step("gray", "luma_u8", rows, width, image!, image!)] : []),
           step(
             ...(["resize across", "resize_u8_horizontal", rows, w, width, across.ksize] as const),
             ...([image!, acrossBounds!, acrossTaps!, middle] as const),
           ),
           step("resize down", "resize_u8_vertical", h, w, down.ksize, middle, downBounds!, downTaps!, resized),
           int8
-            ? step("pixels", "pixels_i8", h, w, order === "bgr" ? 1 : 0, resized, out)
-            : step("normalise", "normalize_f32", h, w, order === "bgr" ? 1 : 0, resized, numbers!, out),
+            ? step("pixels", "pixels_i8", h, w, c, order === "bgr" ? 1 : 0, resized, out)
+            : step("normalise", "normalize_f32", h, w, c, order === "bgr" ? 1 : 0, resized, numbers!, out),
         ],
       };
     },

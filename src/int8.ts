@@ -6,7 +6,7 @@
 
 import { expectedGot, ModelError } from "./errors.ts";
 import { type Graph, type Int8, type Node, nodeOf } from "./graph.ts";
-import type { Preprocess } from "./image.ts";
+import type { Preprocess } from "./preprocess.ts";
 
 /** What an int8 file says of its activations, in `__metadata__`. */
 export interface Quantization {

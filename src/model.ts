@@ -8,8 +8,6 @@ import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import type { Located, Progress } from "./hub/locate.ts";
-import { PRESETS, type Preprocess, type PresetName, sized, type Triple } from "./image.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
 import { type ModelHints, readMetadata } from "./models/metadata.ts";
@@ -18,7 +16,18 @@ import { nameOf, recognise } from "./models/recognise.ts";
 import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
-import type { Runtime } from "./runtime.ts";
+import {
+  checkPreprocess,
+  PRESETS,
+  type Preprocess,
+  type PreprocessOptions,
+  type PresetName,
+  type Sides,
+  sidesOf,
+  sized,
+  type Triple,
+} from "./preprocess.ts";
+import type { Located, Progress, Runtime } from "./runtime.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
@@ -29,10 +38,10 @@ export interface ModelOptions {
   readonly stride?: "3x3" | "1x1";
   /** Of every batch norm, when the file does not tell; 1e-5. */
   readonly epsilon?: number;
-  /** Side of the square input; the architecture's own when absent. */
-  readonly size?: number;
+  /** Of the input: one side of a square, or height and width; the architecture's own when absent. */
+  readonly size?: number | Sides;
   /** How pixels become the input. */
-  readonly preprocess?: PresetName | Preprocess;
+  readonly preprocess?: PresetName | PreprocessOptions;
   /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B. */
   readonly mean?: Triple;
   readonly std?: Triple;
@@ -125,11 +134,11 @@ export async function openModel(
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
-    const [size] = inputShape(network.graph);
+    const [height, width] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint) ?? preset;
-    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, size);
+    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, [height, width]);
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
-      guesses.push({ key: "size", message: `images of ${size} pixels, a size that the file leaves open` });
+      guesses.push({ key: "size", message: `images of ${height}×${width} pixels, a size that the file leaves open` });
     }
     if (quantization !== undefined && (options.preprocess ?? options.mean ?? options.std) !== undefined) {
       const hint = "mean and deviation are in its first weights; quantize again with others";
@@ -194,11 +203,13 @@ async function networkOf(
 ): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
   const held = checkpoint.graph ?? file.graph;
   const size = options.size ?? file.size ?? beside.size;
-  if (size !== undefined && (!Number.isInteger(size) || size < 1)) {
-    throw new OptionError("size", expectedGot("size", "a whole number of pixels, 1 or more", `${size}`));
+  const sides = size === undefined ? undefined : sidesOf(size);
+  if (sides !== undefined && !(sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1))) {
+    const expected = "a whole number of pixels, 1 or more, or [height, width]";
+    throw new OptionError("size", expectedGot("size", expected, `${size}`));
   }
   if (held !== undefined) {
-    const graph = size === undefined ? held : resize(held, [size, size, 3]);
+    const graph = sides === undefined ? held : resize(held, [...sides, 3]);
     const match = matchResnet(graph);
     if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };
     const named = rename(graph, checkpoint, match.rename);
@@ -216,9 +227,9 @@ async function networkOf(
     stride: options.stride ?? hints.stride ?? seen.spec.stride,
   };
   const epsilon = options.epsilon ?? file.epsilon ?? beside.epsilon ?? 1e-5;
-  const side = size ?? defaultSize(spec);
+  const [height, width] = sides ?? sidesOf(defaultSize(spec));
   const arch = named ?? seen.name;
-  const graph = adapt(resnet(arch, spec, [side, side, 3], epsilon), checkpoint);
+  const graph = adapt(resnet(arch, spec, [height, width, 3], epsilon), checkpoint);
   const decided = new Set<GuessKey>();
   if ((table ?? hints).shortcut !== undefined) decided.add("shortcut");
   if ((options.stride ?? hints.stride) !== undefined) decided.add("stride");
@@ -284,13 +295,18 @@ function rename(
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
-function presetOf(preset: PresetName | Preprocess): Preprocess {
-  if (typeof preset !== "string") return preset;
-  if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
-  throw new OptionError(
-    "preprocess",
-    expectedGot("preprocess", `one of ${Object.keys(PRESETS).join(", ")}`, `"${preset}"`),
-  );
+function presetOf(preset: PresetName | PreprocessOptions): Preprocess {
+  if (typeof preset === "string") {
+    if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
+    const names = Object.keys(PRESETS).join(", ");
+    throw new OptionError("preprocess", expectedGot("preprocess", `one of ${names}`, `"${preset}"`));
+  }
+  return checkPreprocess(preset, (field, expected, got) => {
+    throw new OptionError(
+      "preprocess",
+      expectedGot(field === "" ? "preprocess" : `preprocess.${field}`, expected, got),
+    );
+  });
 }
 
 /** Class names from a JSON array, or an object from index to name; underscores are spaces. */

@@ -4,8 +4,8 @@
  * behind a ReLU and 8 elsewhere, one step a tensor, biases corrected for what rounding the weights shifts.
  */
 
-import { readValues } from "./checkpoint.ts";
-import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
+import { readValues, rereadable } from "./checkpoint.ts";
+import { type Classifier, checkBuildOptions, type LoadOptions, loadModel } from "./classifier.ts";
 import type { ImageInput } from "./decode/input.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -146,16 +146,25 @@ export async function quantizeWith(
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
   options: QuantizeOptions & LoadOptions = {},
 ): Promise<Quantized> {
-  const model = await openModel(source, options, runtime);
-  let classifier: Classifier | undefined;
+  checkBuildOptions(options);
+  const { method = "mse" } = options;
+  if (!METHODS.includes(method)) {
+    throw new OptionError("method", expectedGot("method", METHODS.join(", "), JSON.stringify(method)));
+  }
+  const opened = await openModel(source, options, runtime);
   try {
-    const graph = fold(model.graph);
-    checkGraph(model, graph);
-    classifier = await loadWith(runtime, source, options);
-    return await calibrate(model, graph, classifier, images, options);
+    const graph = fold(opened.graph);
+    checkGraph(opened, graph);
+    // Its weights are read twice: to run, and to be rounded.
+    const model = { ...opened, checkpoint: await rereadable(opened.checkpoint) };
+    const classifier = await loadModel(runtime, model, options);
+    try {
+      return await calibrate(model, graph, classifier, images, options);
+    } finally {
+      await classifier.dispose();
+    }
   } finally {
-    await model.checkpoint.close();
-    await classifier?.dispose();
+    await opened.checkpoint.close();
   }
 }
 
@@ -270,7 +279,7 @@ async function quantizeLayer(model: Model, node: ConvNode, inputMeans: Means): P
   const perGroup = n / node.groups;
   const { mean, std, order } = model.preprocess;
   const isFirst = node.int8!.pads !== undefined;
-  const channel = (i: number): number => (order === "rgb" ? i : 2 - i);
+  const channel = (i: number): number => (order === "bgr" ? 2 - i : i);
   if (isFirst) {
     // The input is half a byte, rounded down, instead of a normalised number.
     for (let at = 0; at < weights.length; ++at) {

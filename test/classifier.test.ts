@@ -4,9 +4,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Classifier, type LoadOptions, loadWith } from "../src/classifier.ts";
+import { OptionError, StateError } from "../src/errors.ts";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { paramsOf } from "../src/ops/ops.ts";
+import type { Runtime } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput, goldenPixels, goldenTensor } from "./golden/weights.ts";
@@ -111,11 +113,54 @@ describe("a classifier", () => {
     expect(model.memoryBytes).toBe(before);
     await model.dispose();
   });
-  it("says when it was disposed", async () => {
+  it("finishes calls made before dispose, also those that are still decoding, and refuses those after", async () => {
     const model = await open();
-    await model.dispose();
+    const path = join(dirname(createRequire(import.meta.url).resolve("baboon-image/package.json")), "baboon.png");
+    const want = await model.classify(path);
+    const before = model.classify(path);
+    const disposal = model.dispose();
     const pixels = { width: 32, height: 32, data: goldenPixels(32, 32) };
-    await expect(model.classify(pixels)).rejects.toThrow("bytes: expected a loaded model, got one that was disposed");
+    await expect(model.classify(pixels)).rejects.toThrow(StateError);
+    await disposal;
+    expect(await before).toEqual(want);
+    expect(() => model.memoryBytes).toThrow(StateError);
+    await model.dispose();
+  });
+  it("reads the output of its own plan when calls of several sizes are mixed", async () => {
+    const model = await open();
+    const pixels = { width: 32, height: 32, data: goldenPixels(32, 32) };
+    const alone = await model.classify(pixels);
+    const { data } = await model.preprocess(pixels);
+    const larger = { data: goldenInput([2, 64, 64, 3]), shape: [2, 64, 64, 3] as const };
+    const mixed = await Promise.all([
+      model.logits(larger),
+      model.classify(pixels),
+      model.logits(larger),
+      model.logits({ data, shape: [1, 32, 32, 3] }),
+      model.classify(pixels),
+    ]);
+    expect([mixed[1], mixed[4]]).toEqual([alone, alone]);
+    await model.dispose();
+  });
+  it("checks options before it opens anything", async () => {
+    const runtime: Runtime = {
+      ...nodeRuntime(),
+      locate: () => {
+        throw new Error("the model was looked for");
+      },
+    };
+    for (const [option, value] of [
+      ["threads", 0],
+      ["threads", 1.5],
+      ["build", "fast"],
+      ["memory", -1],
+      ["memory", Number.NaN],
+      ["tuning", { build: "other", ms: {} }],
+    ] as const) {
+      const failure = await loadWith(runtime, "resnet50", { [option]: value }).catch((error) => error);
+      expect(failure, option).toBeInstanceOf(OptionError);
+      expect(failure.option).toBe(option);
+    }
   });
   it("refuses what is no image, and shapes that do not fit", async () => {
     const model = await open();

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { fromBytes } from "../src/bytes.ts";
 import { type ConvertOptions, convert } from "../src/convert.ts";
 import { openSafetensors, writeSafetensors } from "../src/formats/safetensors.ts";
-import { PRESETS } from "../src/image.ts";
 import { type ModelOptions, openModel } from "../src/model.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
+import { PRESETS } from "../src/preprocess.ts";
 import { load, nodeRuntime } from "../src/runtimes/node.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput } from "./golden/weights.ts";
@@ -132,7 +132,7 @@ describe("a file that contradicts itself", () => {
       JSON.stringify({ ...SPEC, depths: [3, 3, 4] }),
       /configuration: expected depths \[3,3,3\], as the tensors have it, got \[3,3,4\]/,
     ],
-    ["preprocess", "[]", /expected resize, crop, filter, mean, std, order as "preprocess"/],
+    ["preprocess", "[]", /expected an object with resize, crop, filter, mean, std and order as "preprocess"/],
     ["labels", '["one"]', /labels: expected 10, one for each class, got 1/],
     ["labels", "7", /expected an array of names as "labels"/],
     ["norm_epsilon", "-1", /expected a number above 0 as "norm_epsilon"/],

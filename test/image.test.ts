@@ -2,38 +2,49 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Filter, type Pixels, PRESETS, type Preprocess, planImage, sized } from "../src/image.ts";
+import { type Pixels, planImage } from "../src/image.ts";
 import type { Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
+import { channelsOf, checkPreprocess, PRESETS, type Preprocess, sized } from "../src/preprocess.ts";
 import { runStep, type Step } from "../src/tape.ts";
 import { ensureMemory } from "../src/weights.ts";
 import { goldenPixels } from "./golden/weights.ts";
 import { kernelsOf, RUNNABLE } from "./wasm.ts";
 
-interface Sizes {
+interface Size {
   readonly width: number;
   readonly height: number;
-  readonly resize: number;
-  readonly crop: number;
 }
-interface Resized extends Sizes {
-  readonly filter: Filter;
+interface Resized extends Size, Pick<Preprocess, "resize" | "squash" | "crop" | "filter"> {
+  readonly order: "rgb" | "gray";
   readonly sha256: string;
   readonly samples: readonly number[];
 }
 interface Golden {
-  readonly normalised: Sizes & { readonly values: readonly number[] };
+  readonly normalised: Size & { readonly resize: number; readonly crop: number; readonly values: readonly number[] };
   readonly cases: readonly Resized[];
 }
 
 const golden = JSON.parse(readFileSync(new URL("golden/resize.json", import.meta.url), "utf8")) as Golden;
 
-/** The input is then 0…255, whole numbers. */
-const BYTES = { mean: [0, 0, 0], std: [1 / 255, 1 / 255, 1 / 255], order: "rgb" } as const;
+/** A preset whose input is 0…255, whole numbers. */
+function plain(resize: number, crop: number, more: Partial<Preprocess> = {}): Preprocess {
+  const channels = more.order === "gray" ? 1 : 3;
+  const normalisation = { mean: Array(channels).fill(0), std: Array(channels).fill(1 / 255) };
+  return { ...square(PRESETS.cifar, resize, crop), ...normalisation, ...more };
+}
+
+function square(preset: Preprocess, resize: number, crop: number): Preprocess {
+  return { ...preset, resize: [resize, resize], crop: [crop, crop] };
+}
+
+function inputLength(preprocess: Preprocess): number {
+  return preprocess.crop[0] * preprocess.crop[1] * channelsOf(preprocess);
+}
 
 const made = new Map<string, Uint8Array>();
 
-function pixelsOf({ width, height }: { readonly width: number; readonly height: number }): Pixels {
+function pixelsOf({ width, height }: Size): Pixels {
   const key = `${width}×${height}`;
   const data = made.get(key) ?? goldenPixels(width, height);
   made.set(key, data);
@@ -45,7 +56,7 @@ function lay(kernels: Kernels, pixels: Pixels, preprocess: Preprocess) {
   const recipe = planImage(pixels, preprocess);
   const staging = STATIC_BYTES + 1024;
   const out = staging + recipe.bytes + 1024;
-  ensureMemory(kernels.memory, out + preprocess.crop ** 2 * 12 + 1024);
+  ensureMemory(kernels.memory, out + 4 * inputLength(preprocess) + 1024);
   const bytes = new Uint8Array(kernels.memory.buffer);
   for (let i = STATIC_BYTES; i < bytes.length; ++i) bytes[i] = (i * 37 + 11) & 255;
   const { tables, steps } = recipe.place(staging, out);
@@ -56,18 +67,14 @@ function lay(kernels: Kernels, pixels: Pixels, preprocess: Preprocess) {
 function prepare(kernels: Kernels, pixels: Pixels, preprocess: Preprocess): Float32Array {
   const { steps, out } = lay(kernels, pixels, preprocess);
   for (const each of steps) runStep(kernels.exports, each);
-  return new Float32Array(kernels.memory.buffer, out, preprocess.crop ** 2 * 3).slice();
-}
-
-function plain({ resize, crop }: Sizes, filter: Filter = "bilinear"): Preprocess {
-  return { resize, crop, filter, ...BYTES };
+  return new Float32Array(kernels.memory.buffer, out, inputLength(preprocess)).slice();
 }
 
 describe.each(RUNNABLE)("%s", (build) => {
   it.each(golden.cases)(
-    "resizes $width×$height to $resize, crops $crop, $filter, as Pillow does",
-    async ({ filter, sha256, samples, ...sizes }) => {
-      const values = prepare(await kernelsOf(build, 1), pixelsOf(sizes), plain(sizes, filter));
+    "resizes $width×$height to $resize ($squash), crops $crop, $filter, $order, as Pillow does",
+    async ({ sha256, samples, width, height, ...sizes }) => {
+      const values = prepare(await kernelsOf(build, 1), pixelsOf({ width, height }), plain(1, 1, sizes));
       const every = Math.max(1, Math.floor(values.length / 16));
       expect([...values].filter((_, i) => i % every === 0).slice(0, 16)).toEqual(samples);
       const bytes = Uint8Array.from(values);
@@ -78,28 +85,32 @@ describe.each(RUNNABLE)("%s", (build) => {
 
   it("normalises as torchvision does", async () => {
     const { values, ...sizes } = golden.normalised;
-    const way = { ...PRESETS["torchvision-v1"], resize: sizes.resize, crop: sizes.crop };
-    const got = prepare(await kernelsOf(build, 1), pixelsOf(sizes), way);
+    const preprocess = square(PRESETS["torchvision-v1"], sizes.resize, sizes.crop);
+    const got = prepare(await kernelsOf(build, 1), pixelsOf(sizes), preprocess);
     values.forEach((value, i) => {
       expect(Math.abs(got[13 * i]! - value)).toBeLessThan(1e-6);
     });
   });
 
   it.each(Object.entries(PRESETS))("normalises by preset %s as plain arithmetic does", async (_name, preset) => {
-    const way: Preprocess = { ...preset, resize: 9, crop: 9 };
+    const { mean, std, order } = preset as Preprocess;
     const pixels = pixelsOf({ width: 9, height: 9 });
-    const got = prepare(await kernelsOf(build, 1), pixels, way);
-    const channels = way.order === "rgb" ? [0, 1, 2] : [2, 1, 0];
+    const got = prepare(await kernelsOf(build, 1), pixels, square(preset, 9, 9));
+    const channels = { rgb: [0, 1, 2], bgr: [2, 1, 0], gray: [0] }[order];
+    const c = channels.length;
+    expect(got.length).toBe(81 * c);
     got.forEach((value, i) => {
-      const channel = channels[i % 3]!;
-      const want = (pixels.data[4 * Math.floor(i / 3) + channel]! / 255 - way.mean[channel]!) / way.std[channel]!;
-      expect(Math.abs(value - want)).toBeLessThan(2e-7 * 1024 * (way.std[0] < 0.01 ? 1 : 0.01));
+      const [p, channel] = [Math.floor(i / c), channels[i % c]!];
+      const [r, g, b] = [...pixels.data.subarray(4 * p, 4 * p + 3)] as [number, number, number];
+      const byte = c === 1 ? Math.floor((19595 * r + 38470 * g + 7471 * b + 32768) / 65536) : [r, g, b][channel]!;
+      const want = (byte / 255 - mean[channel]!) / std[channel]!;
+      expect(Math.abs(value - want)).toBeLessThan(2e-7 * 1024 * (std[0]! < 0.01 ? 1 : 0.01));
     });
   });
 
-  it("normalises caffe's way: BGR, 0…255, minus He's mean", async () => {
+  it("normalises as caffe does: BGR, 0…255, minus He's mean", async () => {
     const pixels: Pixels = { width: 1, height: 1, data: Uint8Array.of(10, 20, 30, 0) };
-    const got = prepare(await kernelsOf(build, 1), pixels, { ...PRESETS.caffe, resize: 1, crop: 1 });
+    const got = prepare(await kernelsOf(build, 1), pixels, square(PRESETS.caffe, 1, 1));
     [30 - 103.939, 20 - 116.779, 10 - 123.68].forEach((want, i) => {
       expect(got[i]).toBeCloseTo(want, 4);
     });
@@ -113,8 +124,8 @@ describe.each(RUNNABLE)("%s", (build) => {
         { width: 1, height: 1, resize: 1, crop: 1 },
       ]) {
         const kernels = await kernelsOf(build, 1);
-        const way: Preprocess = { ...PRESETS.timm, ...sizes, order };
-        const { steps, out, end } = lay(kernels, pixelsOf(sizes), way);
+        const preprocess = { ...square(PRESETS.timm, sizes.resize, sizes.crop), order };
+        const { steps, out, end } = lay(kernels, pixelsOf(sizes), preprocess);
         const memory = new Uint8Array(kernels.memory.buffer);
         const [across, down, normalise] = steps as readonly [Step, Step, Step];
         const bytes = 4 * sizes.crop;
@@ -146,11 +157,11 @@ describe.each(RUNNABLE)("%s", (build) => {
 describe("planImage", () => {
   it("reads only the rows that the crop needs", () => {
     const pixels = pixelsOf({ width: 20, height: 1500 });
-    const { tables } = planImage(pixels, plain({ width: 20, height: 1500, resize: 64, crop: 56 })).place(0, 0);
+    const { tables } = planImage(pixels, plain(64, 56)).place(0, 0);
     expect(tables[0]!.bytes.length).toBeLessThan(25 * 20 * 4);
   });
   it("lays its tables out one after the other, aligned and inside what it asked for", () => {
-    const recipe = planImage(pixelsOf({ width: 13, height: 17 }), plain({ width: 13, height: 17, resize: 9, crop: 7 }));
+    const recipe = planImage(pixelsOf({ width: 13, height: 17 }), plain(9, 7));
     const { tables, steps } = recipe.place(160, 16);
     let free = 160;
     for (const { address, bytes } of tables) {
@@ -164,42 +175,82 @@ describe("planImage", () => {
   it("does not care where the pixels lie in their buffer, nor whether they are clamped", async () => {
     const kernels = await kernelsOf("baseline", 1);
     const pixels = pixelsOf({ width: 11, height: 7 });
-    const way = plain({ width: 11, height: 7, resize: 6, crop: 5 });
+    const preprocess = plain(6, 5);
     const buffer = new ArrayBuffer(pixels.data.length + 3);
     const data = new Uint8ClampedArray(buffer, 3);
     data.set(pixels.data);
-    expect(prepare(kernels, { ...pixels, data }, way)).toEqual(prepare(kernels, pixels, way));
+    expect(prepare(kernels, { ...pixels, data }, preprocess)).toEqual(prepare(kernels, pixels, preprocess));
   });
   it("refuses what is no image", () => {
-    const way = PRESETS.cifar;
+    const preprocess = PRESETS.cifar;
     const data = new Uint8Array(16);
-    expect(() => planImage({ width: 2, height: 2, data: [] as unknown as Uint8Array }, way)).toThrow(TypeError);
-    expect(() => planImage(null as unknown as Pixels, way)).toThrow(TypeError);
-    expect(() => planImage({ width: 2, height: 3, data }, way)).toThrow(
+    expect(() => planImage({ width: 2, height: 2, data: [] as unknown as Uint8Array }, preprocess)).toThrow(TypeError);
+    expect(() => planImage(null as unknown as Pixels, preprocess)).toThrow(TypeError);
+    expect(() => planImage({ width: 2, height: 3, data }, preprocess)).toThrow(
       /width · height · 4 bytes.*got 2×3 and 16 bytes/,
     );
-    expect(() => planImage({ width: 0, height: 0, data: new Uint8Array(0) }, way)).toThrow(RangeError);
-    expect(() => planImage({ width: 1.5, height: 2, data }, way)).toThrow(RangeError);
-    expect(() => planImage({ width: -2, height: -2, data }, way)).toThrow(RangeError);
-  });
-  it("refuses a crop that is larger than the resized image", () => {
-    const sizes = { width: 2, height: 2, resize: 200, crop: 224 };
-    expect(() => planImage(pixelsOf(sizes), plain(sizes))).toThrow(/crop of at most 200, got 224/);
+    expect(() => planImage({ width: 0, height: 0, data: new Uint8Array(0) }, preprocess)).toThrow(RangeError);
+    expect(() => planImage({ width: 1.5, height: 2, data }, preprocess)).toThrow(RangeError);
+    expect(() => planImage({ width: -2, height: -2, data }, preprocess)).toThrow(RangeError);
   });
 });
 
 describe("sized", () => {
   it("keeps the crop's share of the resized image", () => {
     expect(sized(PRESETS["torchvision-v1"], 224)).toBe(PRESETS["torchvision-v1"]);
-    expect(sized(PRESETS["torchvision-v1"], 160)).toMatchObject({ resize: 183, crop: 160 });
-    expect(sized(PRESETS["torchvision-v2"], 448)).toMatchObject({ resize: 464, crop: 448 });
-    expect(sized(PRESETS.cifar, 64)).toMatchObject({ resize: 64, crop: 64 });
+    expect(sized(PRESETS["torchvision-v1"], 160)).toMatchObject({ resize: [183, 183], crop: [160, 160] });
+    expect(sized(PRESETS["torchvision-v2"], 448)).toMatchObject({ resize: [464, 464], crop: [448, 448] });
+    expect(sized(PRESETS.cifar, 64)).toMatchObject({ resize: [64, 64], crop: [64, 64] });
+  });
+  it("takes two sides", () => {
+    const tall = sized(PRESETS["torchvision-v1"], [320, 160]);
+    expect(tall).toMatchObject({ resize: [366, 183], crop: [320, 160] });
+    expect(sized(tall, [320, 160])).toBe(tall);
   });
   it("never crops more than there is", () => {
     for (const preset of Object.values(PRESETS)) {
       for (let size = 1; size < 600; ++size) {
-        expect(sized(preset, size).resize).toBeGreaterThanOrEqual(size);
+        expect(sized(preset, size).resize[0]).toBeGreaterThanOrEqual(size);
       }
     }
+  });
+});
+
+describe("checkPreprocess", () => {
+  const refuse = (field: string, expected: string, got: string): never => {
+    throw new Error(`${field}: expected ${expected}, got ${got}`);
+  };
+  it("completes what a caller or an older file leaves out", () => {
+    const { squash: _, ...rest } = { ...PRESETS.timm, resize: 256, crop: 224 };
+    expect(checkPreprocess(rest, refuse)).toEqual(PRESETS.timm);
+    for (const preset of Object.values(PRESETS)) expect(checkPreprocess(preset, refuse)).toEqual(preset);
+  });
+  it.each([
+    ["resize", 0],
+    ["resize", [256]],
+    ["resize", "256"],
+    ["crop", [224, 224.5]],
+    ["crop", 257],
+    ["crop", 1e9],
+    ["squash", 1],
+    ["filter", "cubic"],
+    ["order", "RGB"],
+    ["order", "gray"],
+    ["mean", [0, 0]],
+    ["mean", [0, Number.NaN, 0]],
+    ["mean", [1e308, 0, 0]],
+    ["mean", "0.5"],
+    ["std", [1, 1, 0]],
+    ["std", [1e-320, 1, 1]],
+    ["std", [-1, 1, 1]],
+  ])("refuses %s %o", (field, value) => {
+    const blamed =
+      value === "gray" ? "mean" : value === 1e308 || (Array.isArray(value) && value[0] === 1e308) ? "std" : field;
+    expect(() => checkPreprocess({ ...PRESETS.timm, [field]: value }, refuse)).toThrow(`${blamed}: expected `);
+  });
+  it.each([null, 5, "timm", [PRESETS.timm], undefined])("refuses %o", (value) => {
+    expect(() => checkPreprocess(value, refuse)).toThrow(
+      ": expected an object with resize, crop, filter, mean, std and order",
+    );
   });
 });

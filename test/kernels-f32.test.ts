@@ -833,12 +833,18 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
       },
     ],
   ],
-  normalize_f32: [0, 1].map((bgr) => [
-    bgr === 1 ? "BGR" : "RGB",
+  normalize_f32: (
+    [
+      ["RGB", 3, 0],
+      ["BGR", 3, 1],
+      ["gray", 1, 0],
+    ] as const
+  ).map(([name, c, bgr]) => [
+    name,
     (l) => {
       l.bound = 256 * boundOf(1);
       const image = l.bytes(Uint8Array.from({ length: 3 * 7 * 4 }, (_, i) => (i * 89) & 255));
-      return step("", "normalize_f32", 3, 7, bgr, image, l.random(6), l.out(3 * 7 * 3));
+      return step("", "normalize_f32", 3, 7, c, bgr, image, l.random(2 * c), l.out(3 * 7 * c));
     },
   ]),
   widen_f32: [10, 7].map((mantissa) => [

@@ -265,9 +265,19 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       return step("", "shortcut_i8", 2 * oh, h!, w!, c!, oh, ow, n!, s!, before!, input, l.out(2 * oh * ow * n!));
     },
   })),
-  pixels_i8: [0, 1].map((reverse) => ({
-    name: reverse === 1 ? "BGR" : "RGB",
-    make: (l) => step("", "pixels_i8", 3, 7, reverse, l.u8(84), l.out(63)),
+  luma_u8: [1, 4, 7].map((w) => ({
+    name: `rows of ${w} pixels`,
+    make: (l) => step("", "luma_u8", 3, w, l.u8(12 * w), l.out(12 * w)),
+  })),
+  pixels_i8: (
+    [
+      ["RGB", 3, 0],
+      ["BGR", 3, 1],
+      ["gray", 1, 0],
+    ] as const
+  ).map(([name, c, reverse]) => ({
+    name,
+    make: (l) => step("", "pixels_i8", 3, 7, c, reverse, l.u8(84), l.out(21 * c)),
   })),
   quantize_i8: [
     {

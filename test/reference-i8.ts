@@ -232,10 +232,17 @@ export const referenceI8 = {
       }
     }
   },
-  pixels_i8(heap, from, to, c, reverse, rgba, out) {
-    for (let p = from * c!; p < to * c!; ++p) {
-      for (let i = 0; i < 3; ++i) {
-        heap.setInt8(out! + 3 * p + i, heap.getUint8(rgba! + 4 * p + (reverse === 1 ? 2 - i : i)) >> 1);
+  luma_u8(heap, from, to, w, input, out) {
+    for (let p = from * w!; p < to * w!; ++p) {
+      const [r, g, b] = [0, 1, 2].map((i) => heap.getUint8(input! + 4 * p + i));
+      const gray = Math.floor((19595 * r! + 38470 * g! + 7471 * b! + 32768) / 65536);
+      heap.setUint32(out! + 4 * p, gray * 0x10101, true);
+    }
+  },
+  pixels_i8(heap, from, to, w, c, reverse, rgba, out) {
+    for (let p = from * w!; p < to * w!; ++p) {
+      for (let i = 0; i < c!; ++i) {
+        heap.setInt8(out! + c! * p + i, heap.getUint8(rgba! + 4 * p + (reverse === 1 ? 2 - i : i)) >> 1);
       }
     }
   },

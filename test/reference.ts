@@ -415,11 +415,11 @@ export const reference = {
       set(heap, out!, j, x);
     }
   },
-  normalize_f32(heap, from, to, w, bgr, input, affine, out) {
+  normalize_f32(heap, from, to, w, c, bgr, input, affine, out) {
     for (let at = from * w!; at < to * w!; ++at) {
-      for (let i = 0; i < 3; ++i) {
+      for (let i = 0; i < c!; ++i) {
         const value = heap.getUint8(input! + 4 * at + (bgr === 1 ? 2 - i : i));
-        set(heap, out!, 3 * at + i, value * get(heap, affine!, i) + get(heap, affine!, 3 + i));
+        set(heap, out!, c! * at + i, value * get(heap, affine!, i) + get(heap, affine!, c! + i));
       }
     }
   },

@@ -60,9 +60,9 @@ describe("failures", () => {
     const team = await startTeam(
       {
         ...runtime,
-        startWorker(hear, died, job) {
-          dies = died;
-          const handle = runtime.startWorker(hear, died, job);
+        startWorker(onMessage, onExit, job) {
+          dies = onExit;
+          const handle = runtime.startWorker(onMessage, onExit, job);
           handles.push(handle);
           return handle;
         },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { PRESETS } from "../src/image.ts";
+import { PRESETS } from "../src/preprocess.ts";
 import { viewsOf } from "../src/views.ts";
 
 const PHOTO = { width: 500, height: 400, data: new Uint8Array(4 * 500 * 400) };

@@ -4,10 +4,11 @@
  */
 import { fold } from "../../src/fold.ts";
 import { type Graph, inputShape } from "../../src/graph.ts";
-import { type Pixels, PRESETS } from "../../src/image.ts";
+import type { Pixels } from "../../src/image.ts";
 import { uniform } from "../../src/models/random.ts";
 import { resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { paramsOf } from "../../src/ops/ops.ts";
+import { PRESETS } from "../../src/preprocess.ts";
 import type { Setting } from "./contest.ts";
 
 /** A tensor in PyTorch's order. */

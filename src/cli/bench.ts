@@ -13,9 +13,10 @@ import { measurePeak } from "../peak.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
 import { environment } from "./environment.ts";
 import { type Accuracy, accuracyOf } from "./eval.ts";
+import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { mean, percentile } from "./statistics.ts";
-import { interruptible, remark, table } from "./terminal.ts";
+import { remark, table } from "./terminal.ts";
 
 /** What a query is, and the percentile of its latency that the scenario reports. */
 interface Scenario {

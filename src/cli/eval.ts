@@ -2,18 +2,19 @@
 import { createHash } from "node:crypto";
 import type { Classifier } from "../classifier.ts";
 import { toPixels } from "../decode/input.ts";
-import { expectedGot, OptionError } from "../errors.ts";
+import { expectedGot, ImageError, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
 import type { Example } from "../train/dataset.ts";
 import type { Views } from "../views.ts";
 import { type Answered, hits, wilson } from "./accuracy.ts";
 import { inModelClasses, openDataset, skippedRemark } from "./dataset.ts";
+import { interruptible } from "./interrupt.ts";
 import { openJournal } from "./journal.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
 import { imageBar } from "./progress.ts";
-import { interruptible, messageOf, remark } from "./terminal.ts";
+import { messageOf, remark } from "./terminal.ts";
 
 /** Top-1 and top-5 as fractions of the images that could be read; the time of one image, decoding included. */
 export interface Accuracy {
@@ -130,8 +131,8 @@ export async function evaluateModels(
       try {
         entry = await answer(models, example, views);
       } catch (error) {
-        // Views that cannot be had are the caller's mistake, not the image's.
-        if (error instanceof RangeError && /^(crops|scales|memory|preprocess):/.test(error.message)) throw error;
+        // Anything else is wrong with the options or the model, and would be with the next image.
+        if (!(error instanceof ImageError)) throw error;
         entry = { name: example.name, failed: messageOf(error) };
         process.stderr.write(`${example.name}: ${messageOf(error)}\n`);
       }

@@ -11,8 +11,10 @@ import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
 import { finetuneNeeds, type Part } from "../train/finetune.ts";
-import { type CommonOptions, loadOptions, readTuning } from "./options.ts";
-import { interruptible, remark, table } from "./terminal.ts";
+import { interruptible } from "./interrupt.ts";
+import { type CommonOptions, loadOptions } from "./options.ts";
+import { remark, table } from "./terminal.ts";
+import { readTuning } from "./tuning-file.ts";
 
 /** A graph and the element types of its weights; a bare name of the table has none. */
 export async function graphOf(

@@ -1,6 +1,6 @@
 /** Progress on a terminal; silence anywhere else. All of it on stderr: stdout is for results. */
 import { Presets, SingleBar } from "cli-progress";
-import type { Progress } from "../hub/locate.ts";
+import type { Progress } from "../runtime.ts";
 
 const MB = 1e6;
 

@@ -5,11 +5,12 @@ import { type Quantized, quantizeWith } from "../quantizer.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
 import { convert } from "./convert.ts";
 import { openImages } from "./dataset.ts";
+import { interruptible } from "./interrupt.ts";
 import { signalToNoise } from "./noise.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
 import { imageBar } from "./progress.ts";
-import { interruptible, remark } from "./terminal.ts";
+import { remark } from "./terminal.ts";
 
 export interface QuantizeCommand extends CommonOptions {
   readonly out: string;

@@ -1,11 +1,4 @@
-/** How commands end: results on stdout, the rest on stderr, one clear message for a failure. */
-
-/** Ctrl-C as a signal that downloads and long runs heed. A second Ctrl-C ends the process at once. */
-export function interruptible(): AbortSignal {
-  const controller = new AbortController();
-  process.once("SIGINT", () => controller.abort(new Error("interrupted")));
-  return controller.signal;
-}
+/** Text on a terminal: results go to stdout, remarks and errors to stderr. */
 
 /** A remark on stderr, unless `quiet`. */
 export function remark(quiet: boolean | undefined, text: string): void {
@@ -23,7 +16,7 @@ export function barOf(fraction: number, width: number): string {
   return "█".repeat(eighths >> 3) + (["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths & 7] ?? "");
 }
 
-/** Rows as aligned columns; numbers to the right. */
+/** Rows as aligned columns, numbers right-aligned. */
 export function table(rows: readonly (readonly (string | number)[])[]): string {
   const widths: number[] = [];
   for (const row of rows) {

@@ -16,9 +16,10 @@ import type { EpochRecord } from "../train/fit.ts";
 import type { Schedule } from "../train/schedules.ts";
 import { DivergedError } from "../train/trainer.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
+import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
-import { interruptible, remark } from "./terminal.ts";
+import { remark } from "./terminal.ts";
 
 /** What both commands take. */
 export interface TrainingOptions extends CommonOptions {

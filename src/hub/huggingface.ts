@@ -5,10 +5,11 @@
  */
 import type { Folder } from "../bytes.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
-import type { HuggingFace, Runtime, StoreWriter } from "../runtime.ts";
-import { type Checksum, digestOf, download, type Facts, fetchBytes, Refused, type Request, shown } from "./fetch.ts";
-import { checkKept, parseIntegrity } from "./integrity.ts";
-import type { Located, LocateOptions } from "./locate.ts";
+import type { HuggingFace, Located, LocateOptions, Runtime, StoreWriter } from "../runtime.ts";
+import { lookUp, offlineError, verifyCached } from "./cache.ts";
+import { download, type Promised } from "./download.ts";
+import { displayUrl, fetchBytes, type Request, StatusError } from "./fetch.ts";
+import { type Checksum, digestOf, parseIntegrity } from "./integrity.ts";
 import { checkPath, MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
 
 interface Source {
@@ -35,7 +36,7 @@ const INDEX = /\.json$/i;
  * Finds the weights of a repository, with `config.json` and `preprocessor_config.json` beside them if it has them. All
  * files come from one commit, and have the checksums that the hub gives.
  *
- * @throws TypeError for a source that is none; ModelError when there is no such repository, revision or file, it may not
+ * @throws ArgumentTypeError for a source that is none; ModelError when there is no such repository, revision or file, it may not
  * be read, or the bytes are not the promised ones; the signal's reason when it aborts
  */
 export async function locateRepository(text: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
@@ -44,35 +45,52 @@ export async function locateRepository(text: string, runtime: Runtime, options: 
   const store = runtime.store(options.cache);
   const file = source.file === "" ? "" : `+${encodeURIComponent(source.file)}`;
   const key = `hf/${source.repo}@${encodeURIComponent(source.revision)}${file}`;
-  const kept = await store.get(key);
-  if (kept !== undefined) {
-    const { entry } = JSON.parse((await readText(kept, ORIGIN_FILE, MAX_CONFIG_BYTES)) ?? "{}") as { entry?: unknown };
-    const located = { folder: kept, entry: checkPath(`${kept.name}/${ORIGIN_FILE}`, entry) };
-    await checkKept(runtime, kept, located.entry, pinned);
+  const verified = async (located: Located): Promise<Located> => {
+    await verifyCached(runtime, located.folder, located.entry, pinned);
     return located;
-  }
+  };
+  const { found, ...lookup } = await lookUp(store, key, async (folder) =>
+    verified({ folder, entry: await readOrigin(folder) }),
+  );
+  if (found !== undefined) return found;
+  let { problem } = lookup;
   const hub = await runtime.huggingFace();
   const shared = await findShared(source, hub, runtime, options);
   if (shared !== undefined) {
-    await checkKept(runtime, shared.folder, shared.entry, pinned);
-    return shared;
+    try {
+      return await verified(shared);
+    } catch (error) {
+      if (!(error instanceof ModelError && error.code === "integrity")) throw error;
+      problem ??= error;
+    }
   }
-  if (options.offline === true) {
-    const hint = "run it once without --offline to fetch it";
-    throw new ModelError("network", expectedGot("hub", `${text} in the cache ${store.name}`, "no such entry", hint));
-  }
+  if (options.offline === true) throw offlineError(store, text, problem);
   let entry = "";
-  const folder = await store.put(key, async (writer) => {
-    const fetching = { source, hub, pinned, writer, runtime, options };
-    entry = await fetchRepository(fetching);
-  });
-  return { folder, entry };
+  const fill = async (writer: StoreWriter): Promise<void> => {
+    entry = await fetchRepository({ source, hub, pinned, writer, runtime, options });
+  };
+  const folder = await store.put(key, fill, { replace: lookup.problem !== undefined });
+  return { folder, entry: entry || (await readOrigin(folder)) };
+}
+
+/** The path of the weights in an entry of the cache. */
+async function readOrigin(folder: Folder): Promise<string> {
+  const where = `${folder.name}/${ORIGIN_FILE}`;
+  const text = await readText(folder, ORIGIN_FILE, MAX_CONFIG_BYTES);
+  try {
+    const { entry } = JSON.parse(text ?? "") as { entry?: unknown };
+    return checkPath(where, entry);
+  } catch (error) {
+    const got = text === undefined ? "no such file" : "another text";
+    const message = expectedGot(where, "what the cache's entry was made from", got);
+    throw new ModelError("integrity", message, { subject: where, cause: error });
+  }
 }
 
 function parseSource(text: string): Source {
   const parts = /^hf:([\w-][\w.-]*\/[\w-][\w.-]*)(?:@(refs\/[\w-]+\/[\w-]+|[\w-][\w.-]*))?(?:\/(.*))?$/i.exec(text);
   if (parts === null)
-    throw new ArgumentTypeError("hub", expectedGot("hub", "hf:owner/repo, hf:owner/repo@revision/file", text));
+    throw new ArgumentTypeError("source", expectedGot("hub", "hf:owner/repo, hf:owner/repo@revision/file", text));
   const [, repo, revision = "main", file = ""] = parts as unknown as [string, string, string?, string?];
   return { repo, revision, file: file === "" ? "" : checkPath("hub", file) };
 }
@@ -119,7 +137,8 @@ async function readText(folder: Folder, path: string, limit: number): Promise<st
       await file.close();
     }
   } catch (error) {
-    if (error instanceof ModelError) return undefined;
+    // A folder of that name, or a link to nowhere, is no file either.
+    if (error instanceof ModelError && error.code === "not-found") return undefined;
     throw error;
   }
 }
@@ -162,7 +181,9 @@ async function fetchRepository(fetching: Fetching): Promise<string> {
     config.bytes === undefined
       ? `check the name, the revision and the endpoint; ${accessHint(fetching)}`
       : "name the weight file: hf:owner/repo/file";
-  throw new ModelError("network", expectedGot(where, expected, "404 for all of them", hint));
+  throw new ModelError("not-found", expectedGot(where, expected, "404 for all of them", hint), {
+    subject: source.repo,
+  });
 }
 
 /** Fetches the weights, shards included. False when the repository has no such file. */
@@ -173,10 +194,8 @@ async function fetchWeights(fetching: Fetching, entry: string, revision: string)
   if (bytes === undefined) return false;
   for (const path of shardsOf(`${fetching.source.repo}/${entry}`, bytes)) {
     if (await fetchLarge(fetching, beside(entry, path), revision, [])) continue;
-    throw new ModelError(
-      "network",
-      expectedGot(`${fetching.source.repo}/${entry}`, `a file ${path} in the repository`, "404"),
-    );
+    const message = expectedGot(`${fetching.source.repo}/${entry}`, `a file ${path} in the repository`, "404");
+    throw new ModelError("not-found", message, { subject: path });
   }
   await writer.write(entry, bytes);
   return true;
@@ -190,12 +209,12 @@ async function fetchLarge(
   pinned: readonly Checksum[],
 ): Promise<boolean> {
   const { writer, runtime, options } = fetching;
-  const facts = (headers: readonly Headers[]): Facts => {
-    const { checksums, size } = factsOf(headers);
+  const promised = (headers: readonly Headers[]): Promised => {
+    const { checksums, size } = promisedBy(headers);
     return { checksums: [...pinned, ...checksums], size };
   };
   try {
-    await download(requestOf(fetching, path, revision), await writer.file(path), facts, runtime, options);
+    await download(requestOf(fetching, path, revision), await writer.file(path), promised, runtime, options);
     return true;
   } catch (error) {
     if (isMissing(fetching, error)) return false;
@@ -215,14 +234,12 @@ async function fetchSmall(
   const request = requestOf(fetching, path, revision);
   try {
     const { bytes, headers } = await fetchBytes(request, limit, options);
-    for (const { algorithm, hex } of [...pinned, ...factsOf(headers).checksums]) {
+    for (const { algorithm, hex } of [...pinned, ...promisedBy(headers).checksums]) {
       const digest = digestOf(runtime, algorithm, bytes);
       if (digest.startsWith(hex)) continue;
       const hint = "the download is damaged or not the file it should be";
-      throw new ModelError(
-        "network",
-        expectedGot(shown(request.url), `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint),
-      );
+      const message = expectedGot(displayUrl(request.url), `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint);
+      throw new ModelError("integrity", message, { subject: request.name });
     }
     return { bytes, commit: commitOf(headers) };
   } catch (error) {
@@ -241,21 +258,21 @@ function requestOf({ source, hub }: Fetching, path: string, revision: string): R
 }
 
 /** Whether only the file is missing. Throws when the repository is, or may not be read. */
-function isMissing(fetching: Fetching, error: unknown): error is Refused {
-  if (!(error instanceof Refused)) return false;
+function isMissing(fetching: Fetching, error: unknown): error is StatusError {
+  if (!(error instanceof StatusError)) return false;
   const { source, hub } = fetching;
   const where = `hub: ${source.repo}@${source.revision} at ${hub.endpoint}`;
-  if (error.status === 401 || error.status === 403) {
+  if (error.code === "denied") {
     const got = `${error.status}, which is also the answer for one that does not exist`;
-    throw new ModelError("network", expectedGot(where, "a repository to read", got, accessHint(fetching)), {
-      cause: error,
-    });
+    const message = expectedGot(where, "a repository to read", got, accessHint(fetching));
+    throw new ModelError("denied", message, { subject: source.repo, cause: error });
   }
-  if (error.status !== 404) return false;
+  if (error.code !== "not-found") return false;
   const code = error.headers.get("x-error-code");
   if (code !== "RepoNotFound" && code !== "RevisionNotFound") return true;
   const expected = code === "RepoNotFound" ? "a repository of that name" : "a revision of that name";
-  throw new ModelError("network", expectedGot(where, expected, "404", accessHint(fetching)), { cause: error });
+  const message = expectedGot(where, expected, "404", accessHint(fetching));
+  throw new ModelError("not-found", message, { subject: source.repo, cause: error });
 }
 
 function accessHint({ source, hub }: Fetching): string {
@@ -275,7 +292,7 @@ function commitOf(headers: readonly Headers[]): string | undefined {
  * Checksum and length of a file, from the hub's answer and not from that of the store it redirects to: the SHA-256 of
  * files in LFS, which are linked, git's own SHA-1 of others.
  */
-function factsOf(headers: readonly Headers[]): Facts {
+function promisedBy(headers: readonly Headers[]): Promised {
   const linked = headers.find((each) => each.has("x-linked-etag"));
   const own = headers.find((each) => each.has("x-repo-commit"));
   const tag = linked?.get("x-linked-etag") ?? own?.get("etag") ?? "";

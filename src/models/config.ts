@@ -6,7 +6,7 @@
 import type { Folder } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { Filter, Preprocess, Triple } from "../image.ts";
+import { FILTERS, type Filter, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ModelHints } from "./metadata.ts";
 import type { ResNetSpec } from "./resnet.ts";
 
@@ -123,18 +123,18 @@ function readTransformers({ where, json }: Described): ModelHints {
 
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
 function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHints {
-  const cfg = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
+  const pretrained = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
   // What follows the dot, or went before the name, says how it was trained.
   const arch = String(json.architecture).replace(/^(?:tv|ssl|swsl)_|\..*$/g, "");
-  const classes = json.num_classes ?? cfg.num_classes;
-  const names = json.label_names ?? cfg.label_names ?? json.labels ?? undefined;
-  const descriptions = json.label_descriptions ?? cfg.label_descriptions;
+  const classes = json.num_classes ?? pretrained.num_classes;
+  const names = json.label_names ?? pretrained.label_names ?? json.labels ?? undefined;
+  const descriptions = json.label_descriptions ?? pretrained.label_descriptions;
   const labels = labelsOf(where, "label_names", names)?.map((name) => {
     // Names may be ImageNet's synsets; descriptions are for people.
     const description = isObject(descriptions) && Object.hasOwn(descriptions, name) ? descriptions[name] : undefined;
     return typeof description === "string" ? description : name;
   });
-  const preprocess = wantsPreprocess ? timmPreprocess(where, cfg) : undefined;
+  const preprocess = wantsPreprocess ? timmPreprocess(where, pretrained) : undefined;
   const spec = classes === undefined ? {} : { classes: counts(where, "num_classes", [classes])[0]! };
   return {
     arch,
@@ -149,24 +149,25 @@ function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHi
   };
 }
 
-function timmPreprocess(where: string, cfg: Json): Preprocess | undefined {
-  if (cfg.input_size === undefined || cfg.mean === undefined) return undefined;
-  const [channels, height, width] = counts(where, "input_size", cfg.input_size) as [number, number, number];
-  if (channels !== 3 || height !== width) {
-    throw new ModelError("metadata", expectedGot(where, "input_size [3, n, n]", show(cfg.input_size)));
+function timmPreprocess(where: string, json: Json): Preprocess | undefined {
+  if (json.input_size === undefined || json.mean === undefined) return undefined;
+  const [channels, height, width] = counts(where, "input_size", json.input_size);
+  if ((channels !== 1 && channels !== 3) || height === undefined || width === undefined) {
+    throw new ModelError("metadata", expectedGot(where, "input_size [3 or 1, height, width]", show(json.input_size)));
   }
-  const mode = cfg.crop_mode ?? "center";
-  const percentage = shareOf(where, cfg.crop_pct ?? 0.875);
-  // The whole of a squashed image is a square, which is only the same for squares.
-  if (mode !== "center")
-    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center"', show(mode), PREPROCESS_HINT));
+  const mode = json.crop_mode ?? "center";
+  if (mode !== "center" && mode !== "squash") {
+    throw new ModelError("metadata", expectedGot(where, 'crop_mode "center" or "squash"', show(mode), PREPROCESS_HINT));
+  }
+  const share = shareOf(where, json.crop_pct ?? 0.875);
   return {
-    resize: Math.floor(height / percentage),
-    crop: height,
-    filter: filterOf(where, "interpolation", cfg.interpolation ?? "bicubic"),
-    mean: triple(where, "mean", cfg.mean),
-    std: deviations(where, "std", cfg.std),
-    order: "rgb",
+    resize: [Math.floor(height / share), Math.floor(width / share)],
+    squash: mode === "squash",
+    crop: [height, width],
+    filter: filterOf(where, "interpolation", json.interpolation ?? "bicubic"),
+    mean: perChannel(where, "mean", json.mean, channels),
+    std: deviations(where, "std", json.std, channels),
+    order: channels === 1 ? "gray" : "rgb",
   };
 }
 
@@ -179,9 +180,6 @@ function readProcessor({ where, json }: Described): Preprocess | undefined {
   if (type.startsWith("TimmWrapper")) return undefined;
   if (json.do_resize === false)
     throw new ModelError("metadata", expectedGot(where, "do_resize true", "false", PREPROCESS_HINT));
-  if (json.do_flip_channel_order === true) {
-    throw new ModelError("metadata", expectedGot(where, "do_flip_channel_order false", "true", PREPROCESS_HINT));
-  }
   // Pixels of 0…255 are multiplied by this; ours are of 0…1.
   const factor = json.do_rescale === false ? 1 : (json.rescale_factor ?? 1 / 255);
   if (typeof factor !== "number" || !(factor > 0)) {
@@ -189,56 +187,61 @@ function readProcessor({ where, json }: Described): Preprocess | undefined {
   }
   const scale = Math.abs(factor * 255 - 1) < 1e-6 ? 1 : factor * 255;
   const normalizes = json.do_normalize !== false;
-  const mean = normalizes ? triple(where, "image_mean", json.image_mean ?? [0.5, 0.5, 0.5]) : ([0, 0, 0] as const);
-  const std = normalizes ? deviations(where, "image_std", json.image_std ?? [0.5, 0.5, 0.5]) : ([1, 1, 1] as const);
+  const mean = normalizes ? perChannel(where, "image_mean", json.image_mean ?? 0.5, 3) : [0, 0, 0];
+  const std = normalizes ? deviations(where, "image_std", json.image_std ?? 0.5, 3) : [1, 1, 1];
   return {
     ...windowOf(where, type, json),
     filter: filterOf(where, "resample", json.resample ?? (type.startsWith("ViT") ? 2 : 3)),
-    mean: [mean[0] / scale, mean[1] / scale, mean[2] / scale],
-    std: [std[0] / scale, std[1] / scale, std[2] / scale],
-    order: "rgb",
+    mean: mean.map((value) => value / scale),
+    std: std.map((value) => value / scale),
+    order: json.do_flip_channel_order === true ? "bgr" : "rgb",
   };
 }
 
 /** The sides before and after the crop. */
-function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "resize" | "crop"> {
+function windowOf(where: string, type: string, json: Json): Pick<Preprocess, "resize" | "squash" | "crop"> {
   const { size, crop_size: cropSize } = json;
-  const isConvNext = type.startsWith("ConvNext");
-  const shorter = isObject(size) ? size.shortest_edge : isConvNext || cropSize !== undefined ? size : undefined;
-  if (shorter === undefined) {
-    const got = `${show(size)}, which squashes`;
-    throw new ModelError("metadata", expectedGot(where, "a size with a shortest_edge", got, PREPROCESS_HINT));
+  const both = (side: number): Sides => [side, side];
+  const squashed = (sides: Sides) => ({ resize: sides, squash: true, crop: sides });
+  if (type.startsWith("ConvNext")) {
+    const shorter = isObject(size) ? size.shortest_edge : size;
+    const [edge] = counts(where, "size", [shorter]) as [number];
+    if (edge >= CONVNEXT_CROPS_BELOW) return squashed(both(edge));
+    return { resize: both(Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875))), squash: false, crop: both(edge) };
   }
-  const [edge] = counts(where, "size", [shorter]) as [number];
-  if (isConvNext) {
-    if (edge >= CONVNEXT_CROPS_BELOW) {
-      const got = `${edge}, from which on images are squashed`;
-      throw new ModelError(
-        "metadata",
-        expectedGot(where, `a shortest_edge below ${CONVNEXT_CROPS_BELOW}`, got, PREPROCESS_HINT),
-      );
-    }
-    return { resize: Math.floor(edge / shareOf(where, json.crop_pct ?? 0.875)), crop: edge };
+  const sidesOf = (key: string, value: unknown): Sides => {
+    const list = isObject(value) ? [value.height, value.width] : [value, value];
+    return counts(where, key, list) as unknown as Sides;
+  };
+  const isShorter = isObject(size) ? size.shortest_edge !== undefined : size !== undefined && cropSize !== undefined;
+  const resize = isShorter
+    ? both(counts(where, "size", [isObject(size) ? size.shortest_edge : size])[0]!)
+    : sidesOf("size", size);
+  // Processors without a crop size, ViT's, resize to the input itself.
+  const crops = json.do_center_crop !== false && cropSize !== undefined;
+  if (!crops && isShorter) {
+    const got = "a shorter side only, which leaves the other open";
+    throw new ModelError(
+      "metadata",
+      expectedGot(where, "a crop_size, or a size with height and width", got, PREPROCESS_HINT),
+    );
   }
-  const { height, width } = isObject(cropSize) ? cropSize : { height: cropSize, width: cropSize };
-  if (json.do_center_crop === false || height === undefined || height !== width) {
-    throw new ModelError("metadata", expectedGot(where, "a square crop_size", show(cropSize), PREPROCESS_HINT));
+  const crop = crops ? sidesOf("crop_size", cropSize) : resize;
+  if (crop.some((side, i) => side > resize[i]!)) {
+    const expected = `a crop_size of at most ${show(resize)}`;
+    throw new ModelError("metadata", expectedGot(where, expected, show(crop), PREPROCESS_HINT));
   }
-  const [crop] = counts(where, "crop_size", [height]) as [number];
-  if (crop > edge)
-    throw new ModelError("metadata", expectedGot(where, `a crop_size of at most ${edge}`, `${crop}`, PREPROCESS_HINT));
-  return { resize: edge, crop };
+  return { resize, squash: !isShorter, crop };
 }
 
 function filterOf(where: string, key: string, value: unknown): Filter {
   const name = typeof value === "number" ? PILLOW[value] : value;
-  if (name === "bilinear" || name === "bicubic") return name;
+  const filter = FILTERS.find((each) => each === name);
+  if (filter !== undefined) return filter;
   throw new ModelError(
     "metadata",
-    expectedGot(where, `${key} bilinear or bicubic`, show(name ?? value), PREPROCESS_HINT),
-    {
-      subject: key,
-    },
+    expectedGot(where, `${key}: one of ${FILTERS.join(", ")}`, show(name ?? value), PREPROCESS_HINT),
+    { subject: key },
   );
 }
 
@@ -271,18 +274,16 @@ function counts(where: string, key: string, value: unknown): readonly number[] {
 }
 
 /** One number a channel, or one for all. */
-function triple(where: string, key: string, value: unknown): Triple {
-  const numbers = typeof value === "number" ? [value, value, value] : value;
-  if (Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite)) {
-    return [numbers[0], numbers[1], numbers[2]];
-  }
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers`, show(value)), { subject: key });
+function perChannel(where: string, key: string, value: unknown, channels: 1 | 3): readonly number[] {
+  const numbers = typeof value === "number" ? new Array<number>(channels).fill(value) : value;
+  if (Array.isArray(numbers) && numbers.length === channels && numbers.every(Number.isFinite)) return numbers;
+  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers`, show(value)), { subject: key });
 }
 
-function deviations(where: string, key: string, value: unknown): Triple {
-  const numbers = triple(where, key, value);
+function deviations(where: string, key: string, value: unknown, channels: 1 | 3): readonly number[] {
+  const numbers = perChannel(where, key, value, channels);
   if (numbers.every((number) => number > 0)) return numbers;
-  throw new ModelError("metadata", expectedGot(where, `${key} of three numbers above 0`, show(value)), {
+  throw new ModelError("metadata", expectedGot(where, `${key} of ${channels} numbers above 0`, show(value)), {
     subject: key,
   });
 }

@@ -9,8 +9,8 @@
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Graph, Shape } from "../graph.ts";
 import { inputShape } from "../graph.ts";
-import type { Preprocess } from "../image.ts";
 import type { OutputKind } from "../output.ts";
+import { checkPreprocess, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ResNetSpec } from "./resnet.ts";
 
 /** What is said about a model, by its file or by those beside it. */
@@ -19,8 +19,8 @@ export interface ModelHints {
   readonly arch?: string;
   readonly spec?: Partial<ResNetSpec>;
   readonly graph?: Graph;
-  /** Side of the square input. */
-  readonly size?: number;
+  /** Of the input. */
+  readonly size?: number | Sides;
   /** Of every batch norm. */
   readonly epsilon?: number;
   readonly preprocess?: Preprocess;
@@ -43,12 +43,12 @@ export interface Described {
 /** A model's metadata, for `writeSafetensors`. */
 export function writeMetadata({ arch, spec, graph, preprocess, labels }: Described): Record<string, string> {
   const norm = graph.nodes.find((node) => node.op === "norm");
-  const [size] = inputShape(graph);
+  const [h, w] = inputShape(graph);
   return {
     format: "pt",
     architecture: arch,
     ...(spec === undefined ? { graph: graphToJson(graph) } : { spec: JSON.stringify(spec) }),
-    size: `${size}`,
+    size: h === w ? `${h}` : `${h}x${w}`,
     ...(norm === undefined ? {} : { norm_epsilon: `${norm.epsilon}` }),
     preprocess: JSON.stringify(preprocess),
     ...(labels.length === 0 ? {} : { labels: JSON.stringify(labels) }),
@@ -83,9 +83,13 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
   };
   const spec = json("spec");
   if (spec !== undefined && !isSpec(spec)) fail("spec", "a ResNet's description");
-  const preprocess = json("preprocess");
-  if (preprocess !== undefined && !isPreprocess(preprocess))
-    fail("preprocess", "resize, crop, filter, mean, std, order");
+  const described = json("preprocess");
+  const preprocess =
+    described === undefined
+      ? undefined
+      : checkPreprocess(described, (field, expected) =>
+          fail("preprocess", field === "" ? expected : `${field}: ${expected}`),
+        );
   const labels = json("labels");
   if (labels !== undefined && !(Array.isArray(labels) && labels.every((label) => typeof label === "string"))) {
     fail("labels", "an array of names");
@@ -97,7 +101,9 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     const value = Number(text);
     return Number.isFinite(value) && value > 0 ? value : fail(key, "a number above 0");
   };
-  const [size, epsilon] = [number("size"), number("norm_epsilon")];
+  const epsilon = number("norm_epsilon");
+  const sides = metadata.size?.match(/^(\d+)x(\d+)$/);
+  const size = sides ? ([Number(sides[1]), Number(sides[2])] as const) : number("size");
   const stride = metadata.stride_in_1x1 === undefined ? {} : { stride: strideOf(metadata.stride_in_1x1) };
   return {
     ...(metadata.architecture === undefined || spec === undefined ? {} : { arch: metadata.architecture }),
@@ -105,7 +111,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     ...(graph === undefined ? {} : { graph: graphOf(where, graph) }),
     ...(size === undefined ? {} : { size }),
     ...(epsilon === undefined ? {} : { epsilon }),
-    ...(preprocess === undefined ? {} : { preprocess: preprocess as Preprocess }),
+    ...(preprocess === undefined ? {} : { preprocess }),
     ...(labels === undefined ? {} : { labels: labels as string[] }),
     said: [],
   };
@@ -167,21 +173,5 @@ function isSpec(value: unknown): value is ResNetSpec {
     [spec.width, spec.groups, spec.groupWidth, spec.classes].every((count) => Number.isFinite(count) && count > 0) &&
     typeof spec.squeeze === "boolean" &&
     typeof spec.preact === "boolean"
-  );
-}
-
-function isPreprocess(value: unknown): value is Preprocess {
-  const preprocess = value as Preprocess;
-  const triple = (numbers: readonly number[]): boolean =>
-    Array.isArray(numbers) && numbers.length === 3 && numbers.every(Number.isFinite);
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    [preprocess.resize, preprocess.crop].every((side) => Number.isInteger(side) && side > 0) &&
-    ["bilinear", "bicubic"].includes(preprocess.filter) &&
-    triple(preprocess.mean) &&
-    triple(preprocess.std) &&
-    preprocess.std.every((deviation) => deviation > 0) &&
-    ["rgb", "bgr"].includes(preprocess.order)
   );
 }

@@ -1,7 +1,7 @@
 /**
  * Weights this project knows by a short name: where they are and what their file does not say itself.
  */
-import type { PresetName } from "../image.ts";
+import type { PresetName } from "../preprocess.ts";
 
 /** A published model. */
 export interface Pretrained {

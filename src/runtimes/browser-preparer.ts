@@ -2,8 +2,8 @@
 import { servePreparer } from "../train/preparer.ts";
 import { browserRuntime } from "./page.ts";
 
-const hear = servePreparer(browserRuntime(), (message, transfer) => postMessage(message, { transfer }));
+const onMessage = servePreparer(browserRuntime(), (message, transfer) => postMessage(message, { transfer }));
 let queue = Promise.resolve();
 addEventListener("message", ({ data }) => {
-  queue = queue.then(() => hear(data));
+  queue = queue.then(() => onMessage(data));
 });

@@ -1,9 +1,9 @@
 /** The file a web worker starts from: one member of a team. */
 import { serve } from "../worker.ts";
 
-const hear = serve((message) => postMessage(message));
+const onMessage = serve((message) => postMessage(message));
 // Orders are done one after the other, also when the first of them has to wait for its module.
 let queue = Promise.resolve();
 addEventListener("message", ({ data }) => {
-  queue = queue.then(() => hear(data));
+  queue = queue.then(() => onMessage(data));
 });

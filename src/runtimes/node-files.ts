@@ -48,11 +48,14 @@ export function folder(name: string): Folder {
   return {
     name,
     open: async (path) => openFile(inside(name, path)),
-    async list(path = "") {
+    async list(path = "", { recursive } = { recursive: false }) {
       const directory = inside(name, path);
       try {
-        const items = await readdir(directory, { withFileTypes: true });
-        return items.filter((item) => !item.isDirectory()).map((item) => item.name);
+        const items = await readdir(directory, { recursive, withFileTypes: true });
+        const files = items.filter((item) => !item.isDirectory());
+        if (!recursive) return files.map((item) => item.name);
+        const paths = files.map((item) => relative(directory, join(item.parentPath, item.name)));
+        return paths.map((file) => file.split(sep).join("/")).sort();
       } catch (error) {
         throw unreadable(directory, "a folder", error);
       }

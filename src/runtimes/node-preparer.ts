@@ -4,8 +4,8 @@ import { servePreparer } from "../train/preparer.ts";
 import { nodeRuntime } from "./node.ts";
 
 const port = parentPort!;
-const hear = servePreparer(nodeRuntime(), (message, transfer) => port.postMessage(message, transfer));
+const onMessage = servePreparer(nodeRuntime(), (message, transfer) => port.postMessage(message, transfer));
 let queue = Promise.resolve();
 port.on("message", (message) => {
-  queue = queue.then(() => hear(message));
+  queue = queue.then(() => onMessage(message));
 });

@@ -19,11 +19,12 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Store, StoreFile } from "../runtime.ts";
+import { syncFolder, type VerifiedFiles, verifyDigests, writeDigests } from "./node-digests.ts";
 import { codeOf, folder, inside, isFolder, nameOf } from "./node-files.ts";
 
 /** Begins the name of an entry that is being written. */
 const TEMPORARY = ".tmp-";
-/** Begins the name of one that was given up, from which the next `put` goes on. */
+/** Begins the name of one that was given up, which the next `put` resumes. */
 const PARTIAL = ".part-";
 /** Ends the name of the note about a file that is not whole. */
 const NOTE = ".note~";
@@ -33,18 +34,22 @@ const CACHE_HINT = "name another folder with --cache DIR";
 
 /**
  * Entries are folders that appear by a rename, whole. While one is written it is a `.tmp-` folder, named after the
- * process that does it; when that fails with files worth going on with, it becomes a `.part-` folder. The next `put` of
- * the same key takes over such a folder, or one whose process has died, by a rename that only one process can win.
+ * process that does it; when that fails with files worth resuming, it becomes a `.part-` folder. The next `put` of the
+ * same key takes over such a folder, or one whose process has ended, by a rename that only one process can win.
+ *
+ * @param verified files that this process has compared with their digests
  */
-export function diskStore(directory = defaultCache()): Store {
+export function diskStore(directory = defaultCache(), verified: VerifiedFiles = new Map()): Store {
   const root = resolve(directory);
   return {
     name: root,
     async get(key) {
       const path = inside(root, key);
-      return (await isFolder(path)) ? folder(path) : undefined;
+      if (!(await isFolder(path))) return undefined;
+      await verifyDigests(path, verified);
+      return folder(path);
     },
-    async put(key, fill) {
+    async put(key, fill, { replace } = { replace: false }) {
       const target = inside(root, key);
       const temporary = await makeTemporary(root, target);
       const written = new Set<string>();
@@ -62,7 +67,8 @@ export function diskStore(directory = defaultCache()): Store {
           },
         });
         await prune(temporary, written);
-        await moveInto(temporary, target);
+        await writeDigests(temporary, written);
+        await moveInto(temporary, target, replace);
       } catch (error) {
         await Promise.all([...open].map((file) => file.close().catch(() => {})));
         await putAside(temporary, partialOf(target), error);
@@ -88,7 +94,7 @@ async function makeTemporary(root: string, target: string): Promise<string> {
     await mkdir(parent, { recursive: true });
     await sweep(parent);
     for (const item of await readdir(parent)) {
-      const isLeft = item === basename(partialOf(target)) || (item.startsWith(begin) && hasDied(item));
+      const isLeft = item === basename(partialOf(target)) || (item.startsWith(begin) && hasEnded(item));
       if (!isLeft) continue;
       const mine = join(parent, `${owner}${randomUUID().slice(0, 8)}`);
       try {
@@ -104,15 +110,13 @@ async function makeTemporary(root: string, target: string): Promise<string> {
     throw new ModelError(
       "cache",
       expectedGot(`cache ${root}`, "a folder that can be written", nameOf(error), CACHE_HINT),
-      {
-        cause: error,
-      },
+      { subject: root, cause: error },
     );
   }
 }
 
-/** Whether the process that a `.tmp-` folder is named after was one of this machine, and is no more. */
-function hasDied(item: string): boolean {
+/** Whether the process that a `.tmp-` folder is named after was one of this machine, and has ended. */
+function hasEnded(item: string): boolean {
   const [host, pid] = item.split("~").slice(-3, -1);
   if (host !== hostname().replace(/[^\w.-]/g, "_") || !/^[1-9]\d*$/.test(pid ?? "")) return false;
   try {
@@ -123,7 +127,7 @@ function hasDied(item: string): boolean {
   }
 }
 
-/** Removes what was left behind so long ago that nobody will go on with it. */
+/** Removes what was left behind so long ago that nobody will resume it. */
 async function sweep(parent: string): Promise<void> {
   for (const item of await readdir(parent)) {
     const limit = item.startsWith(TEMPORARY) ? DAY_MS : item.startsWith(PARTIAL) ? WEEK_MS : Number.POSITIVE_INFINITY;
@@ -133,7 +137,7 @@ async function sweep(parent: string): Promise<void> {
   }
 }
 
-/** Keeps a failed entry for the next `put`, if it has files to go on with and the disk has room. */
+/** Keeps a failed entry for the next `put`, if it has files to resume and the disk has room. */
 async function putAside(temporary: string, partial: string, error: unknown): Promise<void> {
   if (codeOf((error as Error)?.cause) === "ENOSPC") return;
   try {
@@ -172,7 +176,8 @@ async function openPartial(path: string, written: Set<string>): Promise<StoreFil
     try {
       return await work();
     } catch (error) {
-      throw new ModelError("cache", expectedGot(path, what, nameOf(error), CACHE_HINT), { cause: error });
+      const message = expectedGot(path, what, nameOf(error), CACHE_HINT);
+      throw new ModelError("cache", message, { subject: path, cause: error });
     }
   };
   return {
@@ -224,28 +229,32 @@ async function writeInto(directory: string, path: string, bytes: Uint8Array): Pr
     throw new ModelError(
       "cache",
       expectedGot(file, `${bytes.byteLength} bytes to be written`, nameOf(error), CACHE_HINT),
-      {
-        cause: error,
-      },
+      { subject: file, cause: error },
     );
   }
 }
 
-/** Gives a finished entry its name; an entry that another process finished meanwhile is as good. */
-async function moveInto(temporary: string, target: string): Promise<void> {
+/** Gives a finished entry its name; an entry that another process finished meanwhile is as good, unless it is replaced. */
+async function moveInto(temporary: string, target: string, replace: boolean): Promise<void> {
+  const old = join(dirname(target), `${TEMPORARY}old-${randomUUID()}`);
   try {
+    if (replace) await rename(target, old).catch(ignoreAbsent);
     await rename(temporary, target);
+    await syncFolder(dirname(target));
   } catch (error) {
-    if (await isFolder(target)) return;
-    throw new ModelError(
-      "cache",
-      expectedGot(target, "the finished download to be moved here", nameOf(error), CACHE_HINT),
-      {
-        cause: error,
-      },
-    );
+    if (!replace && (await isFolder(target))) return;
+    await rename(old, target).catch(() => {});
+    const message = expectedGot(target, "the finished download to be moved here", nameOf(error), CACHE_HINT);
+    throw new ModelError("cache", message, { subject: target, cause: error });
+  } finally {
+    await rm(old, { recursive: true, force: true });
   }
 }
+
+function ignoreAbsent(error: unknown): void {
+  if (codeOf(error) !== "ENOENT") throw error;
+}
+
 /** The user's folder for caches, as each system has it. */
 function defaultCache(): string {
   const { XDG_CACHE_HOME: xdg, LOCALAPPDATA: local } = process.env;

@@ -3,9 +3,9 @@ import { parentPort } from "node:worker_threads";
 import { serve } from "../worker.ts";
 
 const port = parentPort!;
-const hear = serve((message) => port.postMessage(message));
+const onMessage = serve((message) => port.postMessage(message));
 // Orders are done one after the other, also when the first of them has to wait for its module.
 let queue = Promise.resolve();
 port.on("message", (message) => {
-  queue = queue.then(() => hear(message));
+  queue = queue.then(() => onMessage(message));
 });

@@ -10,7 +10,7 @@ import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
 import type { ImageInput } from "../decode/input.ts";
-import { expectedGot, ModelError } from "../errors.ts";
+import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
@@ -27,6 +27,7 @@ import {
   type SourceOptions,
   trainNewWith,
 } from "../train/finetune.ts";
+import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { diskStore } from "./node-store.ts";
 
@@ -72,20 +73,20 @@ export function quantize(
  * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
  * a checkout, as JavaScript in the package.
  */
-function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
+function startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
   let ended = false;
   const end = (reason: string): void => {
-    if (!ended) died(reason);
+    if (!ended) onExit(reason);
     ended = true;
   };
-  worker.on("message", hear);
+  worker.on("message", onMessage);
   worker.on("error", (error) => end(String(error)));
   worker.on("exit", (code) => end(`an exit with code ${code}`));
   return {
     post: (message) => worker.postMessage(message),
-    hold: (busy) => (busy ? worker.ref() : worker.unref()),
+    setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
     terminate() {
       ended = true;
       void worker.terminate();
@@ -96,6 +97,7 @@ function startWorker(hear: (message: unknown) => void, died: (reason: string) =>
 /** The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for. */
 export function nodeRuntime(): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
+  const verified: VerifiedFiles = new Map();
   const runtime: Runtime = {
     formats: [SAFETENSORS, SHARDED, TFJS, TORCH, ONNX],
     name: "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node",
@@ -107,7 +109,7 @@ export function nodeRuntime(): Runtime {
     openFile,
     folder,
     startWorker,
-    store: diskStore,
+    store: (directory) => diskStore(directory, verified),
     async registry() {
       const url = process.env.npm_config_registry || registryUrl();
       return url.endsWith("/") ? url : `${url}/`;
@@ -126,7 +128,7 @@ async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   } catch (error) {
     if (codeOf(error) !== "ENOENT") throw error;
     throw new ModelError(
-      "cache",
+      "runtime",
       expectedGot(`module ${name}`, `${path}`, "no such file", "in a checkout: npm run build"),
     );
   }
@@ -143,11 +145,14 @@ async function huggingFace(): Promise<HuggingFace> {
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
   const endpoint = (HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
   if (!URL.canParse(endpoint) || !/^https?:/i.test(endpoint)) {
-    throw new ModelError("cache", expectedGot("HF_ENDPOINT", "an address such as https://huggingface.co", endpoint));
+    throw new OptionError(
+      "HF_ENDPOINT",
+      expectedGot("HF_ENDPOINT", "an address such as https://huggingface.co", endpoint),
+    );
   }
   const token = HF_TOKEN || (await readFile(HF_TOKEN_PATH || join(home, "token"), "utf8").catch(() => ""));
   if (!/^[\x21-\x7e]*$/.test(token.trim())) {
-    throw new ModelError("cache", expectedGot("HF_TOKEN", "a token such as hf_…", "other characters"));
+    throw new OptionError("HF_TOKEN", expectedGot("HF_TOKEN", "a token such as hf_…", "other characters"));
   }
   return { endpoint, token: token.trim() || undefined, cache: HF_HUB_CACHE || join(home, "hub") };
 }

@@ -33,18 +33,18 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
 }
 
-function startWorker(hear: (message: unknown) => void, died: (reason: string) => void, job: WorkerJob): WorkerHandle {
+function startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle {
   // Bundlers understand a literal address and nothing else.
   const worker =
     job === "worker"
       ? new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" })
       : new Worker(new URL("./browser-preparer.js", import.meta.url), { type: "module" });
-  worker.addEventListener("message", ({ data }) => hear(data));
-  worker.addEventListener("error", (event) => died(event.message || "an error while it started"));
+  worker.addEventListener("message", ({ data }) => onMessage(data));
+  worker.addEventListener("error", (event) => onExit(event.message || "an error while it started"));
   return {
     post: (message) => worker.postMessage(message),
     // A page lives as long as its reader wants.
-    hold() {},
+    setBusy() {},
     terminate: () => worker.terminate(),
   };
 }

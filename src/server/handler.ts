@@ -8,7 +8,7 @@
  */
 import { release } from "../bytes.ts";
 import type { Classifier, Prediction } from "../classifier.ts";
-import { expectedGot, ModelError } from "../errors.ts";
+import { expectedGot, ImageError, type ImageErrorCode, ModelError } from "../errors.ts";
 import { page } from "./page.ts";
 import { HttpError, readBounded, readForm } from "./request.ts";
 
@@ -91,7 +91,7 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
       const classifier = await model();
       const start = performance.now();
       const predictions = await classifier.classify(bytes, { topK, maxPixels: options.maxPixels }).catch((error) => {
-        throw unreadable(error);
+        throw refusalOf(error);
       });
       const ms = options.timed ? { ms: Number((performance.now() - start).toFixed(1)) } : {};
       return json(200, { predictions, ...ms } satisfies Answer);
@@ -147,7 +147,7 @@ export function createHandler(given: HandlerOptions): (request: Request) => Prom
       }
       options.onError?.(error);
       const isOurs = error instanceof ModelError;
-      const message = isOurs ? error.message.split("\n")[0]! : "something went wrong here";
+      const message = isOurs ? firstLine(error) : "something went wrong here";
       return json(500, { error: { code: isOurs ? "model" : "internal", message } });
     }
   };
@@ -198,13 +198,24 @@ async function fetchPhoto(
   return readBounded(response, maxBytes);
 }
 
-/** What is wrong with a photo, in the service's words. */
-function unreadable(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof ModelError) return error;
-  const message = error.message.split("\n")[0]!;
-  if (/^memory: /.test(message)) return new HttpError(413, "pixels", "the photo does not fit into memory");
-  if (/expected at most .* megapixels/.test(message)) return new HttpError(413, "pixels", message);
-  if (/: expected a JPEG, /.test(message)) return new HttpError(415, "type", message);
-  if (/: expected .*, got /.test(message)) return new HttpError(422, "photo", message);
-  return error;
+/** Status and code of the answer to an image that cannot be classified. */
+const REFUSALS: Readonly<Record<ImageErrorCode, readonly [status: number, code: string]>> = {
+  "not-found": [422, "photo"],
+  "not-an-image": [415, "type"],
+  unsupported: [415, "type"],
+  malformed: [422, "photo"],
+  truncated: [422, "photo"],
+  "too-large": [413, "pixels"],
+  memory: [413, "pixels"],
+};
+
+/** The refusal of an image; any other error as it is. */
+function refusalOf(error: unknown): unknown {
+  if (!(error instanceof ImageError)) return error;
+  const [status, code] = REFUSALS[error.code];
+  return new HttpError(status, code, firstLine(error));
+}
+
+function firstLine({ message }: Error): string {
+  return message.split("\n")[0]!;
 }

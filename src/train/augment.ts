@@ -2,7 +2,8 @@
  * The same image, otherwise: what a training sees of it from epoch to epoch. All randomness comes from the caller's
  * generator, so that a seed decides everything.
  */
-import { centreView, type Pixels, type Preprocess, shorterTo, type View } from "../image.ts";
+import { centreView, type Pixels, type View } from "../image.ts";
+import type { Preprocess } from "../preprocess.ts";
 
 /**
  * How much images are varied. `light`: mirrored, and for photos the crop moved; `standard`: a random part of 25 to 100 %,
@@ -29,31 +30,37 @@ const TRIES = 10;
 /** Colours vary by so much to either side. */
 const JITTER = 0.2;
 const PADDING = 1 / 8;
+/** Shares of R, G, B in gray: ITU-R BT.601. */
+const LUMA = [0.299, 0.587, 0.114] as const;
 
 /**
  * Draws a variation.
  *
  * @param next numbers from 0, below 1; how many are drawn depends on the image's size alone
  */
-export function vary(pixels: Pixels, way: Preprocess, augment: Augment, next: () => number): Variation {
-  const centre = centreView(pixels, way);
+export function vary(pixels: Pixels, preprocess: Preprocess, augment: Augment, next: () => number): Variation {
+  const centre = centreView(pixels, preprocess);
   if (augment === "none") return { pixels, view: centre };
   const mirrored = next() < 0.5;
-  const room = centre.resized[0] > way.crop || centre.resized[1] > way.crop;
-  const isWhole = way.resize === way.crop;
+  const { resize, squash, crop } = preprocess;
+  const [height, width] = crop;
+  const room = centre.resized[0] > width || centre.resized[1] > height;
+  const isWhole = !squash && resize[0] === height && resize[1] === width;
   if (augment === "light") {
     if (isWhole || !room) return { pixels, view: { ...centre, mirrored } };
     return { pixels, view: { ...moved(centre, next), mirrored } };
   }
   if (isWhole) {
     const canvas = padded(pixels);
-    const resized = shorterTo(canvas, Math.round(way.crop * (1 + 2 * PADDING)));
+    const larger = (side: number): number => Math.round(side * (1 + 2 * PADDING));
+    const { resized } = centreView(canvas, { ...preprocess, resize: [larger(height), larger(width)] });
     return { pixels: canvas, view: { ...moved({ ...centre, resized }, next), mirrored } };
   }
-  const box = part(pixels, next);
-  const resized = [way.crop, way.crop] as const;
+  const shape = width / height;
+  const box = part(pixels, shape, next) ?? centreBox(pixels, shape);
+  const resized = [width, height] as const;
   const colours: Colours = [jitter(next), jitter(next), jitter(next)];
-  return { pixels, view: { ...centre, box: box ?? square(pixels), resized, left: 0, top: 0, mirrored }, colours };
+  return { pixels, view: { ...centre, box, resized, left: 0, top: 0, mirrored }, colours };
 }
 
 function moved(view: View, next: () => number): View {
@@ -69,10 +76,12 @@ function jitter(next: () => number): number {
 
 type Box = NonNullable<View["box"]>;
 
-function part({ width, height }: Pixels, next: () => number): Box | undefined {
+/** A random part whose shape is near `shape`, width by height. */
+function part({ width, height }: Pixels, shape: number, next: () => number): Box | undefined {
   for (let i = 0; i < TRIES; ++i) {
     const area = width * height * (LEAST_AREA + (1 - LEAST_AREA) * next());
-    const aspect = Math.exp(Math.log(ASPECTS[0]) + (Math.log(ASPECTS[1]) - Math.log(ASPECTS[0])) * next());
+    const varied = Math.exp(Math.log(ASPECTS[0]) + (Math.log(ASPECTS[1]) - Math.log(ASPECTS[0])) * next());
+    const aspect = shape * varied;
     const [w, h] = [Math.round(Math.sqrt(area * aspect)), Math.round(Math.sqrt(area / aspect))];
     if (w < 1 || h < 1 || w > width || h > height) continue;
     const left = Math.floor(next() * (width - w + 1));
@@ -81,9 +90,11 @@ function part({ width, height }: Pixels, next: () => number): Box | undefined {
   return undefined;
 }
 
-function square({ width, height }: Pixels): Box {
-  const side = Math.min(width, height);
-  return { left: (width - side) >> 1, top: (height - side) >> 1, width: side, height: side };
+/** The largest part in the middle that has the shape. */
+function centreBox({ width, height }: Pixels, shape: number): Box {
+  const w = Math.max(1, Math.min(width, Math.round(height * shape)));
+  const h = Math.max(1, Math.min(height, Math.round(width / shape)));
+  return { left: (width - w) >> 1, top: (height - h) >> 1, width: w, height: h };
 }
 
 /** The image in a black frame, an eighth of it on every side. */
@@ -99,30 +110,33 @@ function padded({ width, height, data }: Pixels): Pixels {
 
 /**
  * Changes the colours of a prepared image in place, as torchvision's ColorJitter does to one of 0…1: brightness, then
- * contrast around the mean grey, then saturation around each pixel's own grey; clamped after each.
+ * contrast around the mean gray, then saturation around each pixel's own gray; clamped after each. Gray images have no
+ * saturation.
  *
- * @param input `[h, w, 3]`, normalised
+ * @param input `[h, w, c]`, normalised
  */
-export function recolour(input: Float32Array, { mean, std, order }: Preprocess, colours: Colours): void {
+export function recolour(input: Float32Array, preprocess: Preprocess, colours: Colours): void {
   const [brightness, contrast, saturation] = colours;
-  const channels = order === "rgb" ? [0, 1, 2] : [2, 1, 0];
-  const count = input.length / 3;
+  const { mean, std, order } = preprocess;
+  const channels = order === "gray" ? [0] : order === "rgb" ? [0, 1, 2] : [2, 1, 0];
+  const c = channels.length;
   const scales = channels.map((channel) => std[channel]!);
   const shifts = channels.map((channel) => mean[channel]!);
-  const [red, green, blue] = [channels.indexOf(0), channels.indexOf(1), channels.indexOf(2)];
+  const weights = c === 1 ? [1] : channels.map((channel) => LUMA[channel]!);
   const clamp = (x: number): number => (x < 0 ? 0 : x > 1 ? 1 : x);
-  const grey = (p: number): number => 0.299 * input[p + red]! + 0.587 * input[p + green]! + 0.114 * input[p + blue]!;
+  const gray = (p: number): number => weights.reduce((sum, weight, i) => sum + weight * input[p + i]!, 0);
   let sum = 0;
-  for (let p = 0; p < input.length; p += 3) {
-    for (let i = 0; i < 3; ++i) input[p + i] = clamp((input[p + i]! * scales[i]! + shifts[i]!) * brightness);
-    sum += grey(p);
+  for (let p = 0; p < input.length; p += c) {
+    for (let i = 0; i < c; ++i) input[p + i] = clamp((input[p + i]! * scales[i]! + shifts[i]!) * brightness);
+    sum += gray(p);
   }
-  const middle = (1 - contrast) * (sum / count);
-  for (let p = 0; p < input.length; p += 3) {
-    for (let i = 0; i < 3; ++i) input[p + i] = clamp(input[p + i]! * contrast + middle);
-    const own = (1 - saturation) * grey(p);
-    for (let i = 0; i < 3; ++i) {
-      input[p + i] = (clamp(input[p + i]! * saturation + own) - shifts[i]!) / scales[i]!;
+  const middle = (1 - contrast) * (sum / (input.length / c));
+  for (let p = 0; p < input.length; p += c) {
+    for (let i = 0; i < c; ++i) input[p + i] = clamp(input[p + i]! * contrast + middle);
+    const own = c === 1 ? 0 : (1 - saturation) * gray(p);
+    for (let i = 0; i < c; ++i) {
+      const value = c === 1 ? input[p + i]! : clamp(input[p + i]! * saturation + own);
+      input[p + i] = (value - shifts[i]!) / scales[i]!;
     }
   }
 }

@@ -4,20 +4,19 @@
  * knows nothing does not spoil the features (Kumar et al. 2022, arXiv 2202.10054).
  */
 
-import type { Checkpoint } from "../checkpoint.ts";
-import { type LoadOptions, loadWith } from "../classifier.ts";
+import { type Checkpoint, rereadable } from "../checkpoint.ts";
+import { checkBuildOptions, type LoadOptions, loadModel } from "../classifier.ts";
 import { convert } from "../convert.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
-import type { Progress } from "../hub/locate.ts";
-import { PRESETS, type Preprocess, type PresetName, sized } from "../image.ts";
 import { pickBuild } from "../kernels.ts";
 import { type Model, openModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
-import type { Runtime } from "../runtime.ts";
+import { PRESETS, type Preprocess, type PresetName, type Sides, sidesOf, sized } from "../preprocess.ts";
+import type { Progress, Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import { AUGMENTS, type Augment } from "./augment.ts";
 import { checkDataset, type Dataset, type Example, splitDataset } from "./dataset.ts";
@@ -340,12 +339,12 @@ async function course(
 /** Computes the features of both sets. */
 async function featuresOf(
   { runtime, model, train, val, settled, preparer, failed }: Course,
-  source: string | Uint8Array,
+  opened: Model,
   options: LoadOptions,
   way: Augment,
 ): Promise<{ train: Features; val: Features }> {
   const views = VIEWS[way];
-  const classifier = await loadWith(runtime, source, options);
+  const classifier = await loadModel(runtime, opened, options);
   try {
     const [h, w] = inputShape(model.graph);
     const size = h * w * 3;
@@ -413,7 +412,9 @@ export async function finetuneWith(
   const settled = settle(options, false, sets.train.examples.length);
   const { onProgress: _, onDownload, ...rest } = options;
   const loading: LoadOptions = onDownload === undefined ? rest : { ...rest, onProgress: onDownload };
-  const opened = await openModel(source, loading, runtime);
+  checkBuildOptions(loading);
+  const first = await openModel(source, loading, runtime);
+  const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
   if (opened.graph.nodes[0]!.int8 !== undefined) {
     await opened.checkpoint.close();
     throw new ModelError(
@@ -429,7 +430,7 @@ export async function finetuneWith(
     if (settled.train !== "head" && (isSame || settled.resume !== undefined)) return undefined;
     const { train: images, val } = sets;
     const own = settled.train === "head" ? settled : headFirst(settled, images.examples.length);
-    const features = await featuresOf(state, source, loading, own.augment);
+    const features = await featuresOf(state, opened, loading, own.augment);
     const head = { source: model.source, graph: headOf(model.graph), checkpoint: headCheckpoint(model) };
     return course(
       state,
@@ -461,18 +462,18 @@ export async function trainNewWith(
   runtime: Runtime,
   arch: string,
   dataset: Dataset,
-  options: FinetuneOptions & { readonly size?: number; readonly preprocess?: PresetName | Preprocess } = {},
+  options: FinetuneOptions & { readonly size?: number | Sides; readonly preprocess?: PresetName | Preprocess } = {},
 ): Promise<Finetuned> {
   const sets = setsOf(dataset, options);
   const settled = settle(options, true, sets.train.examples.length);
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const usual = spec.stem === "cifar" ? "cifar" : "torchvision-v1";
   const { preprocess: way = usual, size } = options;
-  const graph = resnet(arch, spec, size === undefined ? undefined : [size, size, 3]);
+  const graph = resnet(arch, spec, size === undefined ? undefined : [...sidesOf(size), 3]);
   const model: Model = {
     ...{ source: arch, arch, spec, graph, labels: dataset.classes, guesses: [] },
     checkpoint: initialise(graph, settled.seed),
-    preprocess: sized(typeof way === "string" ? PRESETS[way] : way, inputShape(graph)[0]),
+    preprocess: sized(typeof way === "string" ? PRESETS[way] : way, [inputShape(graph)[0], inputShape(graph)[1]]),
   };
   return train(runtime, model, sets, settled, async () => undefined);
 }

@@ -4,10 +4,11 @@
  */
 
 import { type ImageInput, toPixels } from "../decode/input.ts";
-import { type Pixels, type Preprocess, planView } from "../image.ts";
+import { type Pixels, planView } from "../image.ts";
 import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
 import { uniform } from "../models/random.ts";
 import { align } from "../plan.ts";
+import type { Preprocess } from "../preprocess.ts";
 import type { Runtime, WorkerHandle } from "../runtime.ts";
 import { runStep } from "../tape.ts";
 import { ensureMemory } from "../weights.ts";
@@ -142,7 +143,7 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
         const { id, input, error } = message as FromWorker;
         const { done, failed } = waiting.get(id)!;
         waiting.delete(id);
-        worker?.hold(waiting.size > 0);
+        worker?.setBusy(waiting.size > 0);
         if (input === undefined) failed(new Error(error));
         else done(input);
       },
@@ -150,7 +151,7 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
       "preparer",
     );
     worker.post({ kind: "open", way } satisfies ToWorker);
-    worker.hold(false);
+    worker.setBusy(false);
   } catch {
     worker = undefined;
   }
@@ -163,7 +164,7 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
       try {
         return await new Promise<Float32Array<ArrayBuffer>>((done, failed) => {
           waiting.set(count, { done, failed });
-          worker!.hold(true);
+          worker!.setBusy(true);
           worker!.post({ ...wanted, kind: "prepare", id: count++ } satisfies ToWorker);
         });
       } catch (error) {

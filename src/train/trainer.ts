@@ -4,15 +4,15 @@
  */
 
 import type { Checkpoint } from "../checkpoint.ts";
+import { createEngine, type Engine, type EngineOptions, engineTarget } from "../engine.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, outputNode } from "../graph.ts";
-import { type Build, type Kernels, loadKernels, pickBuild } from "../kernels.ts";
+import type { Build } from "../kernels.ts";
 import { opOf, paramsOf } from "../ops/ops.ts";
 import type { Runtime } from "../runtime.ts";
-import { run, type Tape } from "../tape.ts";
-import { startTeam, type Team } from "../threads.ts";
-import { checkWeights, ensureMemory, packWeights, readWeights } from "../weights.ts";
+import type { Tape } from "../tape.ts";
+import { checkWeights, packWeights, readWeights } from "../weights.ts";
 import { adamw, sgd } from "./optimizers.ts";
 import {
   type Held,
@@ -31,7 +31,7 @@ import {
 /** `layer4` and `layer3` train that stage and all behind it; a function decides by the node's name. */
 export type TrainPart = "head" | "layer4" | "layer3" | "all" | ((node: string) => boolean);
 
-export interface TrainOptions {
+export interface TrainOptions extends EngineOptions {
   /** What is trained; `all` when absent. What stands before it costs no gradient and no memory for one. */
   readonly train?: TrainPart;
   /** `live`: trained norms use the statistics of the batch and update the running ones; `frozen`: the running ones, fixed. */
@@ -56,9 +56,6 @@ export interface TrainOptions {
   readonly clip?: number;
   /** Keeps an average of the weights, of which a step leaves this share: 0.999, say. */
   readonly ema?: number;
-  /** Workers that share the computing; 1 when absent. */
-  readonly threads?: number;
-  readonly build?: Build | "auto";
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
 }
@@ -105,19 +102,19 @@ export class DivergedError extends Error {
   override name = "DivergedError";
 }
 
-/** Plans kept, one for each batch size seen lately. */
+/** Plans cached, one for each batch size and purpose. */
 const PLANS = 8;
 /** What a batch contributes to running statistics, as in PyTorch. */
 const NORM_MOMENTUM = 0.1;
 
 function whole(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1)
-    throw new RangeError(expectedGot(name, "a whole number from 1", `${value}`));
+    throw new OptionError(name, expectedGot(name, "a whole number from 1", `${value}`));
   return value;
 }
 
 function within(name: string, value: number, good: boolean, range: string): number {
-  if (!(Number.isFinite(value) && good)) throw new RangeError(expectedGot(name, range, `${value}`));
+  if (!(Number.isFinite(value) && good)) throw new OptionError(name, expectedGot(name, range, `${value}`));
   return value;
 }
 
@@ -162,8 +159,7 @@ function specOf(graph: Graph, options: TrainOptions): TrainSpec & { readonly bat
   if (clip !== undefined) within("clip", clip, clip > 0, "a number above 0");
   if (ema !== undefined) within("ema", ema, ema >= 0 && ema < 1, "a number from 0, below 1");
   return {
-    build: pickBuild(options.build),
-    threads: whole("threads", options.threads ?? 1),
+    ...engineTarget(options),
     batch: whole("batch", options.batch ?? 32),
     rate: within("lr", rate, rate > 0, "a number above 0"),
     trains: predicateOf(graph, options.train ?? "all"),
@@ -205,23 +201,17 @@ export async function trainWith(runtime: Runtime, model: Trainable, options: Tra
     const hint = "use a smaller batch, or train fewer layers";
     throw new OptionError("memory", expectedGot("memory", "at most 4.3 GB", `${(end / 1e9).toFixed(1)} GB`, hint));
   }
-  const kernels = await loadKernels(runtime, spec.build, newMemory(end, spec.threads > 1));
-  await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, kernels);
-  ensureMemory(kernels.memory, end);
-  const team = spec.threads > 1 ? await startTeam(runtime, kernels.module, kernels.memory, spec.threads) : undefined;
-  const trainer = new Trainer(model, layout, kernels, team, { batch, accumulate, rate, ema: options.ema });
+  const target = { build: spec.build, threads: spec.threads };
+  const engine = await createEngine<Training>(runtime, model.source, target, {
+    bytes: end + SHARED_ROOM,
+    plans: PLANS,
+  });
+  await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, engine.kernels);
+  engine.reserve(end);
+  const trainer = new Trainer(model, layout, engine, { batch, accumulate, rate, ema: options.ema });
   await trainer.fill();
+  await engine.start(runtime);
   return trainer;
-}
-
-function newMemory(bytes: number, shared: boolean): WebAssembly.Memory {
-  if (!shared) return new WebAssembly.Memory({ initial: 1 });
-  if (typeof SharedArrayBuffer === "undefined") {
-    const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
-    throw new OptionError("threads", expectedGot("threads", "1 where there is no shared memory", "more", hint));
-  }
-  const maximum = Math.min(65536, Math.ceil((bytes + SHARED_ROOM) / 65536));
-  return new WebAssembly.Memory({ initial: 1, maximum, shared: true });
 }
 
 interface Settings {
@@ -231,9 +221,9 @@ interface Settings {
   readonly ema: number | undefined;
 }
 
-/** A plan, and its tapes' numbers in the team where there is one. */
-interface Fitted extends TrainPlan {
-  readonly ids: ReadonlyMap<Tape, number>;
+/** A plan as an engine caches it. */
+interface Training extends TrainPlan {
+  readonly tapes: readonly Tape[];
 }
 
 /** A network in training. Calls made at once are queued. */
@@ -244,22 +234,18 @@ export class Trainer {
   rate: number;
   readonly #model: Trainable;
   readonly #layout: TrainLayout;
-  readonly #team: Team | undefined;
+  readonly #engine: Engine<Training>;
   readonly #settings: Settings;
-  readonly #plans = new Map<string, Fitted>();
-  #kernels: Kernels | undefined;
-  #queue: Promise<unknown> = Promise.resolve();
   #step = 0;
   #batches = 0;
 
   /** For `trainWith`: everything is checked, and the frozen part packed. */
-  constructor(model: Trainable, layout: TrainLayout, kernels: Kernels, team: Team | undefined, settings: Settings) {
+  constructor(model: Trainable, layout: TrainLayout, engine: Engine<Training>, settings: Settings) {
     this.graph = model.graph;
     this.rate = settings.rate;
     this.#model = model;
     this.#layout = layout;
-    this.#kernels = kernels;
-    this.#team = team;
+    this.#engine = engine;
     this.#settings = settings;
   }
 
@@ -270,12 +256,12 @@ export class Trainer {
 
   /** The kernels in use. */
   get build(): Build {
-    return this.#live().build;
+    return this.#engine.kernels.build;
   }
 
   /** Bytes of wasm memory held now. */
   get memoryBytes(): number {
-    return this.#live().memory.buffer.byteLength;
+    return this.#engine.kernels.memory.buffer.byteLength;
   }
 
   /** For `trainWith`: brings the weights that are not frozen into memory. */
@@ -287,8 +273,8 @@ export class Trainer {
     for (const [name, each] of held) this.#put(each, await readWeights(source, checkpoint, name));
     if (averages !== undefined) this.#bytes(averages).set(this.#bytes(trained));
     const { ema } = this.#settings;
-    this.#view(hyper, HYPER.count)[HYPER.momentum] = NORM_MOMENTUM;
-    this.#view(hyper, HYPER.count)[HYPER.average] = ema === undefined ? 0 : 1 - ema;
+    this.#engine.floats(hyper, HYPER.count)[HYPER.momentum] = NORM_MOMENTUM;
+    this.#engine.floats(hyper, HYPER.count)[HYPER.average] = ema === undefined ? 0 : 1 - ema;
   }
 
   /**
@@ -299,7 +285,7 @@ export class Trainer {
    * @throws RangeError when the two do not fit; DivergedError when loss or gradients are not finite: the weights are then
    * those of the step before
    */
-  step(images: Float32Array, labels: Int32Array): Promise<StepResult> {
+  async step(images: Float32Array, labels: Int32Array): Promise<StepResult> {
     const { batch, accumulate } = this.#settings;
     this.#check(images, labels, batch * accumulate);
     const rate = within("rate", this.rate, this.rate >= 0, "a number from 0");
@@ -308,25 +294,25 @@ export class Trainer {
       const total = labels.length;
       this.#bytes(gradients).fill(0);
       let [loss, correct] = [0, 0];
-      let fitted: Fitted | undefined;
+      let plan: Training | undefined;
       for (let first = 0; first < total; first += batch) {
-        if (fitted !== undefined) await this.#commit(fitted);
+        if (plan !== undefined) await this.#commit(plan);
         const count = Math.min(batch, total - first);
-        fitted = this.#plan(count, total, "train");
-        const part = await this.#compute(fitted, images, labels, first);
+        plan = this.#plan(count, total, "train");
+        const part = await this.#compute(plan, images, labels, first);
         loss += part.loss;
         correct += part.correct;
         if (!Number.isFinite(loss)) throw this.#diverged("loss", loss);
       }
-      const gradNorm = this.#view(hyper, HYPER.count)[HYPER.norm]!;
+      const gradNorm = this.#engine.floats(hyper, HYPER.count)[HYPER.norm]!;
       if (!Number.isFinite(gradNorm)) throw this.#diverged("gradients", gradNorm);
-      const values = this.#view(hyper, HYPER.count);
+      const values = this.#engine.floats(hyper, HYPER.count);
       const [now, one, two] = spec.optimizer.hyper(rate, this.#step + 1);
       values[HYPER.rate] = now;
       values[HYPER.first] = one;
       values[HYPER.second] = two;
-      await this.#commit(fitted!);
-      await this.#run(fitted!, fitted!.update);
+      await this.#commit(plan!);
+      await this.#engine.run(plan!.update);
       this.#step += 1;
       return { loss: loss / total, correct, gradNorm };
     });
@@ -338,7 +324,7 @@ export class Trainer {
    * @param images `[n, h, w, c]` f32 of the network's input size
    * @param averaged with the averages of the weights instead
    */
-  evaluate(
+  async evaluate(
     images: Float32Array,
     labels: Int32Array,
     { averaged = false }: { readonly averaged?: boolean } = {},
@@ -353,11 +339,11 @@ export class Trainer {
       let [loss, correct] = [0, 0];
       for (let first = 0; first < total; first += batch) {
         const count = Math.min(batch, total - first);
-        const fitted = this.#plan(count, count, averaged ? "averaged" : "evaluate");
-        const part = await this.#compute(fitted, images, labels, first);
+        const plan = this.#plan(count, count, averaged ? "averaged" : "evaluate");
+        const part = await this.#compute(plan, images, labels, first);
         loss += part.loss;
         correct += part.correct;
-        logits.set(this.#view(fitted.logits, count * classes), first * classes);
+        logits.set(this.#engine.floats(plan.logits, count * classes), first * classes);
       }
       return { loss: loss / total, correct, logits };
     });
@@ -378,7 +364,7 @@ export class Trainer {
    *
    * @param averaged the averages of the weights instead of the weights
    */
-  tensors({ averaged = false }: { readonly averaged?: boolean } = {}): Promise<readonly NamedTensor[]> {
+  async tensors({ averaged = false }: { readonly averaged?: boolean } = {}): Promise<readonly NamedTensor[]> {
     this.#checkAveraged(averaged);
     return this.#alone(async () => {
       const { held, averages, spec } = this.#layout;
@@ -447,26 +433,19 @@ export class Trainer {
     });
   }
 
-  /** Lets the instance and all its memory go, and closes the checkpoint. Calls after this one fail. */
+  /** Gives back the instance, its memory and its threads, and closes the checkpoint. Calls made before it finish. */
   async dispose(): Promise<void> {
-    await this.#queue;
-    this.#team?.dispose();
-    this.#kernels = undefined;
-    this.#plans.clear();
+    await this.#engine.dispose();
     await this.#model.checkpoint.close();
   }
 
-  #live(): Kernels {
-    if (this.#kernels === undefined) {
-      throw new Error(expectedGot(this.#model.source, "a trainer at work", "one that was disposed", "make it again"));
-    }
-    return this.#kernels;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 
+  /** A call that has the memory to itself. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(work);
-    this.#queue = result.catch(() => {});
-    return result;
+    return this.#engine.call(() => this.#engine.exclusive(work));
   }
 
   #check(images: Float32Array, labels: Int32Array, most: number): void {
@@ -499,46 +478,27 @@ export class Trainer {
   }
 
   /** The plan for a batch, with memory for it. */
-  #plan(batch: number, total: number, way: "train" | "evaluate" | "averaged"): Fitted {
-    const key = `${way} ${batch}/${total}`;
-    const known = this.#plans.get(key);
-    if (known !== undefined) return known;
-    const made = planStep(this.#layout, batch, total, way === "train", way === "averaged");
-    ensureMemory(this.#live().memory, made.end);
-    if (this.#plans.size === PLANS) {
-      const [oldest, plan] = this.#plans.entries().next().value!;
-      for (const id of plan.ids.values()) this.#team?.forget(id);
-      this.#plans.delete(oldest);
-    }
-    const ids = new Map<Tape, number>();
-    for (const tape of [made.compute, made.commit, made.update]) {
-      if (this.#team !== undefined && tape.length > 0) ids.set(tape, this.#team.add(tape, made.scratchBytes));
-    }
-    const fitted = { ...made, ids };
-    this.#plans.set(key, fitted);
-    return fitted;
-  }
-
-  async #run(fitted: Fitted, tape: Tape): Promise<void> {
-    const id = fitted.ids.get(tape);
-    if (id === undefined) run(this.#live().exports, tape);
-    else await this.#team!.run(id);
+  #plan(batch: number, total: number, mode: "train" | "evaluate" | "averaged"): Training {
+    return this.#engine.plan(`${mode} ${batch}/${total}`, () => {
+      const made = planStep(this.#layout, batch, total, mode === "train", mode === "averaged");
+      return { ...made, tapes: [made.compute, made.commit, made.update] };
+    });
   }
 
   /** Runs a batch, from image `first`; returns the sum of its losses. */
   async #compute(
-    fitted: Fitted,
+    plan: Training,
     images: Float32Array,
     labels: Int32Array,
     first: number,
   ): Promise<{ loss: number; correct: number }> {
-    const { batch } = fitted;
+    const { batch } = plan;
     const size = images.length / labels.length;
-    this.#view(fitted.input, batch * size).set(images.subarray(first * size, (first + batch) * size));
-    new Int32Array(this.#live().memory.buffer, fitted.labels, batch).set(labels.subarray(first, first + batch));
-    await this.#run(fitted, fitted.compute);
+    this.#engine.floats(plan.input, batch * size).set(images.subarray(first * size, (first + batch) * size));
+    new Int32Array(this.#engine.kernels.memory.buffer, plan.labels, batch).set(labels.subarray(first, first + batch));
+    await this.#engine.run(plan.compute);
     let [loss, correct] = [0, 0];
-    const losses = this.#view(fitted.losses, 2 * batch);
+    const losses = this.#engine.floats(plan.losses, 2 * batch);
     for (let i = 0; i < batch; ++i) {
       loss += losses[2 * i]!;
       correct += losses[2 * i + 1]!;
@@ -546,17 +506,13 @@ export class Trainer {
     return { loss, correct };
   }
 
-  async #commit(fitted: Fitted): Promise<void> {
-    await this.#run(fitted, fitted.commit);
+  async #commit(plan: Training): Promise<void> {
+    await this.#engine.run(plan.commit);
     this.#batches += 1;
   }
 
-  #view(address: number, length: number): Float32Array {
-    return new Float32Array(this.#live().memory.buffer, address, length);
-  }
-
   #bytes({ address, bytes }: Region): Uint8Array {
-    return new Uint8Array(this.#live().memory.buffer, address, bytes);
+    return this.#engine.bytes(address, bytes);
   }
 
   /** The same place in a region that is laid out as the trained parameters. */
@@ -585,7 +541,7 @@ export class Trainer {
   /** A tensor in PyTorch's order. */
   #get({ address, shape }: Held): Float32Array {
     const length = shape.reduce((a, b) => a * b, 1);
-    const values = this.#view(address, length);
+    const values = this.#engine.floats(address, length);
     const out = new Float32Array(length);
     const { outputs, inputs, taps } = sizesOf(shape);
     for (let o = 0; o < outputs; ++o) {
@@ -597,7 +553,7 @@ export class Trainer {
   }
 
   #put({ address, shape }: Held, values: Float32Array): void {
-    const out = this.#view(address, Math.ceil(values.length / 16) * 16);
+    const out = this.#engine.floats(address, Math.ceil(values.length / 16) * 16);
     out.fill(0);
     const { outputs, inputs, taps } = sizesOf(shape);
     for (let o = 0; o < outputs; ++o) {

@@ -5,11 +5,11 @@
 import { fold } from "../../src/fold.ts";
 import { type NamedTensor, writeSafetensors } from "../../src/formats/safetensors.ts";
 import type { Graph } from "../../src/graph.ts";
-import { PRESETS } from "../../src/image.ts";
 import { type Quantization, toInt8 } from "../../src/int8.ts";
 import { writeMetadata } from "../../src/models/metadata.ts";
 import { type ResNetSpec, resnet } from "../../src/models/resnet.ts";
 import { paramsOf } from "../../src/ops/ops.ts";
+import { PRESETS } from "../../src/preprocess.ts";
 import { goldenTensor } from "./weights.ts";
 
 /** A weight's standard deviation in units, and what an activation's should be. */

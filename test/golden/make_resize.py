@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes resize.json: what torchvision's Resize and CenterCrop make of generated images, through Pillow.
+"""Writes resize.json: what torchvision's Resize and CenterCrop, and Pillow's other filters, make of generated images.
 
 /usr/bin/python3 test/golden/make_resize.py        (Debian: python3-pil, python3-torchvision)
 """
@@ -15,7 +15,7 @@ from PIL import Image
 from prng import golden_pixels
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-FILTERS = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
+FILTERS = {name: InterpolationMode[name.upper()] for name in ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]}
 
 # width, height, resize, crop
 CASES = [
@@ -43,19 +43,48 @@ CASES = [
 ]
 
 
-def case(width, height, resize, crop, name):
+# width, height, resize [h, w], squash, crop [h, w]
+OTHERS = [
+    (500, 375, (256, 256), True, (224, 224)),
+    (97, 131, (224, 224), True, (224, 224)),
+    (500, 375, (366, 183), False, (320, 160)),  # tall
+    (375, 500, (183, 366), False, (160, 320)),  # wide
+    (640, 427, (112, 224), True, (96, 196)),
+    (31, 77, (64, 40), False, (57, 39)),
+    (1000, 37, (64, 48), False, (64, 48)),
+    (500, 375, (256, 256), False, (224, 224)),
+    (2, 3, (5, 9), True, (4, 9)),
+]
+
+
+def resized(image, resize, squash, mode):
+    """As torchvision's Resize for a square, timm's ResizeKeepRatio else, or to exactly `resize`."""
+    if squash:
+        return Resize(resize, mode)(image)
+    if resize[0] == resize[1]:
+        return Resize(resize[0], mode)(image)
+    ratio = min(image.height / resize[0], image.width / resize[1])
+    size = [max(low, round(side / ratio)) for side, low in zip((image.height, image.width), resize)]
+    return Resize(size, mode)(image)
+
+
+def case(width, height, resize, squash, crop, name, order="rgb"):
     image = Image.fromarray(golden_pixels(width, height)[:, :, :3])
-    out = CenterCrop(crop)(Resize(resize, FILTERS[name])(image))
-    assert out.size == (crop, crop)
+    if order == "gray":
+        image = image.convert("L")
+    out = CenterCrop(crop)(resized(image, resize, squash, FILTERS[name]))
+    assert out.size == (crop[1], crop[0])
     values = np.asarray(out).ravel()
     return {
         "width": width,
         "height": height,
         "resize": resize,
+        "squash": squash,
         "crop": crop,
         "filter": name,
+        "order": order,
         "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
-        # Of [crop, crop, 3], evenly spread: to see how far off a wrong result is.
+        # Of [h, w, c], evenly spread: to see how far off a wrong result is.
         "samples": values[:: max(1, values.size // 16)][:16].tolist(),
     }
 
@@ -71,7 +100,11 @@ golden = {
     "about": "made by make_resize.py",
     "versions": {"Pillow": PIL.__version__, "torchvision": torchvision.__version__},
     "normalised": normalised(),
-    "cases": [case(*sizes, name) for name in FILTERS for sizes in CASES],
+    "cases": [
+        *[case(w, h, (to, to), False, (crop, crop), name) for name in FILTERS for w, h, to, crop in CASES],
+        *[case(*sizes, name) for name in FILTERS for sizes in OTHERS],
+        *[case(*sizes, "bilinear", "gray") for sizes in OTHERS],
+    ],
 }
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "resize.json")
 with open(path, "w", encoding="utf-8") as out:

@@ -8,8 +8,9 @@ import { gzipSync } from "node:zlib";
 import { createTar } from "nanotar";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ModelError } from "../../src/errors.ts";
-import { type LocateOptions, locate, type Progress } from "../../src/hub/locate.ts";
-import type { Runtime } from "../../src/runtime.ts";
+import { locate } from "../../src/hub/locate.ts";
+import { openPackage, parseNpm } from "../../src/hub/npm.ts";
+import type { LocateOptions, Progress, Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -109,11 +110,33 @@ describe("a package", () => {
     expect(requests.length).toBe(before);
   });
 
-  test("may be named by its folder, or whole", async () => {
+  test("may be named by its folder, or whole: the one model in it is found", async () => {
     expect((await find({}, "npm:tiny-net@1.2.3/net")).entry).toBe("net/model.json");
-    const whole = await find({}, "npm:tiny-net@1.2.3");
-    expect(whole.entry).toBe("");
-    expect(await text(whole, "data.json")).toBe("[1]");
+    expect((await find({}, "npm:tiny-net@1.2.3")).entry).toBe("net/model.json");
+    expect((await find({}, "npm:tiny-net@1.2.3/")).entry).toBe("net/model.json");
+    const folder = await openPackage(parseNpm("npm:tiny-net@1.2.3"), runtime, { cache });
+    expect(await text({ folder }, "data.json")).toBe("[1]");
+  });
+  test("with a model by another name is read for it", async () => {
+    publish(tarball({ "web/net.json": '{"weightsManifest": []}', "package.json": "{}", "web/a.bin": "" }));
+    expect((await find({}, "npm:tiny-net@1.2.3")).entry).toBe("web/net.json");
+  });
+  test("in shards is found by its index", async () => {
+    const shards = { "m/net-1-of-2.safetensors": "", "m/net-2-of-2.safetensors": "" };
+    publish(tarball({ "m/net.safetensors.index.json": "{}", ...shards, "readme.md": "" }));
+    expect((await find({}, "npm:tiny-net@1.2.3")).entry).toBe("m/net.safetensors.index.json");
+  });
+  test("with several models lists them", async () => {
+    publish(tarball({ ...FILES, "big/model.safetensors": "", "node_modules/x/model.json": "{}" }));
+    const error = await find({}, "npm:tiny-net@1.2.3").catch((reason) => reason);
+    expect(error).toMatchObject({ code: "not-found", subject: "tiny-net@1.2.3" });
+    expect(error.message).toMatch(/got big\/model.safetensors, net\/model.json\n {2}hint: name the file itself/);
+  });
+  test("without a model lists what there is", async () => {
+    publish(tarball({ "readme.md": "", "lib/index.js": "" }));
+    const error = await find({}, "npm:tiny-net@1.2.3").catch((reason) => reason);
+    expect(error).toMatchObject({ code: "not-found" });
+    expect(error.message).toMatch(/^tiny-net@1.2.3: expected one model.*, got none, only .*lib\/index.js, readme.md$/);
   });
 
   test("may have a scope", async () => {
@@ -257,9 +280,15 @@ describe("the cache", () => {
   });
   test("has another checksum than the one asked for", async () => {
     await find();
-    await expect(find({ integrity: sha512(Uint8Array.of(1)) })).rejects.toThrow(
-      /in the cache: expected sha512-.*, got sha512-/,
-    );
+    const other = tarball({ ...FILES, "data.json": "[2]" });
+    const integrity = sha512(other);
+    const found = find({ integrity, offline: true });
+    await expect(found).rejects.toThrow(/in the cache: expected sha512-.*, got sha512-/);
+    await expect(find({ integrity })).rejects.toMatchObject({ code: "integrity", subject: "tiny-net@1.2.3" });
+    expect(await text(await find(), "data.json")).toBe("[1]");
+    publish(other);
+    expect(await text(await find({ integrity }), "data.json")).toBe("[2]");
+    expect(await text(await find({ offline: true }), "data.json")).toBe("[2]");
   });
   test("is the user's by default", async () => {
     vi.stubEnv("XDG_CACHE_HOME", cache);

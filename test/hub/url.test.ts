@@ -9,8 +9,8 @@ import { pipeline, Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ModelError } from "../../src/errors.ts";
-import { type Located, type LocateOptions, locate, type Progress } from "../../src/hub/locate.ts";
-import type { Runtime } from "../../src/runtime.ts";
+import { locate } from "../../src/hub/locate.ts";
+import type { Located, LocateOptions, Progress, Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { cut, file, payload, redirect, sha256, stall, startServer, status, type TestServer, turns } from "./server.ts";
 
@@ -56,7 +56,8 @@ async function same(located: Located, expected: Uint8Array, path?: string): Prom
 /** Files and unfinished folders in the cache. */
 async function remains(): Promise<string[]> {
   const items = await readdir(cache, { recursive: true, withFileTypes: true }).catch(() => []);
-  return items.filter((item) => item.isFile() || /^\.(?:tmp|part)-/.test(item.name)).map((item) => item.name);
+  const names = items.filter((item) => item.isFile() || /^\.(?:tmp|part)-/.test(item.name)).map((item) => item.name);
+  return names.filter((name) => name !== ".digests.json");
 }
 
 async function fails(message: RegExp, options: LocateOptions = {}, path = "/m.safetensors"): Promise<void> {
@@ -218,7 +219,7 @@ describe("after a cut", () => {
     const source = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
     await writeFile(
       script,
-      `import { locate } from ${source("hub.ts")};
+      `import { locate } from ${source("hub/locate.ts")};
        import { nodeRuntime } from ${source("runtimes/node.ts")};
        await locate(${JSON.stringify(`${server.origin}/m.safetensors`)}, nodeRuntime(), {
          cache: ${JSON.stringify(cache)},
@@ -271,9 +272,17 @@ describe("a checksum", () => {
   });
   test("that the file has not leaves nothing", () =>
     failsClean(/expected sha256 0{64}, got sha256/, {}, `/m.safetensors#sha256=${"0".repeat(64)}`));
-  test("that what is in the cache has not", async () => {
+  test("that what is in the cache does not have makes it fetched again; the old one stays until then", async () => {
     await find();
-    await fails(/in the cache: expected sha256 0{64}, got sha256/, {}, `/m.safetensors#sha256=${"0".repeat(64)}`);
+    const other = payload(250_000, 2);
+    const path = `/m.safetensors#sha256=${sha256(other)}`;
+    await fails(/in the cache: expected sha256 .*, got sha256/, { offline: true }, path);
+    await fails(/m.safetensors: expected sha256 .*, got sha256 .*\n {2}hint: .*not the file/, {}, path);
+    await same(await find({ offline: true }), BYTES);
+    serve(file(other));
+    await same(await find({}, path), other);
+    await same(await find({ offline: true }), other);
+    expect(await remains()).toEqual(["m.safetensors"]);
   });
   test("lets a file go on that has no validator", async () => {
     serve(cut(file(BYTES), 100_000));
@@ -383,7 +392,7 @@ describe("a disk", () => {
     serve(file(JSON.stringify({ weightsManifest: [{ paths: ["c.bin"] }] })), "/net/model.json");
     serve(file("c"), "/net/c.bin");
     const { folder } = await find({}, "/net/model.json");
-    expect((await folder.list!()).toSorted()).toEqual(["c.bin", "model.json"]);
+    expect((await folder.list!()).toSorted()).toEqual([".digests.json", "c.bin", "model.json"]);
     expect(`${await readFile(join(folder.name, "c.bin"))}`).toBe("c");
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type Pixels, PRESETS, type Preprocess } from "../../src/image.ts";
+import type { Pixels } from "../../src/image.ts";
 import { uniform } from "../../src/models/random.ts";
+import { PRESETS, type Preprocess } from "../../src/preprocess.ts";
 import { recolour, vary } from "../../src/train/augment.ts";
 
 const photo = (width: number, height: number): Pixels => ({

@@ -5,10 +5,11 @@ import { fromBytes } from "../../src/bytes.ts";
 import { convert } from "../../src/convert.ts";
 import { ModelError } from "../../src/errors.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
-import { type Pixels, PRESETS } from "../../src/image.ts";
+import type { Pixels } from "../../src/image.ts";
 import type { Model } from "../../src/model.ts";
 import { uniform } from "../../src/models/random.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts";
+import { PRESETS, type Preprocess } from "../../src/preprocess.ts";
 import { quantizeWith } from "../../src/quantizer.ts";
 import { load, nodeRuntime } from "../../src/runtimes/node.ts";
 import { type Dataset, ImageSet } from "../../src/train/dataset.ts";
@@ -54,7 +55,7 @@ async function bytesOf(pieces: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<
 
 function network(spec: ResNetSpec, seed: number): Promise<Uint8Array> {
   const graph = resnet("small", spec, [32, 32, 3]);
-  const preprocess = { ...PRESETS["torchvision-v1"], resize: 36, crop: 32 };
+  const preprocess: Preprocess = { ...PRESETS["torchvision-v1"], resize: [36, 36], crop: [32, 32] };
   const model: Model = {
     ...{ source: "small", arch: "small", spec, graph, preprocess, labels: [], guesses: [] },
     checkpoint: initialise(graph, seed),

@@ -216,7 +216,7 @@ describe("a step", () => {
     ["images of another size", IMAGES.subarray(1), LABELS, /images: expected 4 × 32 × 32 × 3 numbers/],
   ] as const)("refuses %s", async (_, images, labels, message) => {
     const trainer = await small();
-    expect(() => trainer.step(images, labels)).toThrow(message);
+    await expect(trainer.step(images, labels)).rejects.toThrow(message);
     await trainer.dispose();
   });
 });

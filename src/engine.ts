@@ -1,0 +1,190 @@
+/**
+ * One wasm instance and everything with its lifetime: memory, threads, the queue of calls, cached plans, disposal.
+ * `Classifier` and `Trainer` both stand on it.
+ */
+import { expectedGot, OptionError, StateError } from "./errors.ts";
+import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
+import type { Runtime } from "./runtime.ts";
+import { run, type Tape } from "./tape.ts";
+import { startTeam, type Team } from "./threads.ts";
+import { ensureMemory } from "./weights.ts";
+
+/** Which kernels compute, and on how many threads. */
+export interface EngineOptions {
+  /** Which kernels; `auto`, the default, takes relaxed SIMD where the engine has it and computes it correctly. */
+  readonly build?: Build | "auto";
+  /** Workers that share the computing; 1, the default, needs no workers and no shared memory. */
+  readonly threads?: number;
+}
+
+/** `EngineOptions`, checked and decided. */
+export interface EngineTarget {
+  readonly build: Build;
+  readonly threads: number;
+}
+
+/** What an engine caches: tapes, and the memory they need. */
+export interface Runnable {
+  readonly tapes: readonly Tape[];
+  /** Bytes from one thread's scratch to the next. */
+  readonly scratchBytes: number;
+  /** First byte after everything the tapes touch. */
+  readonly end: number;
+}
+
+const PAGE_BYTES = 65536;
+/** Pages of a 32-bit address space. */
+const MAX_PAGES = 65536;
+
+/**
+ * Checks the options, before anything is opened or downloaded.
+ *
+ * @throws OptionError for an unknown build, or threads that are no whole number or cannot be had here
+ */
+export function engineTarget({ build = "auto", threads = 1 }: EngineOptions): EngineTarget {
+  if (build !== "auto" && !BUILDS.includes(build)) {
+    throw new OptionError("build", expectedGot("build", `${BUILDS.join(", ")} or auto`, JSON.stringify(build)));
+  }
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new OptionError("threads", expectedGot("threads", "a whole number from 1", `${threads}`));
+  }
+  if (threads > 1 && typeof SharedArrayBuffer === "undefined") {
+    const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
+    throw new OptionError("threads", expectedGot("threads", "1 where there is no shared memory", `${threads}`, hint));
+  }
+  return { build: pickBuild(build), threads };
+}
+
+/**
+ * Loads the kernels over a memory of their own. Threads start later, by `Engine.start`: packing weights needs none.
+ *
+ * @param name for messages: what the engine runs
+ * @param bytes that the memory must be able to hold; a shared memory, which needs a limit, can grow no further
+ * @param plans how many are cached
+ */
+export async function createEngine<P extends Runnable>(
+  runtime: Runtime,
+  name: string,
+  target: EngineTarget,
+  { bytes, plans }: { readonly bytes: number; readonly plans: number },
+): Promise<Engine<P>> {
+  const maximum = Math.min(MAX_PAGES, Math.ceil(bytes / PAGE_BYTES));
+  const shared = target.threads > 1 ? { maximum, shared: true } : {};
+  const kernels = await loadKernels(runtime, target.build, new WebAssembly.Memory({ initial: 1, ...shared }));
+  return new Engine(name, target, kernels, plans);
+}
+
+/** See `createEngine`. */
+export class Engine<P extends Runnable> {
+  readonly target: EngineTarget;
+  readonly #name: string;
+  readonly #capacity: number;
+  /** Least recently used first. */
+  readonly #plans = new Map<string, P>();
+  /** Numbers of the cached tapes in the team. */
+  readonly #ids = new Map<Tape, number>();
+  /** Calls that have begun and not ended. */
+  readonly #calls = new Set<Promise<unknown>>();
+  #kernels: Kernels | undefined;
+  #team: Team | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #disposal: Promise<void> | undefined;
+
+  constructor(name: string, target: EngineTarget, kernels: Kernels, capacity: number) {
+    this.#name = name;
+    this.target = target;
+    this.#kernels = kernels;
+    this.#capacity = capacity;
+  }
+
+  /** Starts the threads, where there are more than one. */
+  async start(runtime: Runtime): Promise<void> {
+    const { threads } = this.target;
+    const { module, memory } = this.kernels;
+    if (threads > 1) this.#team = await startTeam(runtime, module, memory, threads);
+  }
+
+  /** The instance. Throws `StateError` after `dispose`. */
+  get kernels(): Kernels {
+    if (this.#kernels !== undefined) return this.#kernels;
+    throw new StateError(expectedGot(this.#name, "a loaded model", "one that was disposed", "load it again"));
+  }
+
+  /** Runs a public call from start to end: refused after `dispose`, which waits for those that came before it. */
+  async call<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#disposal !== undefined) {
+      throw new StateError(expectedGot(this.#name, "a loaded model", "one that was disposed", "load it again"));
+    }
+    const result = work();
+    this.#calls.add(result);
+    try {
+      return await result;
+    } finally {
+      this.#calls.delete(result);
+    }
+  }
+
+  /** Runs `work` when all work queued before it is done: it has the memory to itself. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** The cached plan of this key, or a new one in place of the least recently used, with memory for it. */
+  plan(key: string, make: () => P): P {
+    const plan = this.#plans.get(key) ?? make();
+    if (!this.#plans.delete(key)) {
+      this.reserve(plan.end);
+      for (const tape of this.#team === undefined ? [] : plan.tapes) {
+        if (tape.length > 0) this.#ids.set(tape, this.#team!.add(tape, plan.scratchBytes));
+      }
+      if (this.#plans.size === this.#capacity) this.#forget(this.#plans.keys().next().value!);
+    }
+    this.#plans.set(key, plan);
+    return plan;
+  }
+
+  #forget(key: string): void {
+    for (const tape of this.#plans.get(key)!.tapes) {
+      const id = this.#ids.get(tape);
+      if (id !== undefined) this.#team!.forget(id);
+      this.#ids.delete(tape);
+    }
+    this.#plans.delete(key);
+  }
+
+  /** Runs a tape of a cached plan. */
+  async run(tape: Tape): Promise<void> {
+    const id = this.#ids.get(tape);
+    if (id === undefined) run(this.kernels.exports, tape);
+    else await this.#team!.run(id);
+  }
+
+  /** Makes the memory at least `bytes` long. Views that were made before may be empty afterwards. */
+  reserve(bytes: number): void {
+    ensureMemory(this.kernels.memory, bytes);
+  }
+
+  /** A view of f32 numbers. It lasts until the memory grows. */
+  floats(address: number, length: number): Float32Array {
+    return new Float32Array(this.kernels.memory.buffer, address, length);
+  }
+
+  /** A view of bytes. It lasts until the memory grows. */
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.kernels.memory.buffer, address, length);
+  }
+
+  /** Waits for the calls made before it, then gives back the instance, its memory and its threads. */
+  dispose(): Promise<void> {
+    this.#disposal ??= (async () => {
+      await Promise.allSettled(this.#calls);
+      this.#team?.dispose();
+      this.#kernels = undefined;
+      this.#plans.clear();
+      this.#ids.clear();
+    })();
+    return this.#disposal;
+  }
+}
