@@ -2,20 +2,18 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
-import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
+import type { Checkpoint, Guess } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
-import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
+import { type Graph, inputShape, outputNode } from "./graph.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
-import { matchResnet } from "./models/match.ts";
-import { type ModelHints, readMetadata } from "./models/metadata.ts";
+import { readMetadata } from "./models/metadata.ts";
 import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
-import { nameOf, recognise } from "./models/recognise.ts";
-import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
-import { paramsOf } from "./ops/ops.ts";
-import { resize } from "./plan.ts";
+import type { ResNetSpec } from "./models/resnet.ts";
+import { leftOver, networkOf } from "./network.ts";
+import type { OutputKind } from "./output.ts";
 import {
   checkPreprocess,
   PRESETS,
@@ -23,7 +21,6 @@ import {
   type PreprocessOptions,
   type PresetName,
   type Sides,
-  sidesOf,
   sized,
   type Triple,
 } from "./preprocess.ts";
@@ -32,8 +29,12 @@ import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
 export interface ModelOptions {
-  /** A name of `RESNETS`; recognised from the tensors when absent. */
+  /** A name of `RESNETS`; recognised from the tensors when absent. Tensors that it does not have are then left out. */
   readonly arch?: string;
+  /** Which network, where the file holds several: part of its tensors' names, such as `ema` of `ema.conv1.weight`. */
+  readonly key?: string;
+  /** What the network's last numbers mean; as the file says when absent, else classes that exclude each other. */
+  readonly output?: OutputKind;
   /** Where a bottleneck has its stride, when the file does not tell. */
   readonly stride?: "3x3" | "1x1";
   /** Of every batch norm, when the file does not tell; 1e-5. */
@@ -112,7 +113,7 @@ export async function openModel(
   runtime: Runtime,
 ): Promise<Model> {
   const { name, located, known } = await openSource(source, options, runtime);
-  const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
+  const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats, options.key);
   try {
     const quantization = readQuantization(name, opened.metadata);
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
@@ -120,16 +121,18 @@ export async function openModel(
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const hints = { ...beside, ...file };
-    const way = options.preprocess ?? known?.preprocess ?? hints.preprocess;
-    const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
-    const preset = presetOf(way ?? usual);
+    const given = options.preprocess ?? known?.preprocess ?? hints.preprocess;
+    const fallback = defaultPreset(network);
+    const preset = presetOf(given ?? fallback);
     const guesses = [...network.guesses];
-    if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
+    if (given === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${fallback} preset` });
     const classes = outputNode(network.graph).shape[2];
-    if (hints.labels !== undefined && hints.labels.length !== classes) {
+    // What a configuration says of classes is about a head, which this file may not have.
+    const named = network.graph.output === "none" && hints.labels?.length !== classes ? undefined : hints.labels;
+    if (named !== undefined && named.length !== classes) {
       throw new ModelError(
         "metadata",
-        expectedGot(`${name}: labels`, `${classes}, one for each class`, `${hints.labels.length}`),
+        expectedGot(`${name}: labels`, `${classes}, one for each class`, `${named.length}`),
         { subject: "labels" },
       );
     }
@@ -150,26 +153,13 @@ export async function openModel(
     const graph =
       quantization === undefined ? network.graph : toInt8(name, fold(network.graph), quantization, preprocess);
     checkWeights(name, graph, network.checkpoint);
-    const strange = unexpectedTensors(graph, network.checkpoint);
-    if (strange.length > 0 && options.arch === undefined) {
-      const hint = "name the network with --arch to ignore it";
-      throw new ModelError(
-        "tensor-unused",
-        expectedGot(name, `only tensors of ${network.arch}`, `also "${strange[0]}"`, hint),
-        { subject: strange[0]! },
-      );
-    }
-    if (strange.length > 0)
-      guesses.push({
-        key: "unused",
-        message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
-      });
+    guesses.push(...leftOver(name, network, graph, options.arch !== undefined));
     return {
       source: name,
       ...network,
       graph,
       preprocess,
-      labels: options.labels ?? published ?? hints.labels ?? [],
+      labels: options.labels ?? published ?? named ?? [],
       guesses,
     };
   } catch (error) {
@@ -178,9 +168,13 @@ export async function openModel(
   }
 }
 
-/** Whether a network was made for images that are not cropped: by its stem, or, of another family, by its input. */
-function isOfSmallImages({ spec, graph }: Pick<Model, "spec" | "graph">): boolean {
-  return spec === undefined ? inputShape(graph)[0] <= 64 : spec.stem === "cifar";
+/** Preprocessing where nothing is said of it: by the input's channels, and by whether images are cropped. */
+function defaultPreset({ spec, graph }: Pick<Model, "spec" | "graph">): PresetName {
+  const [height, , channels] = inputShape(graph);
+  if (channels === 1) return "gray";
+  const stem = graph.nodes.find((node) => node.op === "conv");
+  const isSmall = spec === undefined ? height <= 64 && stem?.stride[0] === 1 : spec.stem === "cifar";
+  return isSmall ? "cifar" : "torchvision-v1";
 }
 
 /** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */
@@ -188,111 +182,6 @@ function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "
   const largest = Number(metadata.normalises_input);
   if (Number.isNaN(largest)) return undefined;
   return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
-}
-
-/** The network a checkpoint holds: its own graph, or the one that the hints name, or the one its tensors look like. */
-async function networkOf(
-  where: string,
-  checkpoint: Checkpoint,
-  {
-    file,
-    beside,
-    known,
-  }: { readonly file: ModelHints; readonly beside: ModelHints; readonly known: string | undefined },
-  options: ModelOptions,
-): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
-  const held = checkpoint.graph ?? file.graph;
-  const size = options.size ?? file.size ?? beside.size;
-  const sides = size === undefined ? undefined : sidesOf(size);
-  if (sides !== undefined && !(sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1))) {
-    const expected = "a whole number of pixels, 1 or more, or [height, width]";
-    throw new OptionError("size", expectedGot("size", expected, `${size}`));
-  }
-  if (held !== undefined) {
-    const graph = sides === undefined ? held : resize(held, [...sides, 3]);
-    const match = matchResnet(graph);
-    if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };
-    const named = rename(graph, checkpoint, match.rename);
-    return { arch: nameOf(match.spec), spec: match.spec, ...named, guesses: [] };
-  }
-  const seen = recognise(where, checkpoint);
-  const hints: Partial<ResNetSpec> = { ...beside.spec, ...file.spec };
-  const named = options.arch ?? known ?? file.arch ?? beside.arch;
-  // This project's own files name networks that need not be in the table, and describe them.
-  const table = named === undefined || (options.arch === undefined && isWhole(hints)) ? undefined : resnetSpec(named);
-  if (options.arch === undefined) checkHints(where, hints, seen.spec);
-  const spec: ResNetSpec = {
-    ...(table ?? { ...seen.spec, ...hints }),
-    classes: seen.spec.classes,
-    stride: options.stride ?? hints.stride ?? seen.spec.stride,
-  };
-  const epsilon = options.epsilon ?? file.epsilon ?? beside.epsilon ?? 1e-5;
-  const [height, width] = sides ?? sidesOf(defaultSize(spec));
-  const arch = named ?? seen.name;
-  const graph = adapt(resnet(arch, spec, [height, width, 3], epsilon), checkpoint);
-  const decided = new Set<GuessKey>();
-  if ((table ?? hints).shortcut !== undefined) decided.add("shortcut");
-  if ((options.stride ?? hints.stride) !== undefined) decided.add("stride");
-  const guesses = seen.guesses.filter(({ key }) => !decided.has(key));
-  return { arch, spec, graph, checkpoint, guesses };
-}
-
-function isWhole(spec: Partial<ResNetSpec>): spec is ResNetSpec {
-  return spec.block !== undefined && spec.depths !== undefined && spec.preact !== undefined;
-}
-
-/** Throws when what the file says of itself and what its tensors are differ. */
-function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec): void {
-  for (const key of ["block", "depths", "width", "classes", "stem", "squeeze", "preact"] as const) {
-    const [said, is] = [JSON.stringify(hints[key]), JSON.stringify(seen[key])];
-    if (hints[key] === undefined || said === is) continue;
-    const hint = "the configuration is of another model; name the network with --arch to ignore it";
-    throw new ModelError(
-      "architecture",
-      expectedGot(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint),
-      { subject: key },
-    );
-  }
-}
-
-/** The network as this checkpoint has it: biases where there are any, no norm that was folded into its convolution. */
-function adapt(graph: Graph, { tensors }: Checkpoint): Graph {
-  const folded = new Map<string, string>();
-  const nodes: Node[] = [];
-  for (const node of graph.nodes) {
-    const inputs = node.inputs.map((name) => folded.get(name) ?? name);
-    const before = nodes.find(({ name }) => name === inputs[0]);
-    if (node.op === "norm" && before?.op === "conv" && before.bias && !tensors.has(`${node.name}.weight`)) {
-      folded.set(node.name, before.name);
-    } else if (node.op === "conv" && tensors.has(`${node.name}.bias`)) nodes.push({ ...node, inputs, bias: true });
-    else nodes.push({ ...node, inputs });
-  }
-  return { ...graph, nodes };
-}
-
-/** Weights inside the network that the graph has no use for: a sign that it is another network. */
-function unexpectedTensors(graph: Graph, { tensors }: Checkpoint): readonly string[] {
-  const wanted = new Set(paramsOf(graph).map(({ name }) => name));
-  return [...tensors.keys()].filter((name) => /^(conv1|bn1|layer\d+)\./.test(name) && !wanted.has(name));
-}
-
-/** Graph and tensors under the names of the ResNet that the graph turned out to be. */
-function rename(
-  graph: Graph,
-  checkpoint: Checkpoint,
-  names: ReadonlyMap<string, string>,
-): { readonly graph: Graph; readonly checkpoint: Checkpoint } {
-  const to = (name: string): string => names.get(name) ?? name;
-  const nodes = graph.nodes.map((node): Node => ({ ...node, name: to(node.name), inputs: node.inputs.map(to) }));
-  const originals = new Map<string, string>();
-  for (const name of checkpoint.tensors.keys()) {
-    const dot = name.lastIndexOf(".");
-    originals.set(`${to(name.slice(0, dot))}${name.slice(dot)}`, name);
-  }
-  const tensors = new Map([...originals].map(([name, original]) => [name, checkpoint.tensors.get(original)!]));
-  const read = (name: string, into?: Uint8Array): Promise<Uint8Array> =>
-    checkpoint.read(originals.get(name) ?? name, into);
-  return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
 function presetOf(preset: PresetName | PreprocessOptions): Preprocess {

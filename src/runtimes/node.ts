@@ -73,7 +73,11 @@ export function quantize(
  * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
  * a checkout, as JavaScript in the package.
  */
-function startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle {
+function startWorker(
+  onMessage: (message: unknown) => void,
+  onExit: (reason: string) => void,
+  job: WorkerJob,
+): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
   let ended = false;

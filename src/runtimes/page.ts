@@ -33,7 +33,11 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
 }
 
-function startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle {
+function startWorker(
+  onMessage: (message: unknown) => void,
+  onExit: (reason: string) => void,
+  job: WorkerJob,
+): WorkerHandle {
   // Bundlers understand a literal address and nothing else.
   const worker =
     job === "worker"

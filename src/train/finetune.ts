@@ -346,8 +346,8 @@ async function featuresOf(
   const views = VIEWS[way];
   const classifier = await loadModel(runtime, opened, options);
   try {
-    const [h, w] = inputShape(model.graph);
-    const size = h * w * 3;
+    const [h, w, c] = inputShape(model.graph);
+    const size = h * w * c;
     const total = train.examples.length * views + (val?.examples.length ?? 0);
     let done = 0;
     const rowsOf = async (set: Dataset, view: number, firstKey: number): Promise<(Float32Array | undefined)[]> => {
@@ -365,7 +365,7 @@ async function featuresOf(
         coming = i + 1 < groups.length ? images.batch(groups[i + 1]!, view) : undefined;
         settled.signal?.throwIfAborted();
         if (indices.length > 0) {
-          const { data: features, shape } = await classifier.features({ data, shape: [indices.length, h, w, 3] });
+          const { data: features, shape } = await classifier.features({ data, shape: [indices.length, h, w, c] });
           indices.forEach((index, j) => {
             rows[index] = features.slice(j * shape[1], (j + 1) * shape[1]);
           });

@@ -52,7 +52,7 @@ export const CONTAINERS: ReadonlyMap<string, Call> = new Map<string, Call>([
 
 /** Names that have no place in a checkpoint: Python would run commands, import modules or open files by them. */
 const RUNS_CODE =
-  /^(?:os|posix|nt|pty|sys|subprocess|commands|runpy|code|socket|shutil|importlib|webbrowser|ctypes)\.|^(?:builtins|__builtin__)\.(?:eval|exec|execfile|compile|open|__import__|breakpoint)$/;
+  /^(?:os|posix|nt|pty|sys|subprocess|commands|runpy|code|socket|shutil|importlib|webbrowser|ctypes|torch\.hub)\.|^(?:builtins|__builtin__)\.(?:eval|exec|execfile|compile|open|__import__|breakpoint)$/;
 
 /**
  * Refuses a name that would run commands in Python.
