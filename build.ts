@@ -5,9 +5,18 @@
  *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { build as bundle } from "esbuild";
+import { type BuildOptions, build } from "esbuild";
 
 const root = import.meta.dirname;
 
@@ -48,6 +57,21 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
     tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
   }
 });
+// The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
+await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
+  const declared = readFileSync(join(root, "wasm/baseline.d.ts"), "utf8");
+  const rows = [...declared.matchAll(/export function (\w+)\(from: number, to: number, ([^)]*)\)/g)].map(
+    ([, kernel, list]) => {
+      const names = list!.split(", ").map((each) => each.slice(0, each.indexOf(":")));
+      return { kernel: kernel!, names: JSON.stringify(names) };
+    },
+  );
+  const table = (prefix: string, suffix: string): string =>
+    rows.map(({ kernel, names }) => `  ${prefix}${kernel}: ${suffix}${names},`).join("\n");
+  writeFileSync(join(root, "wasm/arguments.js"), `export const KERNEL_ARGUMENTS = {\n${table("", "")}\n};\n`);
+  const types = table("readonly ", "readonly ").replaceAll("],", "];");
+  writeFileSync(join(root, "wasm/arguments.d.ts"), `export declare const KERNEL_ARGUMENTS: {\n${types}\n};\n`);
+});
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
@@ -58,21 +82,66 @@ for (const [name, file] of [
     copyFileSync(join(root, "node_modules", file), join(root, `wasm/${name}.wasm`));
   });
 }
+/** Packages whose code is in `wasm/` or `dist/`: those named here, and those that esbuild puts into a bundle. */
+const bundled = new Set([
+  "assemblyscript",
+  "@jsquash/jpeg",
+  "@jsquash/png",
+  "@jsquash/webp",
+  "chart.js",
+  "@kurkle/color",
+]);
+
+/** One bundle per entry, in `dist/`. Nothing stays to be installed: the package has no dependencies. */
+async function bundle(options: BuildOptions): Promise<void> {
+  const { metafile } = await build({
+    outdir: join(root, "dist"),
+    bundle: true,
+    format: "esm",
+    // `import.meta.url` keeps its distance to wasm/ only if no code moves to another folder.
+    splitting: false,
+    ...options,
+    metafile: true,
+  });
+  for (const path of Object.keys(metafile.inputs)) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
+    if (name !== undefined) bundled.add(name);
+  }
+}
+
+/** Names, versions and licence texts of the bundled packages. Throws `Error` when one has no licence. */
+function licences(): string {
+  const parts = [...bundled].sort().map((name) => {
+    const folder = join(root, "node_modules", name);
+    const { version, license, author, homepage } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    if (license === undefined) throw new Error(`${name}: expected a licence, got none`);
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+    const text =
+      file === undefined ? `by ${author.name ?? author}, ${homepage}` : readFileSync(join(folder, file), "utf8");
+    return `${name} ${version} (${license})\n\n${text.trim()}\n`;
+  });
+  return `The code of these packages is part of dist/ or wasm/.\n\n${parts.join(`\n${"-".repeat(80)}\n\n`)}`;
+}
+
 if (!process.argv.includes("--wasm")) {
-  mkdirSync(join(root, "dist"), { recursive: true });
   await stage("dist/.built", ["src", "wasm", "tsconfig.json"], async () => {
+    rmSync(join(root, "dist"), { recursive: true, force: true });
     const entry = (name: string) => ({ in: join(root, `src/${name}.ts`), out: name });
-    // `import.meta.url` keeps its distance to wasm/ only if no code moves to another folder: no splitting.
-    const common = { outdir: join(root, "dist"), bundle: true, format: "esm", splitting: false } as const;
+    const node = { platform: "node", target: "node20" } as const;
     await bundle({
-      ...common,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/main"].map(entry),
-      platform: "node",
-      target: "node20",
-      packages: "external",
+      ...node,
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/replica"].map(entry),
     });
     await bundle({
-      ...common,
+      ...node,
+      entryPoints: [entry("cli/main")],
+      // Libraries of the command are CommonJS and call `require` for Node's modules.
+      banner: {
+        js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+      },
+    });
+    copyFileSync(join(root, "node_modules/chart.js/dist/chart.umd.min.js"), join(root, "dist/cli/chart.umd.min.js"));
+    await bundle({
       entryPoints: ["runtimes/browser", "runtimes/browser-worker", "runtimes/browser-preparer"].map(entry),
       platform: "browser",
       target: "es2022",
@@ -82,7 +151,6 @@ if (!process.argv.includes("--wasm")) {
     });
     // All in one file: pages of a single file and service workers.
     await bundle({
-      ...common,
       entryPoints: ["runtimes/inline"].map(entry),
       platform: "browser",
       target: "es2022",
@@ -97,7 +165,6 @@ if (!process.argv.includes("--wasm")) {
       ["edge-light", "?module"],
     ] as const) {
       await bundle({
-        ...common,
         entryPoints: [{ in: join(root, "src/runtimes/edge.ts"), out: `runtimes/${name}` }],
         platform: "browser",
         target: "es2022",
@@ -115,6 +182,7 @@ if (!process.argv.includes("--wasm")) {
         ],
       });
     }
+    writeFileSync(join(root, "dist/THIRD-PARTY-LICENSES.txt"), licences());
     const types = [
       "--noEmit",
       "false",

@@ -2,12 +2,22 @@
  * The package as npm would publish it: its sizes, its manifest, and its use from fresh projects: Node, Deno, a Vite build and an
  * esbuild build in Chromium, a page of a single file, a Worker in workerd.
  */
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Plugin } from "esbuild";
 import puppeteer from "puppeteer-core";
@@ -18,6 +28,7 @@ import { check, finish, root } from "./checks.ts";
 const home = mkdtempSync(join(tmpdir(), "resnet-wasm-package-"));
 const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 const bin = (name: string): string => join(root, "node_modules/.bin", name);
+const runtimes = join(root, "test/runtimes/node_modules/.bin");
 
 // Sizes.
 
@@ -26,7 +37,10 @@ async function sizeOf(contents: string): Promise<{ readonly raw: number; readonl
   const without: Plugin = {
     name: "without decoders",
     setup({ onResolve }) {
-      onResolve({ filter: /\/decode\.ts$|\.wasm$|^node:|^module$/ }, ({ path }) => ({ path, external: true }));
+      onResolve({ filter: /\.wasm$|^node:|^module$/ }, ({ path }) => ({ path, external: true }));
+      onResolve({ filter: /\/image\.ts$/ }, ({ path, resolveDir }) =>
+        basename(resolveDir) === "decode" ? { path, external: true } : undefined,
+      );
     },
   };
   const options = {
@@ -135,9 +149,66 @@ const local = `
 const node = project("plain-node", { "main.js": local });
 const want = execFileSync(process.execPath, ["main.js"], { cwd: node, encoding: "utf8" }).trim();
 check("plain Node", /^best \d+$/.test(want), want);
-const deno = execFileSync(bin("deno"), ["run", "--allow-all", "main.js"], { cwd: node, encoding: "utf8" }).trim();
+const installed = readdirSync(join(node, "node_modules")).filter((name) => !name.startsWith("."));
+check("nothing else is installed with it", installed.length === 1, installed.join(", "));
+const node20 = join(root, "node_modules/node20/bin/node");
+const old = execFileSync(node20, ["main.js"], { cwd: node, encoding: "utf8" }).trim();
+check("plain Node 20", old === want, old);
+
+/** What the service of the installed command answers for a photo. */
+async function served(program: string): Promise<string> {
+  const server = spawn(
+    program,
+    ["node_modules/resnet-wasm/dist/cli/main.js", "serve", "--model", "int8.safetensors", "--port", "0"],
+    {
+      cwd: node,
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  try {
+    let text = "";
+    for await (const part of server.stdout) {
+      text += part;
+      const url = /http:\S+/.exec(text)?.[0];
+      if (url === undefined) continue;
+      const headers = { "Content-Type": "image/jpeg" };
+      const response = await fetch(new URL("classify", url), {
+        method: "POST",
+        body: new Uint8Array(given.photo),
+        headers,
+      });
+      const { predictions } = (await response.json()) as { predictions: readonly { readonly index: number }[] };
+      return `best ${predictions[0]!.index}`;
+    }
+    return text;
+  } finally {
+    server.kill("SIGINT");
+  }
+}
+mkdirSync(join(node, "photos"));
+cpSync(join(node, "photo.jpg"), join(node, "photos/photo.jpg"));
+writeFileSync(join(node, "f32.safetensors"), given.f32);
+for (const [name, program] of [
+  ["Node", process.execPath],
+  ["Node 20", node20],
+] as const) {
+  const command = (...args: readonly string[]): string =>
+    execFileSync(program, ["node_modules/resnet-wasm/dist/cli/main.js", ...args], { cwd: node, encoding: "utf8" });
+  const json = command("classify", "*.jpg", "--model", "int8.safetensors", "--top-k", "1", "--json");
+  const [{ predictions }] = JSON.parse(json);
+  check(`the command under ${name}: classify`, `best ${predictions[0].index}` === want, JSON.stringify(predictions));
+  command("quantize", "f32.safetensors", "--calibrate", "photos", "--out", "q.safetensors", "--report", "q.html");
+  const report = statSync(join(node, "q.html")).size;
+  check(`the command under ${name}: a report with its charts`, report > 200_000, kB(report));
+  const answer = await served(program);
+  check(`the command under ${name}: serve`, answer === want, answer);
+}
+const deno = execFileSync(join(runtimes, "deno"), ["run", "--allow-all", "main.js"], {
+  cwd: node,
+  encoding: "utf8",
+}).trim();
 check("Deno", deno === want, deno);
-const bun = execFileSync(bin("bun"), ["run", "main.js"], { cwd: node, encoding: "utf8" }).trim();
+const bun = execFileSync(join(runtimes, "bun"), ["run", "main.js"], { cwd: node, encoding: "utf8" }).trim();
 check("Bun", bun === want, bun);
 
 const page = (entry: string): string => `

@@ -372,7 +372,10 @@ export class Classifier {
     engine.floats(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
     engine.floats(staged, images.length).set(images);
     const [h, w] = forward.input;
-    runStep(engine.kernels.exports, step("input", "quantize_i8", forward.batch * h, w, staged, affine, input));
+    runStep(
+      engine.kernels.exports,
+      step("input", "quantize_i8", forward.batch * h, { c: w, input: staged, affine, out: input }),
+    );
   }
 
   /** The first `count` numbers of a node's output in a plan that has just run, whatever its element. */

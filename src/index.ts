@@ -11,8 +11,12 @@ export {
   type Prediction,
 } from "./classifier.ts";
 export { type ConvertOptions, convert, type StorageDtype } from "./convert.ts";
-export { BYTE_LIMIT, type ImageInput } from "./decode/input.ts";
-export { ModelError } from "./errors.ts";
+export { BYTE_LIMIT } from "./decode/bytes.ts";
+export type { Drawable } from "./decode/drawable.ts";
+export { PIXEL_LIMIT } from "./decode/image.ts";
+export type { ImageInput } from "./decode/input.ts";
+export type { RawPixels } from "./decode/raw.ts";
+export { DatasetError, type DatasetErrorCode, ModelError } from "./errors.ts";
 export { fold } from "./fold.ts";
 export { type Format, openCheckpoint, SAFETENSORS } from "./formats/open.ts";
 export { openSafetensors, writeSafetensors } from "./formats/safetensors.ts";
@@ -37,12 +41,12 @@ export {
   type FinetuneOptions,
   finetuneNeeds,
   finetuneWith,
-  type Part,
   type SourceOptions,
   type TrainProgress,
   trainNewWith,
 } from "./train/finetune.ts";
 export type { EpochRecord, FitProgress, Validated } from "./train/fit.ts";
+export { PARTS, type Part, type StepOptions, type TrainingOptions } from "./train/options.ts";
 export { SCHEDULES, type Schedule } from "./train/schedules.ts";
 export { DivergedError, type Trainer, type TrainOptions, trainingNeeds, trainWith } from "./train/trainer.ts";
 export { tune } from "./tune.ts";

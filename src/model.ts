@@ -15,6 +15,7 @@ import type { ResNetSpec } from "./models/resnet.ts";
 import { leftOver, networkOf } from "./network.ts";
 import type { OutputKind } from "./output.ts";
 import {
+  channelsOf,
   checkPreprocess,
   PRESETS,
   type Preprocess,
@@ -22,7 +23,6 @@ import {
   type PresetName,
   type Sides,
   sized,
-  type Triple,
 } from "./preprocess.ts";
 import type { Located, Progress, Runtime } from "./runtime.ts";
 import { checkWeights } from "./weights.ts";
@@ -43,9 +43,9 @@ export interface ModelOptions {
   readonly size?: number | Sides;
   /** How pixels become the input. */
   readonly preprocess?: PresetName | PreprocessOptions;
-  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B. */
-  readonly mean?: Triple;
-  readonly std?: Triple;
+  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B, or one number for gray. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
   /** Class names, by index. */
   readonly labels?: readonly string[];
   /** Weight formats to read, instead of the runtime's usual ones. */
@@ -121,11 +121,11 @@ export async function openModel(
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const hints = { ...beside, ...file };
-    const given = options.preprocess ?? known?.preprocess ?? hints.preprocess;
-    const fallback = defaultPreset(network);
-    const preset = presetOf(given ?? fallback);
+    const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
+    const assumed = defaultPreset(network);
+    const preset = presetOf(described ?? assumed);
     const guesses = [...network.guesses];
-    if (given === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${fallback} preset` });
+    if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     // What a configuration says of classes is about a head, which this file may not have.
     const named = network.graph.output === "none" && hints.labels?.length !== classes ? undefined : hints.labels;
@@ -137,9 +137,15 @@ export async function openModel(
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
-    const [height, width] = inputShape(network.graph);
-    const { mean, std } = ownNormalisation(checkpoint) ?? preset;
-    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, [height, width]);
+    const [height, width, channels] = inputShape(network.graph);
+    const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
+    const normalised = presetOf({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
+    const preprocess = sized(normalised, [height, width]);
+    if (channelsOf(preprocess) !== channels) {
+      const order = channels === 1 ? 'order "gray"' : 'order "rgb" or "bgr"';
+      const got = `"${preprocess.order}"`;
+      throw new OptionError("preprocess", expectedGot("preprocess", `${order} for ${channels} channels`, got));
+    }
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
       guesses.push({ key: "size", message: `images of ${height}×${width} pixels, a size that the file leaves open` });
     }
@@ -168,20 +174,28 @@ export async function openModel(
   }
 }
 
-/** Preprocessing where nothing is said of it: by the input's channels, and by whether images are cropped. */
-function defaultPreset({ spec, graph }: Pick<Model, "spec" | "graph">): PresetName {
-  const [height, , channels] = inputShape(graph);
-  if (channels === 1) return "gray";
+/** Whether a network was made for images that are not cropped: by its stem, and in another family by its input too. */
+function isOfSmallImages({ spec, graph }: Pick<Model, "spec" | "graph">): boolean {
   const stem = graph.nodes.find((node) => node.op === "conv");
-  const isSmall = spec === undefined ? height <= 64 && stem?.stride[0] === 1 : spec.stem === "cifar";
-  return isSmall ? "cifar" : "torchvision-v1";
+  return spec === undefined ? inputShape(graph)[0] <= 64 && stem?.stride[0] === 1 : spec.stem === "cifar";
+}
+
+/**
+ * The preset for a network whose preprocessing nobody describes. Keras's ResNets have He's, their second version its own:
+ * `format` is "tfjs" for their layers' names.
+ */
+function defaultPreset({ spec, graph, checkpoint }: Pick<Model, "spec" | "graph" | "checkpoint">): PresetName {
+  if (inputShape(graph)[2] === 1) return "gray";
+  if (isOfSmallImages({ spec, graph })) return "cifar";
+  if (checkpoint.metadata.format === "tfjs") return spec?.preact === true ? "keras-v2" : "caffe";
+  return "torchvision-v1";
 }
 
 /** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */
-function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "std"> | undefined {
+function ownNormalisation({ metadata }: Checkpoint, channels: number): Pick<Preprocess, "mean" | "std"> | undefined {
   const largest = Number(metadata.normalises_input);
   if (Number.isNaN(largest)) return undefined;
-  return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
+  return { mean: Array(channels).fill(0), std: Array(channels).fill(1 / largest) };
 }
 
 function presetOf(preset: PresetName | PreprocessOptions): Preprocess {

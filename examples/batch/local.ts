@@ -53,7 +53,7 @@ export async function startBatch(main: string, state: string): Promise<LocalBatc
     },
   });
   await miniflare.ready;
-  const bucket = (await miniflare.getR2Bucket("BUCKET")) as unknown as LocalBucket;
+  const bucket = (await miniflare.getR2Bucket("BUCKET")) as LocalBucket;
   return {
     bucket,
     async enqueue() {

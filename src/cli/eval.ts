@@ -1,16 +1,18 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images, by one model or several together, in one view or many. */
 import { createHash } from "node:crypto";
-import type { Classifier } from "../classifier.ts";
+import { type Classifier, loadWith } from "../classifier.ts";
 import { toPixels } from "../decode/input.ts";
 import { expectedGot, ImageError, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
-import { load, nodeRuntime } from "../runtimes/node.ts";
+import { nodeRuntime } from "../runtimes/node.ts";
 import type { Example } from "../train/dataset.ts";
 import type { Views } from "../views.ts";
 import { type Answered, hits, wilson } from "./accuracy.ts";
 import { inModelClasses, openDataset, skippedRemark } from "./dataset.ts";
+import { BEST, type Entry, imageDigest, isEntryOf, type Labelled, type Result } from "./eval-journal.ts";
+import { recordFiles } from "./fingerprint.ts";
 import { interruptible } from "./interrupt.ts";
-import { openJournal } from "./journal.ts";
+import { type Fingerprint, openJournal } from "./journal.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
 import { imageBar } from "./progress.ts";
@@ -54,18 +56,10 @@ export interface Evaluation {
   readonly examples: readonly Example[];
 }
 
-/** What is kept of an image in the journal: its answer, or that it could not be read. */
-type Entry = Answered | { readonly name: string; readonly failed: string };
-
-const BEST = 5;
-
 /** Indices of the largest numbers, largest first. */
 function best(probabilities: Float32Array): readonly number[] {
   return [...probabilities.keys()].sort((a, b) => probabilities[b]! - probabilities[a]! || a - b).slice(0, BEST);
 }
-
-/** An example with one label. */
-type Labelled = Example & { readonly label: number };
 
 function hasOneLabel(example: Example): example is Labelled {
   return typeof example.label === "number";
@@ -88,7 +82,7 @@ async function answer(models: readonly Classifier[], example: Labelled, views: V
 /**
  * Evaluates models, their probabilities averaged, over a labelled set.
  *
- * @param fingerprint what the results depend on beside the options
+ * @param fingerprint the models and what else the results depend on beside the options, for `resume`
  * @throws RangeError for a label the models have no class for, models of different classes, or when no image can be read
  */
 export async function evaluateModels(
@@ -96,7 +90,7 @@ export async function evaluateModels(
   directory: string,
   options: EvalOptions,
   signal: AbortSignal,
-  fingerprint = "",
+  fingerprint: Fingerprint = {},
 ): Promise<Evaluation> {
   const set = await openDataset(directory, options.labels, options, signal);
   const { examples: all, guess } = inModelClasses(directory, set, models[0]!.model);
@@ -111,45 +105,54 @@ export async function evaluateModels(
   const { crops, scales } = options;
   const views: Views = { ...(crops === undefined ? {} : { crops }), ...(scales === undefined ? {} : { scales }) };
   const names = createHash("sha256").update(JSON.stringify(examples.map(({ name, label }) => [name, label])));
-  const journal = await openJournal<Entry>(
+  const journal = await openJournal(
     options.resume,
-    JSON.stringify([fingerprint, models.map(({ build }) => build), views, examples.length, names.digest("hex")]),
+    {
+      ...fingerprint,
+      builds: JSON.stringify(models.map(({ build }) => build)),
+      views: JSON.stringify(views),
+      images: names.digest("hex"),
+    },
+    (value): value is Entry => isEntryOf(value, examples, classes!, models.length),
   );
-  const entries: Entry[] = [...journal.known];
+  const known = new Map(journal.known.map((entry) => [entry.at, entry]));
+  const results: Result[] = [];
+  let fresh = 0;
   const bar = imageBar(options.quiet === true || options.json === true, examples.length);
   let right = 0;
-  const show = (entry: Entry): void => {
-    if ("best" in entry && entry.best[0]![0] === entry.label) right += 1;
-    bar.tick(`top-1 ${((100 * right) / entries.length).toFixed(1)} %`);
-  };
-  journal.known.forEach(show);
   const start = performance.now();
   try {
-    for (const example of examples.slice(entries.length)) {
+    for (const [at, example] of examples.entries()) {
       signal.throwIfAborted();
-      let entry: Entry;
-      try {
-        entry = await answer(models, example, views);
-      } catch (error) {
-        // Anything else is wrong with the options or the model, and would be with the next image.
-        if (!(error instanceof ImageError)) throw error;
-        entry = { name: example.name, failed: messageOf(error) };
-        process.stderr.write(`${example.name}: ${messageOf(error)}\n`);
+      const sha256 = options.resume === undefined ? "" : await imageDigest(example);
+      const earlier = known.get(at);
+      let result: Result;
+      if (earlier !== undefined && earlier.sha256 === sha256) result = earlier.result;
+      else {
+        fresh += 1;
+        try {
+          result = await answer(models, example, views);
+        } catch (error) {
+          // Anything else is wrong with the options or the model, and would be with the next image.
+          if (!(error instanceof ImageError)) throw error;
+          result = { name: example.name, failed: messageOf(error) };
+          process.stderr.write(`${example.name}: ${messageOf(error)}\n`);
+        }
+        await journal.add({ at, sha256, result });
       }
-      entries.push(entry);
-      await journal.add(entry);
-      show(entry);
+      results.push(result);
+      if ("best" in result && result.best[0]![0] === result.label) right += 1;
+      bar.tick(`top-1 ${((100 * right) / results.length).toFixed(1)} %`);
     }
   } finally {
     bar.stop();
   }
-  const answers = entries.filter((entry): entry is Answered => "best" in entry);
+  const answers = results.filter((result): result is Answered => "best" in result);
   const images = answers.length;
   if (images === 0) throw new RangeError(expectedGot(directory, "at least one readable image", "none"));
-  const fresh = entries.length - journal.known.length;
   const msPerImage = Number(((performance.now() - start) / Math.max(1, fresh)).toFixed(2));
   const [top1, top5] = [hits(answers, 1) / images, hits(answers, BEST) / images];
-  return { accuracy: { images, top1, top5, msPerImage, failed: entries.length - images }, answers, examples };
+  return { accuracy: { images, top1, top5, msPerImage, failed: results.length - images }, answers, examples };
 }
 
 /** Accuracy of a loaded model over a labelled set. Throws as `evaluateModels`. */
@@ -174,15 +177,21 @@ export async function evaluate(directory: string, options: EvalCommand): Promise
   const signal = interruptible();
   const { model: sources } = options;
   const models: Classifier[] = [];
+  const recorder = recordFiles(nodeRuntime());
+  const digests: string[] = [];
   try {
     for (const source of sources) {
-      const model = await load(source, loadOptions(options, signal));
+      const model = await loadWith(recorder.runtime, source, loadOptions(options, signal));
+      if (options.resume !== undefined) digests.push(await recorder.digest());
       models.push(model);
       const prefix = sources.length === 1 ? "" : `${source}: `;
       for (const guess of model.model.guesses) remark(options.quiet, `${prefix}assumed: ${guess.message}`);
     }
     const { arch, stride, epsilon, size, preprocess, mean, std } = options;
-    const fingerprint = JSON.stringify([sources, { arch, stride, epsilon, size, preprocess, mean, std }]);
+    const fingerprint: Fingerprint = {
+      models: digests.join(" "),
+      options: JSON.stringify({ arch, stride, epsilon, size, preprocess, mean, std }),
+    };
     const evaluation = await evaluateModels(models, directory, options, signal, fingerprint);
     const { accuracy, answers } = evaluation;
     const { failed, ...figures } = accuracy;

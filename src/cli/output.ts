@@ -1,6 +1,8 @@
 /** Files that commands write: whole or not at all. */
-import { open, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { expectedGot } from "../errors.ts";
+import { isRunning, syncFolder } from "../runtimes/node-files.ts";
 
 /** Throws now what `writeAtomically` would throw after hours: the Error that names a file which cannot be written. */
 export async function checkWritable(path: string): Promise<void> {
@@ -8,6 +10,7 @@ export async function checkWritable(path: string): Promise<void> {
   if ((await stat(path).catch(() => undefined))?.isDirectory()) {
     throw new Error(expectedGot(path, "a file that can be written", REASONS.EISDIR!));
   }
+  await sweep(path);
   await (await named(path, open(temporary, "w"))).close();
   await rm(temporary, { force: true });
 }
@@ -25,6 +28,7 @@ export async function writeAtomically(
 ): Promise<number> {
   const temporary = `${path}.tmp-${process.pid}`;
   let bytes = 0;
+  await sweep(path);
   try {
     const file = await named(path, open(temporary, "w"));
     try {
@@ -38,10 +42,20 @@ export async function writeAtomically(
       await file.close();
     }
     await named(path, rename(temporary, path));
+    await syncFolder(dirname(path));
     return bytes;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Removes what runs that were killed had written of the same file. */
+async function sweep(path: string): Promise<void> {
+  const begin = `${basename(path)}.tmp-`;
+  for (const item of await readdir(dirname(path)).catch(() => [])) {
+    const pid = item.startsWith(begin) ? item.slice(begin.length) : "";
+    if (/^[1-9]\d*$/.test(pid) && !isRunning(Number(pid))) await rm(join(dirname(path), item), { force: true });
   }
 }
 

@@ -4,7 +4,7 @@ import { type FileHandle, open, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { expectedGot, ModelError } from "../errors.ts";
 import { OFFLINE_HINT } from "../hub/cache.ts";
-import { inside, nameOf } from "./node-files.ts";
+import { inside, nameOf, syncFolder } from "./node-files.ts";
 
 /** Beside an entry's files. */
 const DIGESTS_FILE = ".digests.json";
@@ -98,17 +98,5 @@ async function digestOf(file: FileHandle): Promise<Digest> {
     if (bytesRead === 0) return { size, sha256: hash.digest("hex") };
     hash.update(buffer.subarray(0, bytesRead));
     size += bytesRead;
-  }
-}
-
-/** Puts a folder's list of files on the disk, where the system can (Windows cannot). */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, "r").catch(() => undefined);
-  try {
-    await handle?.sync();
-  } catch {
-    // The rename holds in any case; only a loss of power right now could undo it.
-  } finally {
-    await handle?.close();
   }
 }

@@ -1,6 +1,7 @@
 /** Local files and folders of Node, Deno and Bun, and the system's errors in words. */
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, sep } from "node:path";
+import process from "node:process";
 import { type ByteSource, checkRange, type Folder } from "../bytes.ts";
 import { expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
 
@@ -114,4 +115,26 @@ export function nameOf(error: unknown): string {
 /** The code of a system error, such as `ENOENT`. */
 export function codeOf(error: unknown): string | undefined {
   return (error as { code?: string } | undefined)?.code;
+}
+
+/** Puts a folder's list of files on the disk, where the system can (Windows cannot). */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, "r").catch(() => undefined);
+  try {
+    await handle?.sync();
+  } catch {
+    // The rename holds in any case; only a loss of power right now could undo it.
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** Whether a process of this machine is running, whoever's it is. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) !== "ESRCH";
+  }
 }

@@ -19,8 +19,8 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import process from "node:process";
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Store, StoreFile } from "../runtime.ts";
-import { syncFolder, type VerifiedFiles, verifyDigests, writeDigests } from "./node-digests.ts";
-import { codeOf, folder, inside, isFolder, nameOf } from "./node-files.ts";
+import { type VerifiedFiles, verifyDigests, writeDigests } from "./node-digests.ts";
+import { codeOf, folder, inside, isFolder, isRunning, nameOf, syncFolder } from "./node-files.ts";
 
 /** Begins the name of an entry that is being written. */
 const TEMPORARY = ".tmp-";
@@ -118,13 +118,7 @@ async function makeTemporary(root: string, target: string): Promise<string> {
 /** Whether the process that a `.tmp-` folder is named after was one of this machine, and has ended. */
 function hasEnded(item: string): boolean {
   const [host, pid] = item.split("~").slice(-3, -1);
-  if (host !== hostname().replace(/[^\w.-]/g, "_") || !/^[1-9]\d*$/.test(pid ?? "")) return false;
-  try {
-    process.kill(Number(pid), 0);
-    return false;
-  } catch (error) {
-    return codeOf(error) === "ESRCH";
-  }
+  return host === hostname().replace(/[^\w.-]/g, "_") && /^[1-9]\d*$/.test(pid ?? "") && !isRunning(Number(pid));
 }
 
 /** Removes what was left behind so long ago that nobody will resume it. */

@@ -268,7 +268,7 @@ function schedule({ graph, frozen, spec }: TrainLayout, batch: number, backward:
   nodes.forEach((node, i) => {
     for (const input of node.inputs) use(input, i);
     if (!wants.has(node.name)) return;
-    for (const name of opOf(node).keeps?.(node, trained(node)) ?? []) use(name, 2 * n - i);
+    for (const name of opOf(node).savedForBackward?.(node, trained(node)) ?? []) use(name, 2 * n - i);
   });
   const buffers: Buffer[] = [];
   const holder = new Map<string, Buffer>();
@@ -290,7 +290,7 @@ function schedule({ graph, frozen, spec }: TrainLayout, batch: number, backward:
   for (const [i, node] of [...nodes.entries()].reverse()) {
     if (!wants.has(node.name)) continue;
     const own = gradientOf(node.name);
-    const handed = opOf(node).handsOn?.(node);
+    const handed = opOf(node).aliasesGradient?.(node);
     // The operand that takes over the buffer goes last: until its own readers add to it, the buffer is this node's.
     const order = [...node.inputs.keys()].sort((a, b) => Number(a === handed) - Number(b === handed));
     for (const at of order) {
@@ -375,7 +375,15 @@ export function planStep(
     const dx = backward ? where.dy(output.name) : where.workspace(4 * batch * classes);
     const steps = [
       ...graph.nodes.flatMap(forward),
-      step("loss", "loss_f32", batch, classes, logits, labels, dx, losses, 1 / total, spec.labelSmoothing),
+      step("loss", "loss_f32", batch, {
+        n: classes,
+        input: logits,
+        labels,
+        dx,
+        losses,
+        scale: 1 / total,
+        smoothing: spec.labelSmoothing,
+      }),
     ];
     if (!backward) return steps;
     for (const node of [...graph.nodes].reverse()) {
@@ -406,15 +414,21 @@ function normSteps({ gradients, squares, hyper, spec }: TrainLayout): readonly S
   const slices = Math.ceil(count / 4096);
   const out = hyper + 4 * HYPER.norm;
   return [
-    step("gradients", "squares_f32", slices, count, gradients.address, squares),
-    step("gradients", "clip_f32", 1, slices, squares, out, hyper + 4 * HYPER.clip, spec.clip),
+    step("gradients", "sum_squares_f32", slices, { n: count, input: gradients.address, out: squares }),
+    step("gradients", "clip_f32", 1, {
+      n: slices,
+      input: squares,
+      out,
+      factor: hyper + 4 * HYPER.clip,
+      limit: spec.clip,
+    }),
   ];
 }
 
 function commitSteps({ running, fresh, hyper }: TrainLayout): readonly Step[] {
   if (running.bytes === 0) return [];
   const share = hyper + 4 * HYPER.momentum;
-  return [step("running", "blend_f32", running.bytes / 64, share, fresh.address, running.address)];
+  return [step("running", "lerp_f32", running.bytes / 64, { share, input: fresh.address, out: running.address })];
 }
 
 function updateSteps({
@@ -438,7 +452,9 @@ function updateSteps({
   }
   if (averages !== undefined) {
     const share = hyper + 4 * HYPER.average;
-    steps.push(step("averages", "blend_f32", trained.bytes / 64, share, trained.address, averages.address));
+    steps.push(
+      step("averages", "lerp_f32", trained.bytes / 64, { share, input: trained.address, out: averages.address }),
+    );
   }
   return steps;
 }

@@ -1,6 +1,6 @@
 /** `eval` like the paper's, as a user runs it: crops, scales, ensembles, a report, a run that is stopped. */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encode } from "jpeg-js";
@@ -106,6 +106,39 @@ describe("eval", () => {
       status: 1,
       stderr: expect.stringMatching(/the journal of this run, got that of another/),
     });
+  });
+  it("does not resume with a model that was replaced, and answers a photo that was replaced again", () => {
+    const args = ["--model", "m.safetensors", "--resume", "changing"];
+    const file = (name: string): string => join(folder, name);
+    copyFileSync(file("a.safetensors"), file("m.safetensors"));
+    json(...args);
+    copyFileSync(file("b.safetensors"), file("m.safetensors"));
+    const { status, stderr } = run(...args);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/changing: expected the journal of this run, got that of another run, with other models\n/);
+    copyFileSync(file("a.safetensors"), file("m.safetensors"));
+    const original = readFileSync(file("photos/3.jpg"));
+    copyFileSync(file("photos/4.jpg"), file("photos/3.jpg"));
+    const resumed = json(...args);
+    expect({ ...resumed, msPerImage: 0, models: [] }).toEqual({ ...json(...A), msPerImage: 0, models: [] });
+    expect(readFileSync(file("changing"), "utf8").trimEnd().split("\n")).toHaveLength(1 + PHOTOS + 1);
+    writeFileSync(file("photos/3.jpg"), original);
+  });
+  it.each([
+    ["another label", (line: string) => line.replace(/"label":\d/, '"label":2,"x":1')],
+    ["a class that there is none of", (line: string) => line.replace(/"best":\[\[\d/, '"best":[[9')],
+    ["a probability that is none", (line: string) => line.replace(/"best":\[\[(\d),[^\]]*/, '"best":[[$1,7')],
+    ["another photo's name", (line: string) => line.replace(/"name":"1.jpg"/, '"name":"2.jpg"')],
+    ["no text", () => "\0\0\0"],
+  ])("refuses a journal with %s, by its line", (_, change) => {
+    rmSync(join(folder, "checked"), { force: true });
+    json(...A, "--resume", "checked");
+    const lines = readFileSync(join(folder, "checked"), "utf8").split("\n");
+    lines[2] = change(lines[2]!);
+    writeFileSync(join(folder, "checked"), lines.join("\n"));
+    const { status, stderr } = run(...A, "--resume", "checked");
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^checked:3: expected a result of this run, got /m);
   });
   it("writes a page that needs nothing beside it", () => {
     json(...A, "--report", "r.html");

@@ -16,6 +16,8 @@ import { hasWebKit, startWebKit } from "./webdriver.ts";
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 const requireAll = process.argv.includes("--require-all");
 const bin = (path: string): string => join(root, "node_modules", path);
+/** Deno and Bun: a package of their own. */
+const apart = join(import.meta.dirname, "node_modules/.bin");
 // Inside the checkout, where Deno looks for the package's dependencies.
 const folder = mkdtempSync(join(root, "dist/contract-"));
 const given: Fixtures = await fixtures();
@@ -161,8 +163,8 @@ const inWorkerd: Column = {
 const columns: readonly Column[] = [
   inNode("Node 26", [bin("node/bin/node")]),
   inNode("Node 20", [bin("node20/bin/node")]),
-  inNode("Deno", [bin(".bin/deno"), "run", "--allow-all"]),
-  inNode("Bun", [bin(".bin/bun"), "run"]),
+  inNode("Deno", [join(apart, "deno"), "run", "--allow-all"]),
+  inNode("Bun", [join(apart, "bun"), "run"]),
   inWorkerd,
   ...[false, true].map((isolated) => inBrowser("Chromium", process.env.CHROMIUM ?? "/usr/bin/chromium", isolated)),
   ...[false, true].map((isolated) => inBrowser("Firefox", process.env.FIREFOX ?? "/usr/bin/firefox-esr", isolated)),

@@ -1,7 +1,9 @@
 /** One self-contained HTML document: its style, its charts' library and its data are in it, and nothing is fetched. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** Text as HTML shows it. */
 export function escaped(text: string): string {
@@ -76,6 +78,13 @@ export function grid(head: readonly string[], rows: readonly (readonly (string |
   return `<table><thead>${cells(head, "th")}</thead><tbody>${rows.map((row) => cells(row, "td")).join("")}</tbody></table>`;
 }
 
+/** Path of the chart library: the build puts it beside the command; in a checkout it is in `node_modules`. */
+function chartLibrary(): string {
+  const built = fileURLToPath(new URL("chart.umd.min.js", import.meta.url));
+  if (existsSync(built)) return built;
+  return join(dirname(createRequire(import.meta.url).resolve("chart.js")), "chart.umd.min.js");
+}
+
 /**
  * The document.
  *
@@ -83,8 +92,7 @@ export function grid(head: readonly string[], rows: readonly (readonly (string |
  * @param charts those that `body` has a figure for
  */
 export async function document(title: string, body: readonly string[], charts: readonly Chart[]): Promise<string> {
-  const home = dirname(createRequire(import.meta.url).resolve("chart.js"));
-  const library = await readFile(join(home, "chart.umd.min.js"), "utf8");
+  const library = await readFile(chartLibrary(), "utf8");
   const configs = Object.fromEntries(charts.map(({ id, config }) => [id, config]));
   return [
     `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">`,
