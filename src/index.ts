@@ -29,11 +29,12 @@ export { type Format, SAFETENSORS } from "./formats/open.ts";
 export type { NamedTensor } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
 export type { Pixels } from "./image.ts";
-export type { Inspection, InspectOptions, LayerInspection, Network } from "./inspect.ts";
+export type { Inspection, InspectOptions, LayerInspection } from "./inspect.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
 export type { Model, ModelOptions, Source } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec } from "./models/resnet.ts";
+export type { Network } from "./network.ts";
 export {
   type ChannelOrder,
   FILTERS,

@@ -1,20 +1,16 @@
 /** What a model is and what it needs, without loading it. */
 
-import type { Guess } from "./checkpoint.ts";
 import { checkBuildOptions, type LoadOptions } from "./classifier.ts";
 import { engineTarget } from "./engine.ts";
 import { fold } from "./fold.ts";
-import { type Graph, inputShape, type Node, outputNode, type Shape } from "./graph.ts";
+import { inputShape, type Node, outputNode, type Shape } from "./graph.ts";
 import type { Build } from "./kernels.ts";
-import { checkSize, type ModelOptions, type Source, withModel } from "./model.ts";
-import { PRETRAINED } from "./models/pretrained.ts";
-import { RESNETS, resnet } from "./models/resnet.ts";
+import type { Source } from "./model.ts";
+import { type Network, networkOfSource } from "./network.ts";
 import { macCount, opOf, parameterCount } from "./ops/ops.ts";
 import { defaultMemory, fitWeights, plan } from "./plan.ts";
-import type { Preprocess } from "./preprocess.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Tape } from "./tape.ts";
-import type { Dtype } from "./tensor.ts";
 import { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
 import type { Part } from "./train/options.ts";
 
@@ -23,19 +19,6 @@ export interface InspectOptions extends LoadOptions {
   readonly train?: Part;
   /** Images of a training step. */
   readonly batch?: number;
-}
-
-/** A network: a model's, or one of the table without weights. */
-export interface Network {
-  readonly arch: string;
-  /** As trained, nothing folded. */
-  readonly graph: Graph;
-  /** Element types of the weights; none where there are no weights. */
-  readonly dtypes: readonly Dtype[];
-  readonly labels: readonly string[];
-  /** Absent where there are no weights. */
-  readonly preprocess: Preprocess | undefined;
-  readonly guesses: readonly Guess[];
 }
 
 /** One layer of the folded network. */
@@ -72,21 +55,6 @@ export interface Inspection extends Omit<Network, "graph"> {
   readonly tape: Tape;
   /** With `train`: what that takes. */
   readonly training?: FinetuneNeeds;
-}
-
-/** The network of a source. A name of `RESNETS` that has no published weights stands for the network alone. */
-export async function networkOfSource(runtime: Runtime, source: Source, options: ModelOptions): Promise<Network> {
-  const spec = typeof source === "string" && Object.hasOwn(RESNETS, source) ? RESNETS[source] : undefined;
-  if (spec !== undefined && !Object.hasOwn(PRETRAINED, source as string)) {
-    const { size, stride = spec.stride } = options;
-    const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
-    const graph = resnet(source as string, { ...spec, stride }, shape);
-    return { arch: source as string, graph, dtypes: [], labels: [], preprocess: undefined, guesses: [] };
-  }
-  return withModel(runtime, source, options, async ({ arch, graph, checkpoint, labels, preprocess, guesses }) => {
-    const dtypes = [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))];
-    return { arch, graph, dtypes, labels, preprocess, guesses };
-  });
 }
 
 /**
