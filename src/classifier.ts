@@ -145,13 +145,18 @@ export class Classifier {
     return this.#engine.kernels.build;
   }
 
+  /** What the numbers of the last layer mean. */
+  get output(): OutputKind {
+    return this.#graph.output ?? "softmax";
+  }
+
   /** Bytes of wasm memory held now. */
   get memoryBytes(): number {
     return this.#engine.kernels.memory.buffer.byteLength;
   }
 
   /**
-   * The most probable classes of one image, best first. Where classes do not exclude each other (`model.output` is
+   * The most probable classes of one image, best first. Where classes do not exclude each other (`output` is
    * `sigmoid`), those above the threshold: all, some or none. A network of one logit always answers: with the probability
    * of its one class, or of both where it has two labels.
    *
@@ -375,7 +380,8 @@ export class Classifier {
 
   /** What its output means. Throws `ModelError` where there are no classes. */
   #classKind(): Exclude<OutputKind, "none"> {
-    const { output, source } = this.model;
+    const { output } = this;
+    const { source } = this.model;
     if (output !== "none") return output;
     const hint = "`features` gives its numbers, and `finetune` trains a classifier on them";
     const message = expectedGot(source, "a network with a classifier", "one without", hint);
