@@ -21,21 +21,6 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** From a PNG's chunks. */
-export function pngHeader(bytes: Uint8Array): Header | undefined {
-  if (bytes.length < 33 || text(bytes, 12, 4) !== "IHDR") return undefined;
-  const view = viewOf(bytes);
-  const size = { width: view.getUint32(16), height: view.getUint32(20) };
-  let exif: Uint8Array | undefined;
-  // A chunk: length, type, contents, checksum. What follows the last one is nobody's.
-  for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) {
-    const type = text(bytes, at + 4, 4);
-    if (type === "eXIf") exif ??= bytes.subarray(at + 8, at + 8 + view.getUint32(at));
-    if (type === "IEND") return { ...size, complete: true, exif };
-  }
-  return { ...size, complete: false, exif };
-}
-
 /** From a WebP's RIFF chunks: lossy `VP8 `, lossless `VP8L`, or extended `VP8X` (RFC 9649). */
 export function webpHeader(bytes: Uint8Array): Header | undefined {
   const view = viewOf(bytes);

@@ -68,10 +68,10 @@ async function start(module: WebAssembly.Module): Promise<Kept<Decoder>> {
       const call = decoder.exports.z.get(invoker!) as (target: number, text: number) => number;
       decoder.invoke = (text) => call(target!, text);
     },
-    // emval_call(caller, function, destructors, arguments): ImageData(memory view, width, height, depth)
+    // emval_call(caller, function, destructors, arguments): ImageData(view, width, height, depth), 8 bytes each
     i: (_caller, _target, _destructors, address) => {
-      const [size, from, width, , height] = new Uint32Array(memory(), address, 5);
-      const data = new Uint8ClampedArray(memory(), from, size).slice();
+      const [, from, width, , height] = new Uint32Array(memory(), address, 5);
+      const data = new Uint8ClampedArray(memory(), from, 4 * width! * height!).slice();
       decoder.pixels = { data, width: width!, height: height! };
       return VALUE;
     },
@@ -85,7 +85,9 @@ async function start(module: WebAssembly.Module): Promise<Kept<Decoder>> {
     p: stop,
   };
   // The others register types, or count references to values: nothing here needs them.
-  const a = Object.fromEntries(WebAssembly.Module.imports(module).map(({ name }) => [name, imports[name] ?? (() => 0)]));
+  const a = Object.fromEntries(
+    WebAssembly.Module.imports(module).map(({ name }) => [name, imports[name] ?? (() => 0)]),
+  );
   decoder.exports = (await WebAssembly.instantiate(module, { a })).exports as unknown as Exports;
   decoder.exports.x();
   return { decoder, memory: decoder.exports.w };
