@@ -83,8 +83,14 @@ async function runOnce(target: Target, bytes: Uint8Array): Promise<Outcome> {
   return outcome;
 }
 
-async function mutant(target: Target, corpus: readonly Uint8Array[], random: Random): Promise<Uint8Array> {
-  let bytes = random.pick(corpus);
+async function mutant(
+  target: Target,
+  seeds: readonly Uint8Array[],
+  found: readonly Uint8Array[],
+  random: Random,
+): Promise<Uint8Array> {
+  // Most begin from a valid input: what was refused once is mostly refused again.
+  let bytes = random.pick(found.length > 0 && random.oneIn(3) ? found : seeds);
   for (let rounds = random.oneIn(2) ? 1 + random.below(3) : 1; rounds > 0; --rounds) {
     bytes = await random.pick([mutateBytes, ...target.mutators])(bytes, random);
   }
@@ -101,7 +107,7 @@ async function fuzz(target: Target, seed: number, seconds: number, caseFile: str
   const pristine = digestOf(await target.run(seeds[0]!));
   for (const each of seeds) await target.run(each).catch(() => {});
   const random = randomOf(seed);
-  const corpus = [...seeds];
+  const corpus: Uint8Array[] = [];
   const seen = new Set<string>();
   const counts: Record<string, number> = {};
   const file = openSync(caseFile, "w");
@@ -121,8 +127,11 @@ async function fuzz(target: Target, seed: number, seconds: number, caseFile: str
   });
   const end = performance.now() + 1000 * seconds;
   let cases = 0;
+  const count = (kind: "progress" | "end"): void =>
+    print({ kind, cases, counts, outcomes: seen.size, maxRss: 1024 * process.resourceUsage().maxRSS });
+  let counted = performance.now();
   for (; performance.now() < end; ++cases) {
-    current = await mutant(target, corpus, random);
+    current = await mutant(target, seeds, corpus, random);
     ftruncateSync(file, 0);
     writeSync(file, current, 0, current.length, 0);
     if (process.memoryUsage.rss() > COLLECT_RSS) globalThis.gc?.();
@@ -134,11 +143,14 @@ async function fuzz(target: Target, seed: number, seconds: number, caseFile: str
       if (now !== pristine) report({ kind: "pristine", signature: "pristine", detail: now }, current);
     }
     // Timers and rejections get their turn.
+    if (performance.now() - counted > 500) {
+      count("progress");
+      counted = performance.now();
+    }
     if (cases % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   closeSync(file);
-  const maxRss = 1024 * process.resourceUsage().maxRSS;
-  print({ kind: "end", cases, counts, ways: seen.size, maxRss, seconds: (performance.now() - end) / 1000 + seconds });
+  count("end");
 }
 
 function print(line: unknown): void {

@@ -28,18 +28,17 @@ interface Finding {
   readonly detail: string;
   readonly input?: string;
 }
-interface End {
-  readonly kind: "end";
+/** What a process has done so far, or when it ended. */
+interface Count {
+  readonly kind: "progress" | "end";
   readonly cases: number;
   readonly counts: Readonly<Record<string, number>>;
-  readonly ways: number;
+  readonly outcomes: number;
   readonly maxRss: number;
 }
 interface Total {
-  cases: number;
-  maxRss: number;
-  ways: number;
-  readonly counts: Map<string, number>;
+  /** The last count of each process. */
+  readonly processes: Count[];
   readonly findings: Map<string, Finding>;
 }
 
@@ -88,35 +87,23 @@ async function fuzz(name: string, seed: number, seconds: number, total: Total, s
     running.stderr.on("data", (chunk) => {
       errors = `${errors}${chunk}`.slice(-4000);
     });
-    let ended = false;
+    let last: Count = { kind: "progress", cases: 0, counts: {}, outcomes: 0, maxRss: 0 };
     for await (const line of createInterface(running.stdout)) {
-      const report = JSON.parse(line) as Finding | End;
-      if (report.kind === "end") {
-        const { cases, counts, maxRss, ways } = report as End;
-        ended = true;
-        total.cases += cases;
-        total.maxRss = Math.max(total.maxRss, maxRss);
-        total.ways = Math.max(total.ways, ways);
-        for (const [kind, count] of Object.entries(counts))
-          total.counts.set(kind, (total.counts.get(kind) ?? 0) + count);
-      } else found(name, report as Finding, total);
+      const report = JSON.parse(line) as Finding | Count;
+      if (report.kind === "progress" || report.kind === "end") last = report as Count;
+      else found(name, report as Finding, total);
     }
     watchdog.stop();
-    if (ended) continue;
+    if (last.kind === "end") {
+      total.processes.push(last);
+      continue;
+    }
     const kind = watchdog.reason() ?? "crash";
-    const input = existsSync(caseFile) ? readFileSync(caseFile).toString("base64") : undefined;
-    if (input === undefined) throw new Error(`${name}: the process ended before its first input\n${errors}`);
-    total.counts.set(kind, (total.counts.get(kind) ?? 0) + 1);
-    found(
-      name,
-      {
-        kind,
-        signature: `${kind} ${errors.split("\n").find((line) => /Error/.test(line)) ?? ""}`,
-        detail: errors,
-        input,
-      },
-      total,
-    );
+    if (!existsSync(caseFile)) throw new Error(`${name}: the process ended before its first input\n${errors}`);
+    total.processes.push({ ...last, counts: { ...last.counts, [kind]: 1 } });
+    const first = errors.split("\n").find((text) => /Error/.test(text)) ?? "";
+    const input = readFileSync(caseFile).toString("base64");
+    found(name, { kind, signature: `${kind} ${first}`, detail: errors, input }, total);
   }
 }
 
@@ -132,9 +119,19 @@ function found(name: string, finding: Finding, total: Total): void {
   console.log(`  again: npm run fuzz -- ${name} --replay ${file}`);
 }
 
-function lineOf(name: string, { cases, counts, ways, maxRss }: Total): string {
+function lineOf(name: string, { processes }: Total): string {
+  const counts = new Map<string, number>();
+  for (const [kind, count] of processes.flatMap((each) => Object.entries(each.counts))) {
+    counts.set(kind, (counts.get(kind) ?? 0) + count);
+  }
   const list = [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
-  return `${name.padEnd(12)} ${cases} inputs: ${list}; ${ways} outcomes; ${Math.round(maxRss / 1e6)} MB at most`;
+  const most = (key: "outcomes" | "maxRss"): number => Math.max(...processes.map((each) => each[key]));
+  const memory = `${Math.round(most("maxRss") / 1e6)} MB at most`;
+  return `${name.padEnd(12)} ${casesOf(processes)} inputs: ${list}; ${most("outcomes")} outcomes; ${memory}`;
+}
+
+function casesOf(processes: readonly Count[]): number {
+  return processes.reduce((sum, { cases }) => sum + cases, 0);
 }
 
 const { values, positionals } = parseArgs({
@@ -159,10 +156,10 @@ if (values.replay !== undefined) {
   let failed = 0;
   let inputs = 0;
   for (const name of names) {
-    const total: Total = { cases: 0, maxRss: 0, ways: 0, counts: new Map(), findings: new Map() };
+    const total: Total = { processes: [], findings: new Map() };
     await fuzz(name, Number(values.seed), 60 * Number(values.minutes), total, scratch);
     console.log(lineOf(name, total));
-    inputs += total.cases;
+    inputs += casesOf(total.processes);
     failed += total.findings.size > 0 ? 1 : 0;
   }
   rmSync(scratch, { recursive: true });
