@@ -57,6 +57,21 @@ await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
     tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
   }
 });
+// The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
+await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
+  const declared = readFileSync(join(root, "wasm/baseline.d.ts"), "utf8");
+  const rows = [...declared.matchAll(/export function (\w+)\(from: number, to: number, ([^)]*)\)/g)].map(
+    ([, kernel, list]) => {
+      const names = list!.split(", ").map((each) => each.slice(0, each.indexOf(":")));
+      return { kernel: kernel!, names: JSON.stringify(names) };
+    },
+  );
+  const table = (prefix: string, suffix: string): string =>
+    rows.map(({ kernel, names }) => `  ${prefix}${kernel}: ${suffix}${names},`).join("\n");
+  writeFileSync(join(root, "wasm/arguments.js"), `export const KERNEL_ARGUMENTS = {\n${table("", "")}\n};\n`);
+  const types = table("readonly ", "readonly ").replaceAll("],", "];");
+  writeFileSync(join(root, "wasm/arguments.d.ts"), `export declare const KERNEL_ARGUMENTS: {\n${types}\n};\n`);
+});
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
@@ -115,13 +130,15 @@ if (!process.argv.includes("--wasm")) {
     const node = { platform: "node", target: "node20" } as const;
     await bundle({
       ...node,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/replica"].map(entry),
     });
     await bundle({
       ...node,
       entryPoints: [entry("cli/main")],
       // Libraries of the command are CommonJS and call `require` for Node's modules.
-      banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
+      banner: {
+        js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+      },
     });
     copyFileSync(join(root, "node_modules/chart.js/dist/chart.umd.min.js"), join(root, "dist/cli/chart.umd.min.js"));
     await bundle({
@@ -130,6 +147,13 @@ if (!process.argv.includes("--wasm")) {
       target: "es2022",
       minify: true,
       // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
+      external: ["module", "node:*"],
+    });
+    // What needs no runtime: the same file everywhere, for a bundler to pick from.
+    await bundle({
+      entryPoints: ["lowlevel", "formats/index"].map(entry),
+      platform: "browser",
+      target: "es2022",
       external: ["module", "node:*"],
     });
     // All in one file: pages of a single file and service workers.

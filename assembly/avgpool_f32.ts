@@ -7,7 +7,7 @@
  * - `oh ow`        the output [batch, oh, ow, c]
  * - `kh kw sh sw`  window and stride
  * - `top left`     padding before the first row and pixel
- * - `whole`        1 divides by `kh · kw` always, 0 by the pixels inside the image
+ * - `countPads`        1 divides by `kh · kw` always, 0 by the pixels inside the image
  * - `input` `out`  f32
  *
  * Unit: one output row; `batch · oh` of them.
@@ -30,7 +30,7 @@ export function avgpool_f32(
   sw: i32,
   top: i32,
   left: i32,
-  whole: i32,
+  countPads: i32,
   input: usize,
   out: usize,
 ): void {
@@ -47,7 +47,7 @@ export function avgpool_f32(
       const x0 = x * sw - left;
       const u0 = max(0, x0);
       const u1 = min(w, x0 + kw);
-      const part: f32 = (1.0 as f32) / <f32>(whole ? kh * kw : (v1 - v0) * (u1 - u0));
+      const part: f32 = (1.0 as f32) / <f32>(countPads ? kh * kw : (v1 - v0) * (u1 - u0));
       let i = 0;
       for (; i + 4 <= c; i += 4) {
         const at = base + ((<usize>i) << 2);

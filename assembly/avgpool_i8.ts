@@ -7,7 +7,7 @@
  * - `oh ow`        the output [batch, oh, ow, c]
  * - `kh kw sh sw`  window and stride
  * - `top left`     padding before the first row and pixel
- * - `whole`        1 divides by `kh · kw` always, 0 by the pixels inside the image
+ * - `countPads`        1 divides by `kh · kw` always, 0 by the pixels inside the image
  * - `input` `out`  i8
  *
  * Unit: one output row; `batch · oh` of them.
@@ -32,7 +32,7 @@ export function avgpool_i8(
   sw: i32,
   top: i32,
   left: i32,
-  whole: i32,
+  countPads: i32,
   input: usize,
   out: usize,
 ): void {
@@ -49,7 +49,7 @@ export function avgpool_i8(
       const x0 = x * sw - left;
       const u0 = max(0, x0);
       const u1 = min(w, x0 + kw);
-      const part: f32 = (1.0 as f32) / <f32>(whole ? kh * kw : (v1 - v0) * (u1 - u0));
+      const part: f32 = (1.0 as f32) / <f32>(countPads ? kh * kw : (v1 - v0) * (u1 - u0));
       for (let i: usize = 0; i < pixel; ++i) {
         let sum = 0;
         for (let v = v0; v < v1; ++v) {

@@ -4,7 +4,7 @@
  *     norm = √Σ in,   factor = min(1, limit / (norm + 1e-6))
  *
  * - `n`      sums of squares
- * - `input`  [n] f32 of `squares_f32`
+ * - `input`  [n] f32 of `sum_squares_f32`
  * - `out`    [1] f32: the norm
  * - `factor` [1] f32
  * - `limit`  largest norm; ∞ for none

@@ -3,6 +3,7 @@
  *
  *     out[b, y, x, j] = clamp(bias[j] + Σ_{v,u,i} in[b, y·sh + v·dh − top, x·sw + u·dw − left, i] · w[v, u, i, j] + residual[b, y, x, j])
  *
+ * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · mc` bytes
  * - `mr mc`              rows of a register tile; output pixels of a chunk
  * - `batch h w c`        the input [batch, h, w, c]
  * - `oh ow n`            the output [batch, oh, ow, n]
@@ -14,7 +15,6 @@
  * - `residual`           [batch, oh, ow, n] f32, or 0
  * - `zeros`              `c / groups` f32 zeros: what a pointer outside the image points at
  * - `out`                [batch, oh, ow, n] f32
- * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · mc` bytes
  *
  * Unit: one panel over one chunk of pixels; `⌈batch·oh·ow/mc⌉ · groups · ⌈n/groups/8⌉` of them, panels fastest.
  *
@@ -28,6 +28,7 @@ import { TAIL_BYTES, tiles_f32 } from "./tile_f32";
 export function conv_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   mr: i32,
   mc: i32,
   batch: i32,
@@ -51,7 +52,6 @@ export function conv_f32(
   residual: usize,
   zeros: usize,
   out: usize,
-  scratch: usize,
   lo: f32,
   hi: f32,
 ): void {

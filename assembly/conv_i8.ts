@@ -5,6 +5,7 @@
  *     sum = bias[j] + Σ_{v,u,i} in[b, y·sh + v·dh − top, x·sw + u·dw − left, i] · w[v, u, i, j]
  *     out[b, y, x, j] = clamp(round(sum · scale[j] + residual[b, y, x, j] · rs))       or, `wide`, sum · scale[j]
  *
+ * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · mc` bytes
  * - `kind`               `DOT8`: the input is i8 in 0…127; `DOT16`: it is i16
  * - `mr mc`              rows of a register tile; output pixels of a chunk
  * - `batch h w c`        the input [batch, h, w, c]
@@ -18,7 +19,6 @@
  * - `residual`           [batch, oh, ow, n] i8, or 0
  * - `zeros`              `c / groups` zeros: what a pointer outside the image points at
  * - `out`                [batch, oh, ow, n]
- * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · mc` bytes
  * - `rs lo hi`           scale of the residual in units of the output's; bounds of the output
  *
  * Unit: one panel over one chunk of pixels; `⌈batch·oh·ow/mc⌉ · groups · ⌈n/groups/8⌉` of them, panels fastest.
@@ -32,6 +32,7 @@ import { DOT8, TAIL_BYTES, tiles_i8 } from "./tile_i8";
 export function conv_i8(
   from: i32,
   to: i32,
+  scratch: usize,
   kind: i32,
   mr: i32,
   mc: i32,
@@ -57,7 +58,6 @@ export function conv_i8(
   residual: usize,
   zeros: usize,
   out: usize,
-  scratch: usize,
   rs: f32,
   lo: f32,
   hi: f32,

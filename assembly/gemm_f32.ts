@@ -3,6 +3,7 @@
  *
  *     out[r, g, j] = clamp(bias[g, j] + Σ_i a[r, g, i] · w[g, i, j] + residual[r, g, j])
  *
+ * - `scratch`  this thread's; `TAIL_BYTES + 4 · mc` bytes
  * - `mr`       rows of a register tile, 1…6
  * - `mc`       rows of a chunk: what is read again for every panel, so it should stay in the L2 cache
  * - `m n k`    rows; columns and depth of one group
@@ -12,7 +13,6 @@
  * - `panels`   [groups, ⌈n/8⌉] panels as `tile_f32.ts` draws them, one tap
  * - `residual` [m, groups, n] f32, or 0
  * - `out`      [m, groups, n] f32
- * - `scratch`  this thread's; `TAIL_BYTES + 4 · mc` bytes
  *
  * Unit: one panel over one chunk of rows; `⌈m/mc⌉ · groups · ⌈n/8⌉` of them, panels fastest.
  *
@@ -25,6 +25,7 @@ import { TAIL_BYTES, tiles_f32 } from "./tile_f32";
 export function gemm_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   mr: i32,
   mc: i32,
   m: i32,
@@ -37,7 +38,6 @@ export function gemm_f32(
   panels: usize,
   residual: usize,
   out: usize,
-  scratch: usize,
   lo: f32,
   hi: f32,
 ): void {

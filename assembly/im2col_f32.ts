@@ -3,6 +3,7 @@
  *
  *     out[b, y, x, j] = clamp(bias[j] + Σ_q patch[b, y, x][q] · w[q, j] + residual[b, y, x, j]),  q = (v · kw + u) · c + i
  *
+ * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc · (1 + kh · kw · c)` bytes
  * - `mr mc`        rows of a register tile; output pixels of a chunk
  * - `batch h w c`  the input [batch, h, w, c]
  * - `oh ow n`      the output [batch, oh, ow, n]
@@ -12,7 +13,6 @@
  * - `panels`       [⌈n/8⌉] panels of one tap with `kh · kw · c` cells (the same bytes as `kh · kw` taps of `c`)
  * - `residual`     [batch, oh, ow, n] f32, or 0
  * - `out`          [batch, oh, ow, n] f32
- * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc · (1 + kh · kw · c)` bytes
  *
  * Unit: one panel over one chunk of pixels; `⌈batch·oh·ow/mc⌉ · ⌈n/8⌉` of them, panels fastest.
  *
@@ -25,6 +25,7 @@ import { TAIL_BYTES, tiles_f32 } from "./tile_f32";
 export function im2col_f32(
   from: i32,
   to: i32,
+  scratch: usize,
   mr: i32,
   mc: i32,
   batch: i32,
@@ -44,7 +45,6 @@ export function im2col_f32(
   panels: usize,
   residual: usize,
   out: usize,
-  scratch: usize,
   lo: f32,
   hi: f32,
 ): void {

@@ -5,6 +5,8 @@
  *     sum = bias[j] + Σ_{v,u,i} in[b, y·sh + v − top, x·sw + u − left, i] · w[v, u, i, j]
  *     out[b, y, x, j] = clamp(round(sum · scale[j] + residual[b, y, x, j] · rs))
  *
+ * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc + e · mc · k` bytes: `e` bytes an element (1 or 2), `k` = `kh · kw · c` rounded up
+ *                  to whole cells (4 or 2)
  * - `kind`         `DOT8`: the input is in 0…127 and is copied; `DOT16`: it is any i8 and is widened to i16
  * - `mr mc`        rows of a register tile; output pixels of a chunk
  * - `batch h w c`  the input [batch, h, w, c]
@@ -16,8 +18,6 @@
  * - `residual`     [batch, oh, ow, n] i8, or 0
  * - `pads`         [c] i8: what a pixel outside the image is
  * - `out`          [batch, oh, ow, n] i8
- * - `scratch`      this thread's; `TAIL_BYTES + 4 · mc + e · mc · k` bytes: `e` bytes an element (1 or 2), `k` = `kh · kw · c` rounded up
- *                  to whole cells (4 or 2)
  *
  * Unit: one panel over one chunk of pixels; `⌈batch·oh·ow/mc⌉ · ⌈n/8⌉` of them, panels fastest.
  *
@@ -30,6 +30,7 @@ import { DOT8, TAIL_BYTES, tiles_i8 } from "./tile_i8";
 export function im2col_i8(
   from: i32,
   to: i32,
+  scratch: usize,
   kind: i32,
   mr: i32,
   mc: i32,
@@ -51,7 +52,6 @@ export function im2col_i8(
   residual: usize,
   pads: usize,
   out: usize,
-  scratch: usize,
   rs: f32,
   lo: f32,
   hi: f32,

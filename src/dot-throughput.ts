@@ -5,7 +5,8 @@
 import { type Build, loadKernels } from "./kernels.ts";
 import { STATIC_BYTES } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
-import { DEFAULT_DOT_THROUGHPUT, type DotThroughput } from "./variants.ts";
+import { runStep, step } from "./tape.ts";
+import { DEFAULT_DOT_THROUGHPUT, type DotThroughput, TILE_ROWS_I8 } from "./variants.ts";
 
 /** A product small enough for the first cache: rows, outputs, and depth. */
 const [M, N, K] = [40, 64, 256];
@@ -26,14 +27,20 @@ export async function measureDotThroughput(runtime: Runtime, build: Build): Prom
   const panels = input + 2 * M * K;
   const out = panels + (N / 8) * (K + 8) * 8;
   const scratch = out + M * N;
+  const steps = [0, 1].map((kind) =>
+    step("dot throughput", "conv_i8", N / 8, {
+      ...{ scratch, kind, mr: TILE_ROWS_I8, mc: M, batch: 1, h: 1, w: M, c: K, oh: 1, ow: M, n: N },
+      ...{ kh: 1, kw: 1, sh: 1, sw: 1, dh: 1, dw: 1, top: 0, left: 0, groups: 1, wide: 0 },
+      ...{ input, panels, residual: 0, zeros: input, out, rs: 0, lo: 0, hi: 127 },
+    }),
+  );
   const best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   const began = performance.now();
   for (let call = 0; call < CALLS; ++call) {
     if (call === PATIENCE && performance.now() === began) break;
     for (const kind of [0, 1]) {
       const start = performance.now();
-      const sizes = [1, 1, M, K, 1, M, N, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0] as const;
-      exports.conv_i8(0, N / 8, kind, 5, M, ...sizes, input, panels, 0, input, out, scratch, 0, 0, 127);
+      runStep(exports, steps[kind]!);
       best[kind] = Math.min(best[kind]!, performance.now() - start);
     }
   }

@@ -177,15 +177,34 @@ export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int
       return {
         tables,
         steps: [
-          ...(order === "gray" ? [step("gray", "luma_u8", rows, width, image!, image!)] : []),
-          step(
-            ...(["resize across", "resize_u8_horizontal", rows, w, width, across.ksize] as const),
-            ...([image!, acrossBounds!, acrossTaps!, middle] as const),
-          ),
-          step("resize down", "resize_u8_vertical", h, w, down.ksize, middle, downBounds!, downTaps!, resized),
+          ...(order === "gray" ? [step("gray", "luma_u8", rows, { w: width, input: image!, out: image! })] : []),
+          step("resize across", "resize_u8_horizontal", rows, {
+            w,
+            pitch: width,
+            ksize: across.ksize,
+            input: image!,
+            bounds: acrossBounds!,
+            taps: acrossTaps!,
+            out: middle,
+          }),
+          step("resize down", "resize_u8_vertical", h, {
+            w,
+            ksize: down.ksize,
+            input: middle,
+            bounds: downBounds!,
+            taps: downTaps!,
+            out: resized,
+          }),
           int8
-            ? step("pixels", "pixels_i8", h, w, c, order === "bgr" ? 1 : 0, resized, out)
-            : step("normalise", "normalize_f32", h, w, c, order === "bgr" ? 1 : 0, resized, numbers!, out),
+            ? step("pixels", "pixels_i8", h, { w, c, reverse: order === "bgr" ? 1 : 0, rgba: resized, out })
+            : step("normalise", "normalize_f32", h, {
+                w,
+                c,
+                bgr: order === "bgr" ? 1 : 0,
+                input: resized,
+                affine: numbers!,
+                out,
+              }),
         ],
       };
     },

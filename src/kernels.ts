@@ -3,19 +3,9 @@
  */
 import { instantiate } from "@assemblyscript/loader";
 import type { Runtime } from "./runtime.ts";
-import type { KernelExports } from "./tape.ts";
+import type { Build, KernelExports, Kernels } from "./tape.ts";
 
-/** `baseline` is SIMD128; `relaxed` adds relaxed SIMD, whose one opcode makes a module invalid where it is unknown. */
-export type Build = "baseline" | "relaxed";
-export const BUILDS: readonly Build[] = ["baseline", "relaxed"];
-
-/** An instance of one build over a memory of ours. */
-export interface Kernels {
-  readonly build: Build;
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
-  readonly exports: KernelExports;
-}
+export { BUILDS, type Build, type Kernels } from "./tape.ts";
 
 /**
  * `(x: i32) => lane 0 of i32x4.relaxed_dot_i8x16_i7x16_add_s(splat(x), splat(100), splat(7))`, so 400 · x + 7.

@@ -1,7 +1,7 @@
 /**
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
-import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
+import type { Folder } from "./bytes.ts";
 import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -11,12 +11,12 @@ import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
 import { type ModelHints, readMetadata } from "./models/metadata.ts";
-import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 import { nameOf, recognise } from "./models/recognise.ts";
 import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { resize } from "./plan.ts";
 import {
+  channelsOf,
   checkPreprocess,
   PRESETS,
   type Preprocess,
@@ -25,13 +25,13 @@ import {
   type Sides,
   sidesOf,
   sized,
-  type Triple,
 } from "./preprocess.ts";
-import type { Located, Progress, Runtime } from "./runtime.ts";
+import type { Runtime } from "./runtime.ts";
+import { type DownloadOptions, type FileSource, findSource } from "./source.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
-export interface ModelOptions {
+export interface ModelOptions extends DownloadOptions {
   /** A name of `RESNETS`; recognised from the tensors when absent. */
   readonly arch?: string;
   /** Where a bottleneck has its stride, when the file does not tell. */
@@ -42,19 +42,13 @@ export interface ModelOptions {
   readonly size?: number | Sides;
   /** How pixels become the input. */
   readonly preprocess?: PresetName | PreprocessOptions;
-  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B. */
-  readonly mean?: Triple;
-  readonly std?: Triple;
+  /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B, or one number for gray. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
   /** Class names, by index. */
   readonly labels?: readonly string[];
   /** Weight formats to read, instead of the runtime's usual ones. */
   readonly formats?: readonly Format[];
-  /** Folder for downloads instead of the user's cache folder. */
-  readonly cache?: string;
-  /** Never touch the network. */
-  readonly offline?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** A checked model: its network, its weights not yet read. */
@@ -71,47 +65,48 @@ export interface Model {
   readonly labels: readonly string[];
   /** What was assumed. */
   readonly guesses: readonly Guess[];
+  /** Closes the weight file. Classifiers and trainers that were made from the model have what they need. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A source's checkpoint and, where it has a short name, what is known of it. */
-async function openSource(
-  source: string | Uint8Array | ByteSource,
-  options: ModelOptions,
+/** A model in any form that a caller may have it in; one that is open already stays open. */
+export type Source = FileSource | Model;
+
+function isModel(source: Source): source is Model {
+  return typeof source === "object" && source !== null && "checkpoint" in source && "graph" in source;
+}
+
+/** A model's parts, with what closes it. */
+export function closable(parts: Omit<Model, "close" | typeof Symbol.asyncDispose>): Model {
+  const close = (): Promise<void> => parts.checkpoint.close();
+  return { ...parts, close, [Symbol.asyncDispose]: close };
+}
+
+/** Runs `work` on the model of a source, and closes it afterwards, unless it was open already. */
+export async function withModel<T>(
   runtime: Runtime,
-): Promise<{ name: string; located: Located; known: Pretrained | undefined }> {
-  if (typeof source !== "string") {
-    const file = source instanceof Uint8Array ? fromBytes("bytes", source) : source;
-    const folder: Folder = {
-      name: file.name,
-      async open(path) {
-        if (path === "") return file;
-        throw new ModelError("not-found", expectedGot(file.name, path, "nothing but the file itself"), {
-          subject: path,
-        });
-      },
-    };
-    return { name: file.name, located: { folder, entry: "" }, known: undefined };
+  source: Source,
+  options: ModelOptions,
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
+  const model = await openModelWith(runtime, source, options);
+  try {
+    return await work(model);
+  } finally {
+    if (model !== source) await model.close();
   }
-  const known = Object.hasOwn(PRETRAINED, source) ? PRETRAINED[source] : undefined;
-  const located = await runtime.locate(known?.source ?? source, {
-    ...options,
-    ...(known === undefined ? {} : { integrity: known.integrity }),
-  });
-  return { name: source, located, known };
 }
 
 /**
  * Finds a model, opens and checks it, without reading its weights.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError for an option out of range
+ * @param source as `load` takes it; a model that is open already is returned as it is
+ * @throws ModelError when there is no model or it is not what it says; OptionError for an option out of range
  */
-export async function openModel(
-  source: string | Uint8Array | ByteSource,
-  options: ModelOptions,
-  runtime: Runtime,
-): Promise<Model> {
-  const { name, located, known } = await openSource(source, options, runtime);
+export async function openModelWith(runtime: Runtime, source: Source, options: ModelOptions = {}): Promise<Model> {
+  if (isModel(source)) return source;
+  const { name, located, known } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
   try {
     const quantization = readQuantization(name, opened.metadata);
@@ -120,11 +115,11 @@ export async function openModel(
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
     const network = await networkOf(name, checkpoint, { file, beside, known: known?.arch }, options);
     const hints = { ...beside, ...file };
-    const way = options.preprocess ?? known?.preprocess ?? hints.preprocess;
-    const usual = isOfSmallImages(network) ? "cifar" : "torchvision-v1";
-    const preset = presetOf(way ?? usual);
+    const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
+    const assumed = defaultPreset(network);
+    const preset = checkPreset(described ?? assumed);
     const guesses = [...network.guesses];
-    if (way === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${usual} preset` });
+    if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     if (hints.labels !== undefined && hints.labels.length !== classes) {
       throw new ModelError(
@@ -134,9 +129,15 @@ export async function openModel(
       );
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
-    const [height, width] = inputShape(network.graph);
-    const { mean, std } = ownNormalisation(checkpoint) ?? preset;
-    const preprocess = sized({ ...preset, mean: options.mean ?? mean, std: options.std ?? std }, [height, width]);
+    const [height, width, channels] = inputShape(network.graph);
+    const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
+    const normalised = checkPreset({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
+    const preprocess = sized(normalised, [height, width]);
+    if (channelsOf(preprocess) !== channels) {
+      const order = channels === 1 ? 'order "gray"' : 'order "rgb" or "bgr"';
+      const got = `"${preprocess.order}"`;
+      throw new OptionError("preprocess", expectedGot("preprocess", `${order} for ${channels} channels`, got));
+    }
     if (checkpoint.metadata.input_size === "open" && options.size === undefined) {
       guesses.push({ key: "size", message: `images of ${height}×${width} pixels, a size that the file leaves open` });
     }
@@ -164,18 +165,20 @@ export async function openModel(
         key: "unused",
         message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
       });
-    return {
-      source: name,
-      ...network,
-      graph,
-      preprocess,
-      labels: options.labels ?? published ?? hints.labels ?? [],
-      guesses,
-    };
+    const labels = options.labels ?? published ?? hints.labels ?? [];
+    return closable({ source: name, ...network, graph, preprocess, labels, guesses });
   } catch (error) {
     await opened.close();
     throw error;
   }
+}
+
+/** An input's size as height and width. Throws `OptionError` unless both are whole numbers of pixels. */
+export function checkSize(size: number | Sides): Sides {
+  const sides = sidesOf(size);
+  if (sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1)) return sides;
+  const expected = "a whole number of pixels, 1 or more, or [height, width]";
+  throw new OptionError("size", expectedGot("size", expected, `${size}`));
 }
 
 /** Whether a network was made for images that are not cropped: by its stem, or, of another family, by its input. */
@@ -183,11 +186,22 @@ function isOfSmallImages({ spec, graph }: Pick<Model, "spec" | "graph">): boolea
   return spec === undefined ? inputShape(graph)[0] <= 64 : spec.stem === "cifar";
 }
 
+/**
+ * The preset for a network whose preprocessing nobody describes. Keras's ResNets have He's, their second version its own:
+ * `format` is "tfjs" for their layers' names.
+ */
+function defaultPreset({ spec, graph, checkpoint }: Pick<Model, "spec" | "graph" | "checkpoint">): PresetName {
+  if (inputShape(graph)[2] === 1) return "gray";
+  if (isOfSmallImages({ spec, graph })) return "cifar";
+  if (checkpoint.metadata.format === "tfjs") return spec?.preact === true ? "keras-v2" : "caffe";
+  return "torchvision-v1";
+}
+
 /** What is left to do to pixels of 0…1 for a graph that normalises them itself: nothing, or to make them 0…255. */
-function ownNormalisation({ metadata }: Checkpoint): Pick<Preprocess, "mean" | "std"> | undefined {
+function ownNormalisation({ metadata }: Checkpoint, channels: number): Pick<Preprocess, "mean" | "std"> | undefined {
   const largest = Number(metadata.normalises_input);
   if (Number.isNaN(largest)) return undefined;
-  return { mean: [0, 0, 0], std: [1 / largest, 1 / largest, 1 / largest] };
+  return { mean: Array(channels).fill(0), std: Array(channels).fill(1 / largest) };
 }
 
 /** The network a checkpoint holds: its own graph, or the one that the hints name, or the one its tensors look like. */
@@ -203,11 +217,7 @@ async function networkOf(
 ): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
   const held = checkpoint.graph ?? file.graph;
   const size = options.size ?? file.size ?? beside.size;
-  const sides = size === undefined ? undefined : sidesOf(size);
-  if (sides !== undefined && !(sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1))) {
-    const expected = "a whole number of pixels, 1 or more, or [height, width]";
-    throw new OptionError("size", expectedGot("size", expected, `${size}`));
-  }
+  const sides = size === undefined ? undefined : checkSize(size);
   if (held !== undefined) {
     const graph = sides === undefined ? held : resize(held, [...sides, 3]);
     const match = matchResnet(graph);
@@ -295,7 +305,8 @@ function rename(
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
-function presetOf(preset: PresetName | PreprocessOptions): Preprocess {
+/** A preset by its name, or a description of one's own, checked. Throws `OptionError`. */
+export function checkPreset(preset: PresetName | PreprocessOptions): Preprocess {
   if (typeof preset === "string") {
     if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
     const names = Object.keys(PRESETS).join(", ");

@@ -9,10 +9,9 @@
 
 import { expectedGot, OptionError } from "./errors.ts";
 import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
-import type { Build } from "./kernels.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
-import type { Step, Tape } from "./tape.ts";
+import type { Build, Step, Tape } from "./tape.ts";
 import { choose, DEFAULT_DOT_THROUGHPUT, type DotThroughput, type Tuning, type Variant } from "./variants.ts";
 
 /** Where every node's packed weights are. */

@@ -7,7 +7,7 @@
 
 import { expectedGot } from "./errors.ts";
 import type { Runtime, WorkerHandle } from "./runtime.ts";
-import { SCRATCH_ARG, type Step, type Tape } from "./tape.ts";
+import { type Tape, withScratchAt } from "./tape.ts";
 
 /** What a worker receives. */
 export type ToWorker =
@@ -42,10 +42,7 @@ export interface Team {
 
 /** The tape as worker `index` runs it: its own scratch in place of the first worker's. */
 function tapeOf(tape: Tape, index: number, scratchBytes: number): Tape {
-  return tape.map((step): Step => {
-    const at = SCRATCH_ARG[step.kernel];
-    return at === undefined ? step : { ...step, args: step.args.with(at, step.args[at]! + index * scratchBytes) };
-  });
+  return tape.map((step) => withScratchAt(step, index * scratchBytes));
 }
 
 /**

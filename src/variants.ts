@@ -3,8 +3,7 @@
  * memory budget.
  */
 import { asConv, type ConvNode, type Graph } from "./graph.ts";
-import type { Build } from "./kernels.ts";
-import type { KernelName } from "./tape.ts";
+import type { Build, KernelName } from "./tape.ts";
 
 /**
  * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the ways of `tile_i8.ts` to multiply
@@ -100,7 +99,7 @@ function winograd(o: 2 | 4): Variant {
   const weightBytes = (node: ConvNode): number => positions * panelBytes(node, node.channels);
   return {
     algorithm: `winograd${o}`,
-    kernels: [`winograd${o}_input_f32`, "gemm_f32", `winograd${o}_output_f32`],
+    kernels: [`winograd${o}_transform_input_f32`, "gemm_f32", `winograd${o}_transform_output_f32`],
     fits: (node) => isWinograd(node) && node.channels % 4 === 0 && node.shape[2] % 4 === 0,
     weightBytes,
     cost(node, batch) {
@@ -141,7 +140,7 @@ function isCopied(node: ConvNode): boolean {
 const INT8: readonly Variant[] = [
   {
     algorithm: "winograd4",
-    kernels: ["winograd4_input_i8", "gemm_i16", "winograd4_output_i8"],
+    kernels: ["winograd4_transform_input_i8", "gemm_i16", "winograd4_transform_output_i8"],
     fits: (node) =>
       isWinograd(node) &&
       node.int8!.pads === undefined &&

@@ -7,11 +7,10 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph, Node } from "./graph.ts";
-import type { Kernels } from "./kernels.ts";
 import type { Packer } from "./ops/op.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
-import { runStep, step } from "./tape.ts";
+import { type Kernels, runStep, step } from "./tape.ts";
 import { DTYPE_BYTES, type TensorInfo } from "./tensor.ts";
 
 const PAGE = 65536;
@@ -125,7 +124,10 @@ export async function packWeights(
       if (info.dtype === "F64") {
         values.set(new Float64Array(memory.buffer, stored, count));
       } else {
-        runStep(exports, step(name, "widen_f32", count, info.dtype === "F16" ? 10 : 7, stored, address));
+        runStep(
+          exports,
+          step(name, "widen_f32", count, { mantissa: info.dtype === "F16" ? 10 : 7, input: stored, out: address }),
+        );
       }
     }
     checkFinite(where, name, new Float32Array(memory.buffer, address, count));

@@ -6,7 +6,8 @@ import { nodeRuntime } from "../src/runtimes/node.ts";
 import { type Step, step } from "../src/tape.ts";
 import { shipped } from "./shipped.ts";
 
-const fill = (address: number): Step => step("test", "clamp_f32", 1, 16, address, address, 1, 2);
+const fill = (address: number): Step =>
+  step("test", "clamp_f32", 1, { c: 16, input: address, out: address, lo: 1, hi: 2 });
 
 function runnable(address = 8192): Runnable {
   return { tapes: [[fill(address)]], scratchBytes: 0, end: 65536 };

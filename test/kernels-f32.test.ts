@@ -9,8 +9,9 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { BUILDS, type Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
-import { type KernelName, runStep, SCRATCH_ARG, type Step, step } from "../src/tape.ts";
+import { type KernelName, runStep, type Step, step } from "../src/tape.ts";
 import { VARIANTS } from "../src/variants.ts";
+import { KERNEL_ARGUMENTS } from "../wasm/arguments.js";
 import { reference } from "./reference.ts";
 import { referenceI8 } from "./reference-i8.ts";
 import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
@@ -114,10 +115,7 @@ const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
           l.bound = boundOf(k + 2);
           const out = l.out(m * ldo);
           const units = Math.ceil(m / mc) * groups * perGroup;
-          return step(
-            "",
-            "gemm_f32",
-            units,
+          return step("", "gemm_f32", units, {
             mr,
             mc,
             m,
@@ -128,12 +126,12 @@ const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
             ldo,
             a,
             panels,
-            other,
+            residual: other,
             out,
             scratch,
-            -0.5,
-            1e9,
-          );
+            lo: -0.5,
+            hi: 1e9,
+          });
         },
       ],
     ),
@@ -168,10 +166,34 @@ const convs: Case[] = [3, 4, 6].flatMap((mr) =>
         l.bound = boundOf(cells + 2);
         const out = l.out(batch * oh * ow * n);
         const units = Math.ceil((batch * oh * ow) / mc) * groups * perGroup;
-        return step(
-          ...(["", "conv_f32", units, mr, mc, batch, h, w, c, oh, ow, n, k, k, s, s, d, d, p, p, groups] as const),
-          ...([input, panels, residual, zeros, out, scratch, -0.5, 2] as const),
-        );
+        return step("", "conv_f32", units, {
+          mr,
+          mc,
+          batch,
+          h,
+          w,
+          c,
+          oh,
+          ow,
+          n,
+          kh: k,
+          kw: k,
+          sh: s,
+          sw: s,
+          dh: d,
+          dw: d,
+          top: p,
+          left: p,
+          groups,
+          input,
+          panels,
+          residual,
+          zeros,
+          out,
+          scratch,
+          lo: -0.5,
+          hi: 2,
+        });
       },
     ],
   ),
@@ -200,10 +222,30 @@ const im2cols: Case[] = [3, 4, 6].flatMap((mr) =>
         l.bound = boundOf(kh * kw * c + 2);
         const out = l.out(batch * oh * ow * n);
         const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
-        return step(
-          ...(["", "im2col_f32", units, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, s, s, top, left] as const),
-          ...([input, panels, 0, out, scratch, 0, 6] as const),
-        );
+        return step("", "im2col_f32", units, {
+          mr,
+          mc,
+          batch,
+          h,
+          w,
+          c,
+          oh,
+          ow,
+          n,
+          kh,
+          kw,
+          sh: s,
+          sw: s,
+          top,
+          left,
+          input,
+          panels,
+          residual: 0,
+          out,
+          scratch,
+          lo: 0,
+          hi: 6,
+        });
       },
     ],
   ),
@@ -227,10 +269,10 @@ const pools = (kernel: "maxpool_f32" | "avgpool_f32"): Case[] =>
           const input = l.random(batch * h * w * c);
           const out = l.out(batch * oh * ow * c);
           l.bound = kernel === "maxpool_f32" ? 0 : boundOf(kh * kw + 1);
-          const sizes = [h, w, c, oh, ow, kh, kw, s, s, p, p] as const;
+          const window = { h, w, c, oh, ow, kh, kw, sh: s, sw: s, top: p, left: p, input, out };
           return kernel === "maxpool_f32"
-            ? step("", kernel, batch * oh, ...sizes, input, out)
-            : step("", kernel, batch * oh, ...sizes, whole, input, out);
+            ? step("", kernel, batch * oh, window)
+            : step("", kernel, batch * oh, { ...window, countPads: whole });
         },
       ],
     ),
@@ -252,12 +294,25 @@ const winogradInputs = (o: 2 | 4): Case[] =>
       const positions = (o + 2) ** 2;
       const [ty, tx] = [Math.ceil((h + 2 * pad - 2) / o), Math.ceil((w + 2 * pad - 2) / o)];
       const count = some ?? batch * ty * tx;
-      const sizes = [batch, h, w, c, ty, tx, pad, pad, first] as const;
       const [input, zeros, scratch] = [l.random(batch * h * w * c), l.zeros(c), l.scratch(positions * 20)];
       // Sums of |Bᵀ| rows: 10 for F(4), 2 for F(2), twice.
       l.bound = boundOf(o === 4 ? 14 : 5) * 2;
       const out = l.out(count * positions * c);
-      return step("", `winograd${o}_input_f32`, count, ...sizes, input, zeros, out, scratch);
+      return step("", `winograd${o}_transform_input_f32`, count, {
+        batch,
+        h,
+        w,
+        c,
+        ty,
+        tx,
+        top: pad,
+        left: pad,
+        first,
+        input,
+        zeros,
+        out,
+        scratch,
+      });
     },
   ]);
 
@@ -277,8 +332,20 @@ const winogradOutputs = (o: 2 | 4): Case[] =>
           // Sums of |Aᵀ| rows: 19 for F(4), 3 for F(2); twice.
           l.bound = HALF_ULP * (o === 4 ? 19 ** 2 * 16 : 9 * 8);
           const out = l.out(batch * oh * ow * n);
-          const sizes = [oh, ow, n, ty, tx, first] as const;
-          return step("", `winograd${o}_output_f32`, count, ...sizes, products, other, out, scratch, -1, 1e9);
+          return step("", `winograd${o}_transform_output_f32`, count, {
+            oh,
+            ow,
+            n,
+            ty,
+            tx,
+            first,
+            products,
+            residual: other,
+            out,
+            scratch,
+            lo: -1,
+            hi: 1e9,
+          });
         },
       ],
     ),
@@ -296,9 +363,19 @@ const winogradWeights = (o: 2 | 4): Case[] =>
     (l) => {
       const [so, si, sv, su] = order === "oihw" ? [c * 9, 9, 3, 1] : [1, n, 3 * c * n, c * n];
       l.bound = boundOf(2);
-      const sources = [l.random(n * c * 9), l.random(n), l.random(n)] as const;
       const out = l.out(((o + 2) ** 2 * Math.ceil(n / 8) * panelBytes(c)) / 4);
-      return step("", `winograd${o}_weights_f32`, Math.ceil(n / 8), n, c, so!, si!, sv!, su!, ...sources, out);
+      return step("", `winograd${o}_transform_weights_f32`, Math.ceil(n / 8), {
+        n,
+        c,
+        so: so!,
+        si: si!,
+        sv: sv!,
+        su: su!,
+        weights: l.random(n * c * 9),
+        scale: l.random(n),
+        bias: l.random(n),
+        out,
+      });
     },
   ]);
 
@@ -325,8 +402,23 @@ const outers: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
           l.bound = boundOf(m + 1);
           const out = l.inout(groups * k * ldo);
           const units = groups * Math.ceil(k / mr) * Math.ceil(n / 8);
-          const sizes = [mr, mc, m, n, k, groups, lda, ldb, ldo, k * ldo, adds] as const;
-          return step("", "outer_f32", units, ...sizes, a, b, out, scratch);
+          return step("", "gemm_wgrad_f32", units, {
+            mr,
+            mc,
+            m,
+            n,
+            k,
+            groups,
+            lda,
+            ldb,
+            ldo,
+            ogo: k * ldo,
+            adds,
+            input: a,
+            dy: b,
+            dw: out,
+            scratch,
+          });
         },
       ],
     ),
@@ -368,8 +460,30 @@ const outerConvs: Case[] = [4, 6].flatMap((mr) =>
         l.bound = boundOf(batch * oh * ow + 1);
         const out = l.inout(k * n);
         const units = groups * Math.ceil(k / mr) * Math.ceil(n / groups / 8);
-        const sizes = [mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] as const;
-        return step("", "outer_conv_f32", units, ...sizes, input, dy, out, scratch);
+        return step("", "conv_wgrad_f32", units, {
+          mr,
+          mc,
+          batch,
+          h,
+          w,
+          c,
+          oh,
+          ow,
+          n,
+          kh,
+          kw,
+          sh,
+          sw,
+          dh,
+          dw,
+          top,
+          left,
+          groups,
+          input,
+          dy,
+          out,
+          scratch,
+        });
       },
     ];
   }),
@@ -377,22 +491,43 @@ const outerConvs: Case[] = [4, 6].flatMap((mr) =>
 
 const convInputs: Case[] = [4, 6].flatMap((mr) =>
   SLIDES.flatMap((each) =>
-    [false, true].map((residual): Case => {
+    [0, 1].map((adds): Case => {
       const [batch, h, w, c, n, kh, kw, sh, sw, dh, dw, top, left, groups] = each;
       const { oh, ow, title } = slid(each);
       return [
-        `${mr} rows: ${title}${residual ? ", residual" : ""}`,
+        `${mr} rows: ${title}${adds ? ", added" : ""}`,
         (l) => {
           const panelCount = groups * Math.ceil(c / groups / 8);
           const dy = l.random(batch * oh * ow * n);
           const panels = l.random((panelCount * ((kh * kw * n) / groups + sh * sw) * 32) / 4);
-          const other = residual ? l.random(batch * h * w * c) : 0;
           const zeros = l.zeros(n);
           const scratch = l.scratch(192 + 4 * kh * kw * Math.ceil(w / sw));
           l.bound = boundOf((kh * kw * n) / groups + 2);
-          const out = l.out(batch * h * w * c);
-          const sizes = [mr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] as const;
-          return step("", "conv_input_f32", batch * h, ...sizes, dy, panels, other, zeros, out, scratch);
+          const out = l.inout(batch * h * w * c);
+          return step("", "conv_dgrad_f32", batch * h, {
+            mr,
+            h,
+            w,
+            c,
+            oh,
+            ow,
+            n,
+            kh,
+            kw,
+            sh,
+            sw,
+            dh,
+            dw,
+            top,
+            left,
+            groups,
+            adds,
+            dy,
+            panels,
+            zeros,
+            dx: out,
+            scratch,
+          });
         },
       ];
     }),
@@ -407,8 +542,19 @@ const packInputs: Case[] = SLIDES.map((each): Case => {
       const panelCount = groups * Math.ceil(c / groups / 8);
       const weights = l.random((kh * kw * c * n) / groups);
       const out = l.out((panelCount * ((kh * kw * n) / groups + sh * sw) * 32) / 4);
-      const sizes = [n / groups, c / groups, kh, kw, sh, sw, dh, dw, groups] as const;
-      return step("", "pack_input_f32", sh * sw * panelCount, ...sizes, weights, out);
+      return step("", "pack_dgrad_f32", sh * sw * panelCount, {
+        n: n / groups,
+        c: c / groups,
+        kh,
+        kw,
+        sh,
+        sw,
+        dh,
+        dw,
+        groups,
+        weights,
+        out,
+      });
     },
   ];
 });
@@ -436,9 +582,9 @@ const POOLED = [
   [1, 4, 4, 3, 2, 2, 2, 0, 0],
 ] as const;
 
-const unpools = (kernel: "maxpool_input_f32" | "avgpool_input_f32"): Case[] =>
+const unpools = (kernel: "maxpool_dgrad_f32" | "avgpool_dgrad_f32"): Case[] =>
   POOLED.flatMap(([batch, h, w, c, kh, kw, s, p, adds]) =>
-    (kernel === "avgpool_input_f32" ? [0, 1] : [0]).map(
+    (kernel === "avgpool_dgrad_f32" ? [0, 1] : [0]).map(
       (all): Case => [
         `${batch}×${h}×${w}×${c}, ${kh}×${kw} stride ${s} pad ${p}${all ? ", padding counted" : ""}${adds ? ", added" : ""}`,
         (l) => {
@@ -448,20 +594,20 @@ const unpools = (kernel: "maxpool_input_f32" | "avgpool_input_f32"): Case[] =>
           const dy = l.random(batch * oh * ow * c);
           l.bound = boundOf(kh * kw + 2);
           const out = l.inout(batch * h * w * c);
-          const sizes = [h, w, c, oh, ow, kh, kw, s, s, p, p] as const;
-          return kernel === "maxpool_input_f32"
-            ? step("", kernel, batch, ...sizes, adds, input, dy, out)
-            : step("", kernel, batch, ...sizes, all, adds, dy, out);
+          const window = { h, w, c, oh, ow, kh, kw, sh: s, sw: s, top: p, left: p, adds, dy, dx: out };
+          return kernel === "maxpool_dgrad_f32"
+            ? step("", kernel, batch, { ...window, input })
+            : step("", kernel, batch, { ...window, countPads: all });
         },
       ],
     ),
   );
 
 const TRAINING = {
-  outer_f32: outers,
-  outer_conv_f32: outerConvs,
-  conv_input_f32: convInputs,
-  pack_input_f32: packInputs,
+  gemm_wgrad_f32: outers,
+  conv_wgrad_f32: outerConvs,
+  conv_dgrad_f32: convInputs,
+  pack_dgrad_f32: packInputs,
   pack_hwio_f32: [
     [8, 3, 9, 1, 1],
     [5, 2, 1, 2, 1],
@@ -474,10 +620,18 @@ const TRAINING = {
       const weights = l.random(taps! * c! * groups! * n!);
       const shift = biased ? l.random(groups! * n!) : 0;
       const out = l.out((units * panelBytes(taps! * c!)) / 4);
-      return step("", "pack_hwio_f32", units, n!, c!, taps!, groups!, weights, shift, out);
+      return step("", "pack_hwio_f32", units, {
+        n: n!,
+        c: c!,
+        taps: taps!,
+        groups: groups!,
+        weights,
+        bias: shift,
+        out,
+      });
     },
   ]),
-  winograd4_pack_f32: [
+  winograd4_transform_hwio_f32: [
     [8, 4, 0, 1],
     [12, 8, 0, 0],
     [4, 12, 1, 0],
@@ -491,10 +645,18 @@ const TRAINING = {
       const scratch = l.scratch(288);
       l.bound = boundOf(8);
       const out = l.out(36 * Math.ceil(columns / 8) * (panelBytes(cells) / 4));
-      return step("", "winograd4_pack_f32", Math.ceil(columns / 8), n!, c!, turned!, weights, shift, out, scratch);
+      return step("", "winograd4_transform_hwio_f32", Math.ceil(columns / 8), {
+        n: n!,
+        c: c!,
+        turned: turned!,
+        weights,
+        bias: shift,
+        out,
+        scratch,
+      });
     },
   ]),
-  winograd4_gradient_f32: [
+  winograd4_transform_dy_f32: [
     [1, 8, 8, 4, 0, 4],
     [2, 7, 5, 8, 1, 3],
     [1, 1, 1, 12, 0, 1],
@@ -506,11 +668,21 @@ const TRAINING = {
       // Sums of |A| rows: 15, twice.
       l.bound = HALF_ULP * 15 ** 2 * 8;
       const out = l.out(count! * 36 * n!);
-      const sizes = [oh!, ow!, n!, Math.ceil(oh! / 4), Math.ceil(ow! / 4), first!] as const;
-      return step("", "winograd4_gradient_f32", count!, ...sizes, dy, zeros, out, scratch);
+      return step("", "winograd4_transform_dy_f32", count!, {
+        oh: oh!,
+        ow: ow!,
+        n: n!,
+        ty: Math.ceil(oh! / 4),
+        tx: Math.ceil(ow! / 4),
+        first: first!,
+        dy,
+        zeros,
+        out,
+        scratch,
+      });
     },
   ]),
-  winograd4_unpack_f32: [
+  winograd4_transform_wgrad_f32: [
     [4, 3],
     [12, 5],
   ].map(([n, c]) => [
@@ -519,14 +691,28 @@ const TRAINING = {
       const products = l.random(36 * n! * c!);
       const scratch = l.scratch(288);
       l.bound = boundOf(8);
-      return step("", "winograd4_unpack_f32", c!, n!, c!, products, l.inout(9 * n! * c!), scratch);
+      return step("", "winograd4_transform_wgrad_f32", c!, {
+        n: n!,
+        c: c!,
+        products,
+        dw: l.inout(9 * n! * c!),
+        scratch,
+      });
     },
   ]),
   norm_add_f32: [1, 4, 5, 17].map((c) => [
     `${c} channels`,
     (l) => {
       l.bound = boundOf(3);
-      return step("", "norm_add_f32", 5, c, l.random(5 * c), l.random(2 * c), l.random(5 * c), l.out(5 * c), 0, 0.75);
+      return step("", "norm_add_f32", 5, {
+        c,
+        input: l.random(5 * c),
+        parameters: l.random(2 * c),
+        residual: l.random(5 * c),
+        out: l.out(5 * c),
+        lo: 0,
+        hi: 0.75,
+      });
     },
   ]),
   norm_stats_f32: NORMED.map(([pixels, c, rows]) => [
@@ -534,10 +720,16 @@ const TRAINING = {
     (l) => {
       const slices = Math.ceil(pixels / rows);
       l.bound = boundOf(rows);
-      return step("", "norm_stats_f32", slices, pixels, c, rows, l.random(pixels * c), l.out(slices * 2 * c));
+      return step("", "norm_stats_f32", slices, {
+        pixels,
+        c,
+        rows,
+        input: l.random(pixels * c),
+        partials: l.out(slices * 2 * c),
+      });
     },
   ]),
-  norm_live_f32: NORMED.map(([pixels, c, rows]) => [
+  norm_batch_f32: NORMED.map(([pixels, c, rows]) => [
     `${pixels}×${c}, slices of ${rows}`,
     (l) => {
       // Random partial "squares" may be negative: an epsilon above what they can come to.
@@ -545,19 +737,36 @@ const TRAINING = {
       const [weight, shift] = [l.random(c), l.random(c)];
       l.bound = HALF_ULP * 8 * rows;
       const out = l.out(6 * c);
-      const sizes = [pixels, c, rows] as const;
-      return step("", "norm_live_f32", c, ...sizes, partials, weight, shift, out, out + 16 * c, out + 20 * c, 2);
+      return step("", "norm_batch_f32", c, {
+        pixels,
+        c,
+        rows,
+        partials,
+        weight,
+        bias: shift,
+        statistics: out,
+        fresh: out + 16 * c,
+        freshVariance: out + 20 * c,
+        epsilon: 2,
+      });
     },
   ]),
-  norm_fixed_f32: [1, 5].map((c) => [
+  norm_running_f32: [1, 5].map((c) => [
     `${c} channels`,
     (l) => {
       l.bound = HALF_ULP * 8;
-      const sources = [l.random(c), l.random(c), l.random(c), l.random(c)] as const;
-      return step("", "norm_fixed_f32", c, c, ...sources, l.out(4 * c), 1.5);
+      return step("", "norm_running_f32", c, {
+        c,
+        weight: l.random(c),
+        bias: l.random(c),
+        mean: l.random(c),
+        variance: l.random(c),
+        statistics: l.out(4 * c),
+        epsilon: 1.5,
+      });
     },
   ]),
-  norm_sums_f32: NORMED.flatMap(([pixels, c, rows]) =>
+  norm_grad_sums_f32: NORMED.flatMap(([pixels, c, rows]) =>
     MASKED.flatMap(([way, lo, hi, fromOutput]) =>
       [false, true].map(
         (keeps): Case => [
@@ -571,14 +780,25 @@ const TRAINING = {
             l.bound = boundOf(rows + 1);
             const out = l.out((keeps ? count : 0) + slices * 2 * c);
             const [masked, partials] = keeps ? [out, out + 4 * count] : [0, out];
-            const sources = [input, output, dy, statistics, masked, partials] as const;
-            return step("", "norm_sums_f32", slices, pixels, c, rows, ...sources, lo, hi);
+            return step("", "norm_grad_sums_f32", slices, {
+              pixels,
+              c,
+              rows,
+              input,
+              output,
+              dy,
+              statistics,
+              masked,
+              partials,
+              lo,
+              hi,
+            });
           },
         ],
       ),
     ),
   ),
-  norm_slopes_f32: NORMED.flatMap(([pixels, c, rows]) =>
+  norm_wgrad_f32: NORMED.flatMap(([pixels, c, rows]) =>
     [0, 1].map(
       (live): Case => [
         `${pixels}×${c}, slices of ${rows}${live ? ", live" : ""}`,
@@ -588,17 +808,26 @@ const TRAINING = {
           l.bound = HALF_ULP * 8 * Math.ceil(pixels / rows);
           const out = l.inout(5 * c);
           const [dw, db] = live ? [out, out + 4 * c] : [0, 0];
-          const outs = [dw, db, out + 8 * c] as const;
-          return step("", "norm_slopes_f32", c, pixels, c, rows, live, partials, statistics, ...outs);
+          return step("", "norm_wgrad_f32", c, {
+            pixels,
+            c,
+            rows,
+            live,
+            partials,
+            statistics,
+            dw,
+            db,
+            slopes: out + 8 * c,
+          });
         },
       ],
     ),
   ),
-  norm_input_f32: [1, 4, 5, 17].flatMap((c) =>
+  norm_dgrad_f32: [1, 4, 5, 17].flatMap((c) =>
     MASKED.slice(0, 2).flatMap(([way, lo, hi]) =>
-      [false, true].map(
-        (residual): Case => [
-          `${c} channels, ${way}${residual ? ", residual" : ""}`,
+      [0, 1].map(
+        (adds): Case => [
+          `${c} channels, ${way}${adds ? ", added" : ""}`,
           (l) => {
             const [input, dy, statistics, slopes] = [
               l.random(5 * c),
@@ -606,50 +835,48 @@ const TRAINING = {
               l.random(4 * c),
               l.random(3 * c),
             ];
-            const other = residual ? l.random(5 * c) : 0;
             l.bound = boundOf(4);
-            return step("", "norm_input_f32", 5, c, input, dy, statistics, slopes, other, l.out(5 * c), lo, hi);
+            const dx = l.inout(5 * c);
+            return step("", "norm_dgrad_f32", 5, { c, adds, input, dy, statistics, slopes, dx, lo, hi });
           },
         ],
       ),
     ),
   ),
-  clamp_input_f32: [1, 3, 4, 7].flatMap((c) =>
-    [false, true].map(
-      (residual): Case => [
-        `${c} channels${residual ? ", residual" : ""}`,
+  clamp_dgrad_f32: [1, 3, 4, 7].flatMap((c) =>
+    [0, 1].map(
+      (adds): Case => [
+        `${c} channels${adds ? ", added" : ""}`,
         (l) => {
           const [output, dy] = [l.random(5 * c), l.random(5 * c)];
-          const other = residual ? l.random(5 * c) : 0;
           l.bound = boundOf(1);
-          return step("", "clamp_input_f32", 5, c, output, dy, other, l.out(5 * c), 0, 0.5);
+          return step("", "clamp_dgrad_f32", 5, { c, adds, output, dy, dx: l.inout(5 * c), lo: 0, hi: 0.5 });
         },
       ],
     ),
   ),
-  columns_f32: [1, 16, 21].map((c) => [
+  bias_grad_f32: [1, 16, 21].map((c) => [
     `${c} columns`,
     (l) => {
       l.bound = boundOf(4);
-      return step("", "columns_f32", Math.ceil(c / 16), 9, c, l.random(9 * c), l.inout(c));
+      return step("", "bias_grad_f32", Math.ceil(c / 16), { m: 9, c, dy: l.random(9 * c), db: l.inout(c) });
     },
   ]),
-  maxpool_input_f32: unpools("maxpool_input_f32"),
-  avgpool_input_f32: unpools("avgpool_input_f32"),
-  globalpool_input_f32: [1, 4, 7].flatMap((c) =>
-    [false, true].map(
-      (residual): Case => [
-        `${c} channels${residual ? ", residual" : ""}`,
+  maxpool_dgrad_f32: unpools("maxpool_dgrad_f32"),
+  avgpool_dgrad_f32: unpools("avgpool_dgrad_f32"),
+  globalpool_dgrad_f32: [1, 4, 7].flatMap((c) =>
+    [0, 1].map(
+      (adds): Case => [
+        `${c} channels${adds ? ", added" : ""}`,
         (l) => {
           const dy = l.random(3 * c);
-          const other = residual ? l.random(3 * 6 * c) : 0;
           l.bound = boundOf(2);
-          return step("", "globalpool_input_f32", 3, 6, c, dy, other, l.out(3 * 6 * c));
+          return step("", "globalpool_dgrad_f32", 3, { pixels: 6, c, adds, dy, dx: l.inout(3 * 6 * c) });
         },
       ],
     ),
   ),
-  shortcut_input_f32: [
+  shortcut_dgrad_f32: [
     [4, 4, 16, 32, 2, 8, 0],
     [5, 3, 3, 8, 2, 2, 1],
     [2, 2, 4, 4, 1, 0, 1],
@@ -660,7 +887,19 @@ const TRAINING = {
       const dy = l.random(2 * oh * ow * n!);
       l.bound = boundOf(1);
       const out = l.inout(2 * h! * w! * c!);
-      return step("", "shortcut_input_f32", 2 * h!, h!, w!, c!, oh, ow, n!, s!, before!, adds!, dy, out);
+      return step("", "shortcut_dgrad_f32", 2 * h!, {
+        h: h!,
+        w: w!,
+        c: c!,
+        oh,
+        ow,
+        n: n!,
+        s: s!,
+        before: before!,
+        adds: adds!,
+        dy,
+        dx: out,
+      });
     },
   ]),
   loss_f32: [2, 10, 1000].flatMap((n) =>
@@ -672,16 +911,20 @@ const TRAINING = {
           const labels = l.ints([0, n - 1, n >> 1]);
           l.bound = 2e-6;
           const out = l.out(3 * n + 6);
-          return step("", "loss_f32", 3, n, input, labels, out, out + 12 * n, 1 / 3, smoothing);
+          return step("", "loss_f32", 3, { n, input, labels, dx: out, losses: out + 12 * n, scale: 1 / 3, smoothing });
         },
       ],
     ),
   ),
-  squares_f32: [4, 4096, 4100, 12288].map((n) => [
+  sum_squares_f32: [4, 4096, 4100, 12288].map((n) => [
     `${n} elements`,
     (l) => {
       l.bound = boundOf(1024) * 4;
-      return step("", "squares_f32", Math.ceil(n / 4096), n, l.random(n), l.out(Math.ceil(n / 4096)));
+      return step("", "sum_squares_f32", Math.ceil(n / 4096), {
+        n,
+        input: l.random(n),
+        out: l.out(Math.ceil(n / 4096)),
+      });
     },
   ]),
   clip_f32: [0.5, Number.POSITIVE_INFINITY].map((limit) => [
@@ -691,7 +934,7 @@ const TRAINING = {
       // Of 9 numbers that come to more than nothing, whatever their signs.
       const input = l.bytes(new Uint8Array(Float32Array.from({ length: 9 }, (_, i) => i / 3).buffer));
       const out = l.out(2);
-      return step("", "clip_f32", 1, 9, input, out, out + 4, limit);
+      return step("", "clip_f32", 1, { n: 9, input, out, factor: out + 4, limit });
     },
   ]),
   sgd_f32: [0, 1].map((nesterov) => [
@@ -700,7 +943,7 @@ const TRAINING = {
       const [hyper, dw] = [l.random(2), l.random(48)];
       l.bound = boundOf(4);
       const out = l.inout(96);
-      return step("", "sgd_f32", 3, nesterov, hyper, dw, out, out + 4 * 48, 0.9, 0.01);
+      return step("", "sgd_f32", 3, { nesterov, hyper, dw, w: out, m: out + 4 * 48, momentum: 0.9, decay: 0.01 });
     },
   ]),
   adamw_f32: [
@@ -714,16 +957,26 @@ const TRAINING = {
         l.output = { address: out, count: 144 };
         l.writable.push({ address: out, bytes: 4 * 144 });
         l.bound = boundOf(8);
-        return step("", "adamw_f32", 3, hyper, dw, out, out + 192, out + 384, 0.9, 0.999, 1e-3, 0.1);
+        return step("", "adamw_f32", 3, {
+          hyper,
+          dw,
+          w: out,
+          m: out + 192,
+          v: out + 384,
+          beta1: 0.9,
+          beta2: 0.999,
+          epsilon: 1e-3,
+          decay: 0.1,
+        });
       },
     ],
   ],
-  blend_f32: [
+  lerp_f32: [
     [
       "three lines",
       (l) => {
         l.bound = boundOf(2);
-        return step("", "blend_f32", 3, l.random(1), l.random(48), l.inout(48));
+        return step("", "lerp_f32", 3, { share: l.random(1), input: l.random(48), out: l.inout(48) });
       },
     ],
   ],
@@ -741,25 +994,37 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
     `${c} channels`,
     (l) => {
       l.bound = boundOf(8);
-      return step("", "globalpool_f32", 2 * Math.ceil(c / 16), 7, c, l.random(2 * 7 * c), l.out(2 * c));
+      return step("", "globalpool_f32", 2 * Math.ceil(c / 16), {
+        pixels: 7,
+        c,
+        input: l.random(2 * 7 * c),
+        out: l.out(2 * c),
+      });
     },
   ]),
   norm_f32: [1, 3, 4, 5, 17].map((c) => [
     `${c} channels`,
     (l) => {
       l.bound = boundOf(2);
-      return step("", "norm_f32", 5, c, l.random(5 * c), l.random(2 * c), l.out(5 * c), 0, 0.75);
+      return step("", "norm_f32", 5, {
+        c,
+        input: l.random(5 * c),
+        parameters: l.random(2 * c),
+        out: l.out(5 * c),
+        lo: 0,
+        hi: 0.75,
+      });
     },
   ]),
   clamp_f32: [1, 3, 4, 7].map((c) => [
     `${c} channels`,
-    (l) => step("", "clamp_f32", 5, c, l.random(5 * c), l.out(5 * c), -0.25, 0.5),
+    (l) => step("", "clamp_f32", 5, { c, input: l.random(5 * c), out: l.out(5 * c), lo: -0.25, hi: 0.5 }),
   ]),
   add_f32: [1, 3, 4, 7].map((c) => [
     `${c} channels`,
     (l) => {
       l.bound = boundOf(1);
-      return step("", "add_f32", 5, c, l.random(5 * c), l.random(5 * c), l.out(5 * c), 0, 1);
+      return step("", "add_f32", 5, { c, a: l.random(5 * c), b: l.random(5 * c), out: l.out(5 * c), lo: 0, hi: 1 });
     },
   ]),
   shortcut_f32: [
@@ -771,28 +1036,45 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
     (l) => {
       const [oh, ow] = [Math.ceil(h! / s!), Math.ceil(w! / s!)];
       const input = l.random(2 * h! * w! * c!);
-      return step("", "shortcut_f32", 2 * oh, h!, w!, c!, oh, ow, n!, s!, before!, input, l.out(2 * oh * ow * n!));
+      return step("", "shortcut_f32", 2 * oh, {
+        h: h!,
+        w: w!,
+        c: c!,
+        oh,
+        ow,
+        n: n!,
+        s: s!,
+        before: before!,
+        input,
+        out: l.out(2 * oh * ow * n!),
+      });
     },
   ]),
   gate_f32: [1, 3, 4, 7].map((c) => [
     `${c} channels`,
     (l) => {
       l.bound = boundOf(1);
-      return step("", "gate_f32", 6, 3, c, l.random(6 * c), l.random(2 * c), l.out(6 * c));
+      return step("", "gate_f32", 6, {
+        pixels: 3,
+        c,
+        input: l.random(6 * c),
+        factors: l.random(2 * c),
+        out: l.out(6 * c),
+      });
     },
   ]),
   sigmoid_f32: [1, 3, 8].map((c) => [
     `${c} channels`,
     (l) => {
       l.bound = 1e-6;
-      return step("", "sigmoid_f32", 5, c, l.random(5 * c), l.out(5 * c));
+      return step("", "sigmoid_f32", 5, { c, input: l.random(5 * c), out: l.out(5 * c) });
     },
   ]),
   softmax_f32: [1, 2, 10, 1000].map((n) => [
     `${n} classes`,
     (l) => {
       l.bound = 1e-6;
-      return step("", "softmax_f32", 3, n, l.random(3 * n), l.out(3 * n));
+      return step("", "softmax_f32", 3, { n, input: l.random(3 * n), out: l.out(3 * n) });
     },
   ]),
   pack_f32: (
@@ -809,19 +1091,28 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
       const units = groups * Math.ceil(n / 8);
       l.bound = boundOf(1);
       const all = groups * n;
-      return step(
-        ...(["", "pack_f32", units, n, c, kh, kw, so!, si!, sv!, su!] as const),
-        ...([l.random(all * c * kh * kw), l.random(all), l.random(all)] as const),
-        l.out((units * panelBytes(kh * kw * c)) / 4),
-      );
+      return step("", "pack_f32", units, {
+        n,
+        c,
+        kh,
+        kw,
+        so: so!,
+        si: si!,
+        sv: sv!,
+        su: su!,
+        weights: l.random(all * c * kh * kw),
+        scale: l.random(all),
+        bias: l.random(all),
+        out: l.out((units * panelBytes(kh * kw * c)) / 4),
+      });
     },
   ]),
-  winograd2_input_f32: winogradInputs(2),
-  winograd4_input_f32: winogradInputs(4),
-  winograd2_output_f32: winogradOutputs(2),
-  winograd4_output_f32: winogradOutputs(4),
-  winograd2_weights_f32: winogradWeights(2),
-  winograd4_weights_f32: winogradWeights(4),
+  winograd2_transform_input_f32: winogradInputs(2),
+  winograd4_transform_input_f32: winogradInputs(4),
+  winograd2_transform_output_f32: winogradOutputs(2),
+  winograd4_transform_output_f32: winogradOutputs(4),
+  winograd2_transform_weights_f32: winogradWeights(2),
+  winograd4_transform_weights_f32: winogradWeights(4),
   ...TRAINING,
   // Its units go on from one another, so a split range gives the bytes of the whole: both have come to the same number.
   peak_f32: [
@@ -829,7 +1120,7 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
       "to the fixed point",
       (l) => {
         l.bound = 1e-6;
-        return step("", "peak_f32", 4, l.out(48), 0.5, 1);
+        return step("", "peak_f32", 4, { out: l.out(48), scale: 0.5, shift: 1 });
       },
     ],
   ],
@@ -844,14 +1135,21 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
     (l) => {
       l.bound = 256 * boundOf(1);
       const image = l.bytes(Uint8Array.from({ length: 3 * 7 * 4 }, (_, i) => (i * 89) & 255));
-      return step("", "normalize_f32", 3, 7, c, bgr, image, l.random(2 * c), l.out(3 * 7 * c));
+      return step("", "normalize_f32", 3, {
+        w: 7,
+        c,
+        bgr,
+        input: image,
+        affine: l.random(2 * c),
+        out: l.out(3 * 7 * c),
+      });
     },
   ]),
   widen_f32: [10, 7].map((mantissa) => [
     mantissa === 10 ? "binary16" : "bfloat16",
     (l) => {
       const every = Uint8Array.from({ length: 2 * 65536 }, (_, i) => (i & 1 ? i >> 9 : (i >> 1) & 255));
-      return step("", "widen_f32", 65536, mantissa, l.bytes(every), l.out(65536));
+      return step("", "widen_f32", 65536, { mantissa, input: l.bytes(every), out: l.out(65536) });
     },
   ]),
 };
@@ -944,12 +1242,32 @@ describe("the table", () => {
     const exported = Object.keys(exports).filter((name) => name.endsWith("_f32"));
     expect(exported.filter((name) => !(name in CASES)).sort()).toEqual([]);
   });
-  it("knows which argument is a thread's scratch", async () => {
+  it("has arguments in one order: range, scratch, sizes, addresses, scalars", async () => {
     const declared = await readFile(new URL("../wasm/baseline.d.ts", import.meta.url), "utf8");
-    for (const [, name, parameters] of declared.matchAll(/function (\w+)\(from: number, to: number, ([^)]*)\)/g)) {
-      const at = parameters!.split(", ").findIndex((parameter) => parameter.startsWith("scratch:"));
-      expect(SCRATCH_ARG[name as KernelName] ?? -1, name!).toBe(at);
+    let kernels = 0;
+    for (const [, list, name] of declared.matchAll(/((?: +\* @param .*\n)+) +\*\/\n +export function (\w+)/g)) {
+      const [from, to, ...rest] = [...list!.matchAll(/@param (\w+) `(\w+)`/g)].map(
+        ([, each, type]) => `${each} ${type}`,
+      );
+      expect([from, to], name!).toEqual(["from i32", "to i32"]);
+      expect(rest.map((each) => (each === "scratch usize" ? "s" : each.split(" ")[1]![0])).join(""), name!).toMatch(
+        /^s?i*u+f*$/,
+      );
+      expect([...KERNEL_ARGUMENTS[name as KernelName]], name!).toEqual(rest.map((each) => each.split(" ")[0]));
+      kernels += 1;
     }
+    expect(kernels).toBe(Object.keys(KERNEL_ARGUMENTS).length);
+  });
+  it("takes arguments by name: a wrong, a missing or an extra one does not compile", () => {
+    const args = { c: 1, input: 4096, out: 4160, lo: 0, hi: 1 };
+    expect(step("", "clamp_f32", 1, args).args).toEqual([1, 4096, 4160, 0, 1]);
+    const { hi: _hi, ...missing } = args;
+    // @ts-expect-error: hi is missing
+    step("", "clamp_f32", 1, missing);
+    // @ts-expect-error: one too many, even from a spread
+    step("", "clamp_f32", 1, { ...args, n: 1 });
+    // @ts-expect-error: a wrong name
+    step("", "clamp_f32", 1, { ...missing, high: 1 });
   });
   it("names only kernels that exist, all of them under the laws", () => {
     const known = [...Object.keys(CASES), ...Object.keys(referenceI8)];
@@ -967,7 +1285,10 @@ describe("the table", () => {
   });
   it("runs a step over its whole range", async () => {
     const kernels = await kernelsOf("baseline", 1);
-    runStep(kernels.exports, step("", "clamp_f32", 2, 2, STATIC_BYTES, STATIC_BYTES + 64, 1, 1));
+    runStep(
+      kernels.exports,
+      step("", "clamp_f32", 2, { c: 2, input: STATIC_BYTES, out: STATIC_BYTES + 64, lo: 1, hi: 1 }),
+    );
     expect([...new Float32Array(kernels.memory.buffer, STATIC_BYTES + 64, 4)]).toEqual([1, 1, 1, 1]);
   });
 });

@@ -137,9 +137,37 @@ const convs: Case[] = [0, 1].flatMap((kind) =>
             const out = l.out(batch * oh * ow * n * (way === "wide" ? 4 : 1));
             const scratch = l.scratch(TAIL_BYTES + 4 * k * k * mc);
             const units = Math.ceil((batch * oh * ow) / mc) * groups * Math.ceil(n / groups / 8);
-            const all = [kind, mr, mc, batch, h, w, c, oh, ow, n, k, k, s, s, d, d, p, p, groups] as const;
-            const addresses = [input, panels, residual, zeros, out, scratch] as const;
-            return step("", "conv_i8", units, ...all, way === "wide" ? 1 : 0, ...addresses, 0.37, -127, 100);
+            return step("", "conv_i8", units, {
+              kind,
+              mr,
+              mc,
+              batch,
+              h,
+              w,
+              c,
+              oh,
+              ow,
+              n,
+              kh: k,
+              kw: k,
+              sh: s,
+              sw: s,
+              dh: d,
+              dw: d,
+              top: p,
+              left: p,
+              groups,
+              wide: way === "wide" ? 1 : 0,
+              input,
+              panels,
+              residual,
+              zeros,
+              out,
+              scratch,
+              rs: 0.37,
+              lo: -127,
+              hi: 100,
+            });
           },
         };
       }),
@@ -172,8 +200,33 @@ const im2cols: Case[] = [0, 1].flatMap((kind) =>
           const out = l.out(batch * oh * ow * n);
           const scratch = l.scratch(TAIL_BYTES + 4 * mc + 4 * mc * Math.ceil((kh * kw * c) / q));
           const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
-          const sizes = [kind, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, s, s, top, left] as const;
-          return step("", "im2col_i8", units, ...sizes, input, panels, 0, pads, out, scratch, 0, 0, 127);
+          return step("", "im2col_i8", units, {
+            kind,
+            mr,
+            mc,
+            batch,
+            h,
+            w,
+            c,
+            oh,
+            ow,
+            n,
+            kh,
+            kw,
+            sh: s,
+            sw: s,
+            top,
+            left,
+            input,
+            panels,
+            residual: 0,
+            pads,
+            out,
+            scratch,
+            rs: 0,
+            lo: 0,
+            hi: 127,
+          });
         },
       };
     }),
@@ -193,12 +246,12 @@ const pools = (kernel: "maxpool_i8" | "avgpool_i8"): Case[] =>
       name: `${batch}×${h}×${w}×${c}, ${kh}×${kw} stride ${s} pad ${p}`,
       make(l) {
         const [oh, ow] = [Math.floor((h + 2 * p - kh) / s) + 1, Math.floor((w + 2 * p - kw) / s) + 1];
-        const sizes = [h, w, c, oh, ow, kh, kw, s, s, p, p] as const;
         const input = l.i8(batch * h * w * c);
         const out = l.out(batch * oh * ow * c);
+        const window = { h, w, c, oh, ow, kh, kw, sh: s, sw: s, top: p, left: p, input, out };
         return kernel === "maxpool_i8"
-          ? step("", kernel, batch * oh, ...sizes, input, out)
-          : step("", kernel, batch * oh, ...sizes, c & 1, input, out);
+          ? step("", kernel, batch * oh, window)
+          : step("", kernel, batch * oh, { ...window, countPads: c & 1 });
       },
     };
   });
@@ -224,34 +277,51 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       name: `${n}×${c}×${k}×${k}, ${groups} groups, ${kind === 1 ? "dot8" : "dot16"}`,
       make(l: Layout): Step {
         const [count, depth, q] = [groups! * n!, k! * k! * c!, kind === 1 ? 4 : 2];
-        const sources = [l.i8(count * depth), l.i32(count, -99, 99), l.f32(count, (x) => x)] as const;
         const units = groups! * Math.ceil(n! / 8);
-        return step(
-          "",
-          "pack_i8",
-          units,
+        return step("", "pack_i8", units, {
           kind,
-          n!,
-          c!,
-          k!,
-          k!,
-          ...sources,
-          l.out(units * (Math.ceil(depth / q) * q + 8) * 8),
-        );
+          n: n!,
+          c: c!,
+          kh: k!,
+          kw: k!,
+          weights: l.i8(count * depth),
+          bias: l.i32(count, -99, 99),
+          scale: l.f32(count, (x) => x),
+          out: l.out(units * (Math.ceil(depth / q) * q + 8) * 8),
+        });
       },
     })),
   ),
   widen_i8: [1, 7, 8, 24].map((c) => ({
     name: `${c} channels`,
-    make: (l) => step("", "widen_i8", 5, c, l.i8(5 * c, -128, 127), l.out(10 * c)),
+    make: (l) => step("", "widen_i8", 5, { c, input: l.i8(5 * c, -128, 127), out: l.out(10 * c) }),
   })),
   globalpool_i8: [1, 16, 40].map((c) => ({
     name: `${c} channels`,
-    make: (l) => step("", "globalpool_i8", 2 * Math.ceil(c / 16), 49, c, l.i8(98 * c), l.out(2 * c), 0.031, -20, 127),
+    make: (l) =>
+      step("", "globalpool_i8", 2 * Math.ceil(c / 16), {
+        pixels: 49,
+        c,
+        input: l.i8(98 * c),
+        out: l.out(2 * c),
+        scale: 0.031,
+        lo: -20,
+        hi: 127,
+      }),
   })),
   add_i8: [1, 16, 33].map((c) => ({
     name: `${c} channels`,
-    make: (l) => step("", "add_i8", 5, c, l.i8(5 * c), l.i8(5 * c), l.out(5 * c), 0.7, 0.25, 0, 127),
+    make: (l) =>
+      step("", "add_i8", 5, {
+        c,
+        a: l.i8(5 * c),
+        b: l.i8(5 * c),
+        out: l.out(5 * c),
+        sa: 0.7,
+        sb: 0.25,
+        lo: 0,
+        hi: 127,
+      }),
   })),
   shortcut_i8: [
     [4, 4, 16, 32, 2, 8],
@@ -262,12 +332,23 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
     make(l) {
       const [oh, ow] = [Math.ceil(h! / s!), Math.ceil(w! / s!)];
       const input = l.i8(2 * h! * w! * c!);
-      return step("", "shortcut_i8", 2 * oh, h!, w!, c!, oh, ow, n!, s!, before!, input, l.out(2 * oh * ow * n!));
+      return step("", "shortcut_i8", 2 * oh, {
+        h: h!,
+        w: w!,
+        c: c!,
+        oh,
+        ow,
+        n: n!,
+        s: s!,
+        before: before!,
+        input,
+        out: l.out(2 * oh * ow * n!),
+      });
     },
   })),
   luma_u8: [1, 4, 7].map((w) => ({
     name: `rows of ${w} pixels`,
-    make: (l) => step("", "luma_u8", 3, w, l.u8(12 * w), l.out(12 * w)),
+    make: (l) => step("", "luma_u8", 3, { w, input: l.u8(12 * w), out: l.out(12 * w) }),
   })),
   pixels_i8: (
     [
@@ -277,7 +358,7 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
     ] as const
   ).map(([name, c, reverse]) => ({
     name,
-    make: (l) => step("", "pixels_i8", 3, 7, c, reverse, l.u8(84), l.out(21 * c)),
+    make: (l) => step("", "pixels_i8", 3, { w: 7, c, reverse, rgba: l.u8(84), out: l.out(21 * c) }),
   })),
   quantize_i8: [
     {
@@ -286,7 +367,7 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
         const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0.5, 1.5, 2.5];
         const input = l.f32(63, (x, i) => odd[i - 20] ?? 3 * x);
         const affine = l.f32(24, (_, i) => (i < 12 ? 1 + 50 * ((i % 3) % 2) : (i % 3) + 0.5));
-        return step("", "quantize_i8", 3, 7, input, affine, l.out(63));
+        return step("", "quantize_i8", 3, { c: 7, input, affine, out: l.out(63) });
       },
     },
   ],
@@ -304,11 +385,21 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
         const a = l.i16(m * groups * k, -8636, 8636);
         const panels = l.i16(groups * n * k, -6223, 6223);
         const units = Math.ceil(m / (2 * mr)) * groups * (n / 8);
-        return step("", "gemm_i16", units, mr, 2 * mr, m, n, k, groups, a, panels, l.out(4 * m * groups * n));
+        return step("", "gemm_i16", units, {
+          mr,
+          mc: 2 * mr,
+          m,
+          n,
+          k,
+          groups,
+          a,
+          panels,
+          out: l.out(4 * m * groups * n),
+        });
       },
     })),
   ),
-  winograd4_input_i8: WINOGRADS.map(([batch, h, w, c]) => ({
+  winograd4_transform_input_i8: WINOGRADS.map(([batch, h, w, c]) => ({
     name: `${batch}×${h}×${w}×${c}`,
     make(l) {
       const [ty, tx] = [Math.ceil(h / 4), Math.ceil(w / 4)];
@@ -316,15 +407,29 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       const zeros = l.zeros(c);
       const [count, first] = [batch * ty * tx, 0];
       const out = l.out(72 * count * c);
-      const sizes = [batch, h, w, c, ty, tx, 1, 1, first] as const;
-      return step("", "winograd4_input_i8", count, ...sizes, input, zeros, out, l.scratch(720));
+      return step("", "winograd4_transform_input_i8", count, {
+        batch,
+        h,
+        w,
+        c,
+        ty,
+        tx,
+        top: 1,
+        left: 1,
+        first,
+        input,
+        zeros,
+        out,
+        scratch: l.scratch(720),
+      });
     },
   })),
-  winograd4_weights_i8: WINOGRADS.map(([, , , c, n]) => ({
+  winograd4_transform_weights_i8: WINOGRADS.map(([, , , c, n]) => ({
     name: `${n}×${c}`,
-    make: (l) => step("", "winograd4_weights_i8", n / 8, n, c, l.i8(n * c * 9), l.out(72 * n * c)),
+    make: (l) =>
+      step("", "winograd4_transform_weights_i8", n / 8, { n, c, weights: l.i8(n * c * 9), out: l.out(72 * n * c) }),
   })),
-  winograd4_output_i8: WINOGRADS.map(([batch, oh, ow, , n]) => ({
+  winograd4_transform_output_i8: WINOGRADS.map(([batch, oh, ow, , n]) => ({
     name: `${batch}×${oh}×${ow}×${n}`,
     make(l) {
       const [ty, tx] = [Math.ceil(oh / 4), Math.ceil(ow / 4)];
@@ -334,21 +439,22 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       const header = l.f32(2 * n, (x, i) => (i < n ? 0 : (x + 1.5) / 60));
       const residual = l.i8(batch * oh * ow * n);
       const out = l.out(batch * oh * ow * n);
-      const sizes = [oh, ow, n, ty, tx, 0] as const;
-      return step(
-        "",
-        "winograd4_output_i8",
-        count,
-        ...sizes,
+      return step("", "winograd4_transform_output_i8", count, {
+        oh,
+        ow,
+        n,
+        ty,
+        tx,
+        first: 0,
         products,
         header,
         residual,
         out,
-        l.scratch(720),
-        0.4,
-        0,
-        127,
-      );
+        scratch: l.scratch(720),
+        rs: 0.4,
+        lo: 0,
+        hi: 127,
+      });
     },
   })),
 };
@@ -432,11 +538,11 @@ describe("Winograd over int8", () => {
       exports.widen_i8(0, hw * hw, c, input, wide);
       exports.pack_i8(0, 1, 0, n, c, 3, 3, weights, header, header + 4 * n, direct);
       const sizes = [1, hw, hw, c, hw, hw, n, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0] as const;
-      exports.conv_i8(0, 16, 0, 4, 4, ...sizes, wide, direct, 0, zeros, other, scratch, 0, -127, 127);
-      exports.winograd4_weights_i8(0, 1, n, c, weights, panels);
-      exports.winograd4_input_i8(0, 4, 1, hw, hw, c, 2, 2, 1, 1, 0, input, zeros, v, scratch);
+      exports.conv_i8(0, 16, scratch, 0, 4, 4, ...sizes, wide, direct, 0, zeros, other, 0, -127, 127);
+      exports.winograd4_transform_weights_i8(0, 1, n, c, weights, panels);
+      exports.winograd4_transform_input_i8(0, 4, scratch, 1, hw, hw, c, 2, 2, 1, 1, 0, input, zeros, v);
       exports.gemm_i16(0, 36, 4, 4, 4, n, c, 36, v, panels, m);
-      exports.winograd4_output_i8(0, 4, hw, hw, n, 2, 2, 0, m, header, 0, out, scratch, 0, -127, 127);
+      exports.winograd4_transform_output_i8(0, 4, scratch, hw, hw, n, 2, 2, 0, m, header, 0, out, 0, -127, 127);
       const bytes = (address: number): number[] => [...new Int8Array(memory.buffer, address, hw * hw * n)];
       expect(bytes(out)).toEqual(bytes(other));
       expect(Math.abs(bytes(other)[hw * n * 3 + n * 3]!)).toBe(127);

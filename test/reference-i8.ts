@@ -10,7 +10,7 @@ type Tuple = [number, number, number, number, number, number, number, number, nu
 const f = Math.fround;
 
 /** Python's and WebAssembly's rounding: half to even. */
-export function halfEven(x: number): number {
+function halfEven(x: number): number {
   const below = Math.floor(x);
   const rest = x - below;
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
@@ -148,16 +148,16 @@ function corner(patch: number, ty: number, tx: number): readonly [image: number,
 
 export const referenceI8 = {
   conv_i8(heap, from, to, ...args) {
-    const [kind, _mr, mc] = args as Tuple;
-    const [wide, input, panels, residual, _zeros, out, _scratch, rs, lo, hi] = args.slice(19) as Tuple;
+    const [_scratch, kind, _mr, mc] = args as Tuple;
+    const [wide, input, panels, residual, _zeros, out, rs, lo, hi] = args.slice(20) as Tuple;
     const read = (at: number): number => (kind === 1 ? heap.getInt8(input + at) : heap.getInt16(input + 2 * at, true));
     const source = { q: kind === 1 ? 4 : 2, wide, read, pad: () => 0 };
-    convolve(heap, [from, to], mc, args.slice(3, 19), source, { panels, residual, out }, [rs, lo, hi]);
+    convolve(heap, [from, to], mc, args.slice(4, 20), source, { panels, residual, out }, [rs, lo, hi]);
   },
-  im2col_i8(heap, from, to, kind, ...args) {
+  im2col_i8(heap, from, to, _scratch, kind, ...args) {
     const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw] = args as Tuple;
     const [sh, sw, top, left] = args.slice(11) as Tuple;
-    const [input, panels, residual, pads, out, _scratch, rs, lo, hi] = args.slice(15) as Tuple;
+    const [input, panels, residual, pads, out, rs, lo, hi] = args.slice(15) as Tuple;
     const read = (at: number): number => heap.getInt8(input + at);
     const source = { q: kind === 1 ? 4 : 2, wide: 0, read, pad: (i: number) => heap.getInt8(pads + i) };
     const sizes = [batch, h, w, c, oh, ow, n, kh, kw, sh, sw, 1, 1, top, left, 1];
@@ -271,7 +271,24 @@ export const referenceI8 = {
       }
     }
   },
-  winograd4_input_i8(heap, from, to, _batch, h, w, c, ty, tx, top, left, first, input, _zeros, out) {
+  winograd4_transform_input_i8(
+    heap,
+    from,
+    to,
+    _scratch,
+    _batch,
+    h,
+    w,
+    c,
+    ty,
+    tx,
+    top,
+    left,
+    first,
+    input,
+    _zeros,
+    out,
+  ) {
     for (let unit = from; unit < to; ++unit) {
       const [image, y, x] = corner(first! + unit, ty!, tx!);
       for (let i = 0; i < c!; ++i) {
@@ -290,7 +307,7 @@ export const referenceI8 = {
       }
     }
   },
-  winograd4_weights_i8(heap, from, to, n, c, weights, out) {
+  winograd4_transform_weights_i8(heap, from, to, n, c, weights, out) {
     for (let o = 8 * from; o < 8 * to; ++o) {
       for (let i = 0; i < c!; ++i) {
         const g = [0, 3, 6].map((row) => [0, 1, 2].map((u) => heap.getInt8(weights! + (o * c! + i) * 9 + row + u)));
@@ -303,8 +320,8 @@ export const referenceI8 = {
       }
     }
   },
-  winograd4_output_i8(heap, from, to, ...args) {
-    const [oh, ow, n, ty, tx, first, products, header, residual, out, _scratch, rs] = args as Tuple;
+  winograd4_transform_output_i8(heap, from, to, ...args) {
+    const [_scratch, oh, ow, n, ty, tx, first, products, header, residual, out, rs] = args as Tuple;
     const [lo, hi] = args.slice(12) as Tuple;
     for (let unit = from; unit < to; ++unit) {
       const [image, y, x] = corner(first + unit, ty, tx);

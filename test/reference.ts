@@ -151,7 +151,7 @@ const square = (side: number, at: (v: number, u: number) => number): Rows =>
 function winogradInput(o: 2 | 4): Kernel {
   const t = o + 2;
   return (heap, from, to, ...args) => {
-    const [_batch, h, w, c, ty, tx, top, left, first, input, _zeros, out] = args as Tuple;
+    const [_scratch, _batch, h, w, c, ty, tx, top, left, first, input, _zeros, out] = args as Tuple;
     for (let unit = from; unit < to; ++unit) {
       const patch = first + unit;
       const image = Math.floor(patch / (ty * tx));
@@ -172,7 +172,7 @@ function winogradInput(o: 2 | 4): Kernel {
 function winogradOutput(o: 2 | 4): Kernel {
   const t = o + 2;
   return (heap, from, to, ...args) => {
-    const [oh, ow, n, ty, tx, first, products, residual, out, _scratch, lo, hi] = args as Tuple;
+    const [_scratch, oh, ow, n, ty, tx, first, products, residual, out, lo, hi] = args as Tuple;
     for (let unit = from; unit < to; ++unit) {
       const patch = first + unit;
       const image = Math.floor(patch / (ty * tx));
@@ -277,7 +277,7 @@ function unpooled(
 }
 
 export const reference = {
-  gemm_f32(heap, from, to, _mr, mc, m, n, k, groups, lda, ldo, a, panels, residual, out, _scratch, lo, hi) {
+  gemm_f32(heap, from, to, _scratch, _mr, mc, m, n, k, groups, lda, ldo, a, panels, residual, out, lo, hi) {
     const perGroup = Math.ceil(n! / 8);
     for (let unit = from; unit < to; ++unit) {
       const chunk = Math.floor(unit / (perGroup * groups!));
@@ -296,8 +296,8 @@ export const reference = {
     }
   },
   conv_f32(heap, from, to, ...args) {
-    const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [input, panels, residual, _zeros, out, _scratch, lo, hi] = args.slice(18) as Tuple;
+    const [_scratch, _mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [input, panels, residual, _zeros, out, lo, hi] = args.slice(19) as Tuple;
     const sizes = { batch, h, w, c, oh, ow, n, kh, kw };
     convolve(heap, [from, to], mc, sizes, { sh, sw, dh, dw, top, left, groups }, { input, panels, residual, out }, [
       lo,
@@ -305,8 +305,8 @@ export const reference = {
     ]);
   },
   im2col_f32(heap, from, to, ...args) {
-    const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
-    const [input, panels, residual, out, _scratch, lo, hi] = args.slice(15) as Tuple;
+    const [_scratch, _mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
+    const [input, panels, residual, out, lo, hi] = args.slice(16) as Tuple;
     const slide = { sh, sw, dh: 1, dw: 1, top, left, groups: 1 };
     convolve(heap, [from, to], mc, { batch, h, w, c, oh, ow, n, kh, kw }, slide, { input, panels, residual, out }, [
       lo,
@@ -402,12 +402,12 @@ export const reference = {
       }
     }
   },
-  winograd2_input_f32: winogradInput(2),
-  winograd4_input_f32: winogradInput(4),
-  winograd2_output_f32: winogradOutput(2),
-  winograd4_output_f32: winogradOutput(4),
-  winograd2_weights_f32: winogradWeights(2),
-  winograd4_weights_f32: winogradWeights(4),
+  winograd2_transform_input_f32: winogradInput(2),
+  winograd4_transform_input_f32: winogradInput(4),
+  winograd2_transform_output_f32: winogradOutput(2),
+  winograd4_transform_output_f32: winogradOutput(4),
+  winograd2_transform_weights_f32: winogradWeights(2),
+  winograd4_transform_weights_f32: winogradWeights(4),
   peak_f32(heap, from, to, out, scale, shift) {
     for (let j = 0; j < 48; ++j) {
       let x = get(heap, out!, j);
@@ -437,7 +437,7 @@ export const reference = {
     }
   },
   // training
-  outer_f32(heap, from, to, mr, _mc, m, n, k, _groups, lda, ldb, ldo, ogo, adds, a, b, out) {
+  gemm_wgrad_f32(heap, from, to, _scratch, mr, _mc, m, n, k, _groups, lda, ldb, ldo, ogo, adds, a, b, out) {
     const across = Math.ceil(n! / 8);
     const perGroup = across * Math.ceil(k! / mr!);
     for (let unit = from; unit < to; ++unit) {
@@ -456,9 +456,9 @@ export const reference = {
       }
     }
   },
-  outer_conv_f32(heap, from, to, ...args) {
-    const [mr, _mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [input, dy, out] = args.slice(18) as Tuple;
+  conv_wgrad_f32(heap, from, to, ...args) {
+    const [_scratch, mr, _mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [input, dy, out] = args.slice(19) as Tuple;
     const [deep, width] = [c / groups, n / groups];
     const k = kh * kw * deep;
     const across = Math.ceil(width / 8);
@@ -501,7 +501,7 @@ export const reference = {
       }
     }
   },
-  pack_input_f32(heap, from, to, n, c, kh, kw, sh, sw, dh, dw, groups, weights, out) {
+  pack_dgrad_f32(heap, from, to, n, c, kh, kw, sh, sw, dh, dw, groups, weights, out) {
     const across = Math.ceil(c! / 8);
     const slide = { kh: kh!, kw: kw!, sh: sh!, sw: sw!, dh: dh!, dw: dw! };
     for (let unit = from; unit < to; ++unit) {
@@ -526,9 +526,9 @@ export const reference = {
       }
     }
   },
-  conv_input_f32(heap, from, to, ...args) {
-    const [_mr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [dy, panels, residual, _zeros, out] = args.slice(16) as Tuple;
+  conv_dgrad_f32(heap, from, to, ...args) {
+    const [_scratch, _mr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [adds, dy, panels, _zeros, out] = args.slice(17) as Tuple;
     const [deep, width] = [n / groups, c / groups];
     const across = Math.ceil(width / 8);
     const slide = { kh, kw, sh, sw, dh, dw };
@@ -545,7 +545,7 @@ export const reference = {
       const group = Math.floor((at % c) / width);
       const i = (at % c) % width;
       panel += (group * across + Math.floor(i / 8)) * (taps.length * deep + 1) * 32;
-      let sum = bias(heap, panel, i % 8) + (residual === 0 ? 0 : get(heap, residual, at));
+      let sum = bias(heap, panel, i % 8) + (adds === 0 ? 0 : get(heap, out, at));
       for (const [t, { v, u }] of taps.entries()) {
         const oy = (y + top - v * dh) / sh;
         const ox = (x + left - u * dw) / sw;
@@ -558,7 +558,7 @@ export const reference = {
       set(heap, out, at, sum);
     }
   },
-  winograd4_pack_f32(heap, from, to, n, c, turned, weights, shift, out) {
+  winograd4_transform_hwio_f32(heap, from, to, _scratch, n, c, turned, weights, shift, out) {
     const [columns, cells] = turned === 1 ? [c!, n!] : [n!, c!];
     for (let unit = from; unit < to; ++unit) {
       const panel = (p: number): number => out! + (p * Math.ceil(columns / 8) + unit) * (cells + 1) * 32;
@@ -579,7 +579,7 @@ export const reference = {
       }
     }
   },
-  winograd4_gradient_f32(heap, from, to, oh, ow, n, ty, tx, first, dy, _zeros, out) {
+  winograd4_transform_dy_f32(heap, from, to, _scratch, oh, ow, n, ty, tx, first, dy, _zeros, out) {
     for (let unit = from; unit < to; ++unit) {
       const patch = first! + unit;
       const image = Math.floor(patch / (ty! * tx!));
@@ -595,7 +595,7 @@ export const reference = {
       }
     }
   },
-  winograd4_unpack_f32(heap, from, to, n, c, products, out) {
+  winograd4_transform_wgrad_f32(heap, from, to, _scratch, n, c, products, out) {
     for (let i = from; i < to; ++i) {
       for (let j = 0; j < n!; ++j) {
         const u6 = square(6, (v, u) => get(heap, products!, ((v * 6 + u) * c! + i) * n! + j));
@@ -627,7 +627,7 @@ export const reference = {
       }
     }
   },
-  norm_live_f32(heap, from, to, pixels, c, rows, partials, gamma, beta, statistics, mean, variance, epsilon) {
+  norm_batch_f32(heap, from, to, pixels, c, rows, partials, gamma, beta, statistics, mean, variance, epsilon) {
     for (let i = from; i < to; ++i) {
       let sum = 0;
       const slices = Math.ceil(pixels! / rows!);
@@ -647,7 +647,7 @@ export const reference = {
       set(heap, variance!, i, squares / Math.max(1, pixels! - 1));
     }
   },
-  norm_fixed_f32(heap, from, to, c, gamma, beta, mean, variance, statistics, epsilon) {
+  norm_running_f32(heap, from, to, c, gamma, beta, mean, variance, statistics, epsilon) {
     for (let i = from; i < to; ++i) {
       const inverse = 1 / Math.sqrt(get(heap, variance!, i) + epsilon!);
       const scale = get(heap, gamma!, i) * inverse;
@@ -657,7 +657,7 @@ export const reference = {
       });
     }
   },
-  norm_sums_f32(heap, from, to, pixels, c, rows, input, output, dy, statistics, masked, partials, lo, hi) {
+  norm_grad_sums_f32(heap, from, to, pixels, c, rows, input, output, dy, statistics, masked, partials, lo, hi) {
     for (let unit = from; unit < to; ++unit) {
       for (let i = 0; i < c!; ++i) {
         let [sum, product] = [0, 0];
@@ -675,7 +675,7 @@ export const reference = {
       }
     }
   },
-  norm_slopes_f32(heap, from, to, pixels, c, rows, live, partials, statistics, dw, db, slopes) {
+  norm_wgrad_f32(heap, from, to, pixels, c, rows, live, partials, statistics, dw, db, slopes) {
     for (let i = from; i < to; ++i) {
       let [sum, product] = [0, 0];
       for (let s = 0; s < Math.ceil(pixels! / rows!); ++s) {
@@ -691,50 +691,50 @@ export const reference = {
       set(heap, slopes!, 2 * c! + i, live === 1 ? (-scale * sum) / pixels! : 0);
     }
   },
-  norm_input_f32(heap, from, to, c, input, dy, statistics, slopes, residual, out, lo, hi) {
+  norm_dgrad_f32(heap, from, to, c, adds, input, dy, statistics, slopes, out, lo, hi) {
     for (let at = from * c!; at < to * c!; ++at) {
       const i = at % c!;
       const x = get(heap, input!, at);
       const y = x * get(heap, statistics!, i) + get(heap, statistics!, c! + i);
       const g = passes(y, lo!, hi!) ? get(heap, dy!, at) : 0;
       let dx = get(heap, slopes!, i) * g + get(heap, slopes!, c! + i) * (x - get(heap, statistics!, 2 * c! + i));
-      dx += get(heap, slopes!, 2 * c! + i) + (residual === 0 ? 0 : get(heap, residual!, at));
+      dx += get(heap, slopes!, 2 * c! + i) + (adds === 0 ? 0 : get(heap, out!, at));
       set(heap, out!, at, dx);
     }
   },
-  clamp_input_f32(heap, from, to, c, output, dy, residual, out, lo, hi) {
+  clamp_dgrad_f32(heap, from, to, c, adds, output, dy, out, lo, hi) {
     for (let at = from * c!; at < to * c!; ++at) {
       const g = passes(get(heap, output!, at), lo!, hi!) ? get(heap, dy!, at) : 0;
-      set(heap, out!, at, g + (residual === 0 ? 0 : get(heap, residual!, at)));
+      set(heap, out!, at, g + (adds === 0 ? 0 : get(heap, out!, at)));
     }
   },
-  columns_f32(heap, from, to, m, c, input, out) {
+  bias_grad_f32(heap, from, to, m, c, input, out) {
     for (let i = 16 * from; i < Math.min(c!, 16 * to); ++i) {
       let sum = get(heap, out!, i);
       for (let r = 0; r < m!; ++r) sum += get(heap, input!, r * c! + i);
       set(heap, out!, i, sum);
     }
   },
-  maxpool_input_f32(heap, from, to, ...args) {
+  maxpool_dgrad_f32(heap, from, to, ...args) {
     const [adds, input, dy, out] = args.slice(11) as Tuple;
     unpooled(heap, [from, to], args, adds, dy, out, (window, g, give) => {
       const values = window.map((at) => get(heap, input, at));
       give(window[values.indexOf(Math.max(...values))]!, g);
     });
   },
-  avgpool_input_f32(heap, from, to, ...args) {
+  avgpool_dgrad_f32(heap, from, to, ...args) {
     const [all, adds, dy, out] = args.slice(11) as Tuple;
     unpooled(heap, [from, to], args, adds, dy, out, (window, g, give) => {
       for (const at of window) give(at, g / (all === 1 ? args[5]! * args[6]! : window.length));
     });
   },
-  globalpool_input_f32(heap, from, to, pixels, c, dy, residual, out) {
+  globalpool_dgrad_f32(heap, from, to, pixels, c, adds, dy, out) {
     for (let at = from * pixels! * c!; at < to * pixels! * c!; ++at) {
       const dx = get(heap, dy!, Math.floor(at / (pixels! * c!)) * c! + (at % c!)) / pixels!;
-      set(heap, out!, at, dx + (residual === 0 ? 0 : get(heap, residual!, at)));
+      set(heap, out!, at, dx + (adds === 0 ? 0 : get(heap, out!, at)));
     }
   },
-  shortcut_input_f32(heap, from, to, h, w, c, oh, ow, n, s, before, adds, dy, out) {
+  shortcut_dgrad_f32(heap, from, to, h, w, c, oh, ow, n, s, before, adds, dy, out) {
     for (let at = from * w! * c!; at < to * w! * c!; ++at) {
       const y = Math.floor(at / c! / w!) % h!;
       const x = Math.floor(at / c!) % w!;
@@ -761,7 +761,7 @@ export const reference = {
       set(heap, losses!, 2 * unit + 1, row.indexOf(top) === label ? 1 : 0);
     }
   },
-  squares_f32(heap, from, to, n, input, out) {
+  sum_squares_f32(heap, from, to, n, input, out) {
     for (let unit = from; unit < to; ++unit) {
       let sum = 0;
       for (let i = 4096 * unit; i < Math.min(n!, 4096 * (unit + 1)); ++i) sum += get(heap, input!, i) ** 2;
@@ -794,7 +794,7 @@ export const reference = {
       set(heap, w!, i, get(heap, w!, i) * (1 - get(heap, hyper!, 0) * decay!) - step);
     }
   },
-  blend_f32(heap, from, to, share, input, out) {
+  lerp_f32(heap, from, to, share, input, out) {
     for (let i = 16 * from; i < 16 * to; ++i) {
       const x = get(heap, out!, i);
       set(heap, out!, i, x + get(heap, share!, 0) * (get(heap, input!, i) - x));
@@ -803,6 +803,7 @@ export const reference = {
 } satisfies Record<string, Kernel>;
 
 type Tuple = [
+  number,
   ...[number, number, number, number, number, number, number, number, number],
   ...[number, number, number, number, number, number, number, number, number],
 ];

@@ -43,7 +43,7 @@ it("the number of threads does not change how a layer is computed", async () => 
   const results: Buffer[] = [];
   for (const threads of [1, 2]) {
     // So tight that a second thread's scratch would not fit.
-    const model = await loadWith(runtime, bytes, { threads, memory: 60e6 });
+    const model = await loadWith(runtime, bytes, { threads, memoryBytes: 60e6 });
     results.push(Buffer.from((await model.logits(input)).data.buffer));
     await model.dispose();
   }
@@ -71,7 +71,7 @@ describe("failures", () => {
       memory(),
       2,
     );
-    const id = team.add([step("never", "clamp_f32", 1, 1, 4096, 4096, 0, 1)], 0);
+    const id = team.add([step("never", "clamp_f32", 1, { c: 1, input: 4096, out: 4096, lo: 0, hi: 1 })], 0);
     // The second worker is gone: the first waits for it at the barrier.
     handles[1]!.terminate();
     const running = team.run(id);
@@ -83,7 +83,7 @@ describe("failures", () => {
   it("a step that traps is an error", async () => {
     const runtime = await shipped();
     const team = await startTeam(runtime, await runtime.module("baseline.shared"), memory(), 2);
-    const id = team.add([step("stray", "clamp_f32", 2, 4, 1 << 30, 4096, 0, 1)], 0);
+    const id = team.add([step("stray", "clamp_f32", 2, { c: 4, input: 1 << 30, out: 4096, lo: 0, hi: 1 })], 0);
     await expect(team.run(id)).rejects.toThrow(/stray: RuntimeError/);
   });
   it("refuses 0 threads, and half a thread", async () => {

@@ -2,8 +2,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
+import { brief, schemeOf } from "../decode/address.ts";
 import type { ImageInput } from "../decode/input.ts";
-import { expectedGot } from "../errors.ts";
+import { expectedGot, ImageError } from "../errors.ts";
 import { IMAGE_FILE, isDirectory, isSystemPath } from "./image-folders.ts";
 
 /** One image and what to call it. */
@@ -29,19 +30,20 @@ export async function imagesIn(directory: string, recursive: boolean): Promise<r
 }
 
 /**
- * The images that arguments name, in their order: `-` is stdin; a folder, the images in it; a pattern that the shell has left
+ * The images that arguments name, in their order: `-` is stdin; a URL, the image there; a folder, the images in it; a pattern that the shell has left
  * alone, the files it fits; anything else, itself.
  *
- * @throws Error for a folder or a pattern without images
+ * @throws ImageError for a folder or a pattern without images
  */
 export async function photosOf(names: readonly string[], recursive: boolean): Promise<readonly Photo[]> {
   const photos: Photo[] = [];
   const take = (files: readonly string[], from: string, wanted: string): void => {
-    if (files.length === 0) throw new Error(expectedGot(from, wanted, "none"));
+    if (files.length === 0) throw new ImageError("not-found", expectedGot(from, wanted, "none"));
     for (const file of files) photos.push({ name: file, image: file });
   };
   for (const name of names) {
     if (name === "-") photos.push({ name: "stdin", image: process.stdin });
+    else if (schemeOf(name) !== undefined) photos.push({ name: brief(name), image: name });
     else if (await isDirectory(name)) {
       const hint = recursive ? "" : " (--recursive looks into the folders in it)";
       take(await imagesIn(name, recursive), name, `a folder with JPEG, PNG, WebP or GIF images${hint}`);

@@ -92,3 +92,18 @@ export function origins(text: string): readonly string[] {
     throw new InvalidArgumentError("expected origins, as in https://images.example.com");
   });
 }
+
+/** One origin, `*` or `none`. */
+export function corsOrigin(text: string): string {
+  return text === "*" || text === "none" ? text : origins(text)[0]!;
+}
+
+/** Names of hosts with commas between them, without ports. */
+export function names(text: string): readonly string[] {
+  return text.split(",").map((name) => {
+    if (name === "*" || (URL.canParse(`http://${name}/`) && new URL(`http://${name}/`).host === name.toLowerCase())) {
+      return name;
+    }
+    throw new InvalidArgumentError("expected names of hosts without ports, as in photos.example.com");
+  });
+}

@@ -2,7 +2,7 @@
 import { type AddNode, NO_CLAMP } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { step } from "../tape.ts";
-import { type Op, WEIGHTLESS } from "./op.ts";
+import { bounds, type Op, WEIGHTLESS } from "./op.ts";
 
 export const add: Op<AddNode> = {
   ...WEIGHTLESS,
@@ -12,12 +12,24 @@ export const add: Op<AddNode> = {
     if (node.int8 !== undefined) {
       const [sa, sb] = node.int8.inputs.map((each) => each / node.int8!.step!);
       const out = place.address(node.name);
-      return [step(node.name, "add_i8", place.batch * h * w, c, a!, b!, out, sa!, sb!, ...boundsOf(node))];
+      return [
+        step(node.name, "add_i8", place.batch * h * w, {
+          c,
+          a: a!,
+          b: b!,
+          out,
+          sa: sa!,
+          sb: sb!,
+          ...bounds(boundsOf(node)),
+        }),
+      ];
     }
     const [lo, hi] = node.clamp;
-    return [step(node.name, "add_f32", place.batch * h * w, c, a!, b!, place.address(node.name), lo, hi)];
+    return [
+      step(node.name, "add_f32", place.batch * h * w, { c, a: a!, b: b!, out: place.address(node.name), lo, hi }),
+    ];
   },
-  handsOn: () => 0,
+  aliasesGradient: () => 0,
   backward(node, place) {
     const [h, w, c] = node.shape;
     const units = place.batch * h * w;
@@ -27,8 +39,11 @@ export const add: Op<AddNode> = {
       const dx = place.dx(node, at);
       if (dx === undefined) return [];
       const { address } = dx;
-      if (dx.adds) return [step(node.name, "add_f32", units, c, address, dy, address, ...NO_CLAMP)];
-      return address === dy ? [] : [step(node.name, "clamp_f32", units, c, dy, address, ...NO_CLAMP)];
+      if (dx.adds)
+        return [step(node.name, "add_f32", units, { c, a: address, b: dy, out: address, ...bounds(NO_CLAMP) })];
+      return address === dy
+        ? []
+        : [step(node.name, "clamp_f32", units, { c, input: dy, out: address, ...bounds(NO_CLAMP) })];
     });
   },
 };

@@ -74,16 +74,34 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
     checkSums(node, weights.bytes);
     packer.copy(address, bias.bytes);
     packer.write(address + 4 * n, scale);
-    packer.run(step(node.name, "winograd4_weights_i8", n / 8, n, c, weights.address, address + 8 * n));
+    packer.run(
+      step(node.name, "winograd4_transform_weights_i8", n / 8, {
+        n,
+        c,
+        weights: weights.address,
+        out: address + 8 * n,
+      }),
+    );
     return;
   }
   const isIm2col = algorithm.startsWith("im2col");
   if (isIm2col) packer.copy(address, Uint8Array.from(node.int8!.pads ?? []));
   const panels = address + (isIm2col ? PADS_BYTES : 0);
   const count = node.groups * Math.ceil(n / node.groups / 8);
-  const sources = [weights.address, bias.address, packer.put(scale), panels] as const;
   const kind = kindOf(algorithm);
-  packer.run(step(node.name, "pack_i8", count, kind, n / node.groups, c, kh, kw, ...sources));
+  packer.run(
+    step(node.name, "pack_i8", count, {
+      kind,
+      n: n / node.groups,
+      c,
+      kh,
+      kw,
+      weights: weights.address,
+      bias: bias.address,
+      scale: packer.put(scale),
+      out: panels,
+    }),
+  );
 }
 
 function forward(node: ConvNode, place: Place): readonly Step[] {
@@ -106,7 +124,6 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
   const rs = node.residual ? inputs[1]! / output! : 0;
   const out = place.address(node.name);
   const mr = TILE_ROWS_I8;
-  const bounds = [rs, lo, hi] as const;
   const kind = kindOf(algorithm);
   const elementBytes = kind === KIND.dot8 ? 1 : 2;
   if (algorithm.startsWith("im2col")) {
@@ -114,23 +131,79 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
     const k = cell * Math.ceil((kh * kw * c) / cell);
     const mc = chunkRows(m, Math.ceil((k * elementBytes) / 4), mr);
     const scratch = place.scratch(TAIL_BYTES + 4 * mc + elementBytes * mc * k);
-    const sizes = [kind, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] as const;
     const pads = node.int8!.pads === undefined ? place.zeros : weights;
-    const addresses = [input, weights + PADS_BYTES, residual, pads, out, scratch] as const;
-    return [step(node.name, "im2col_i8", Math.ceil(m / mc) * panels, ...sizes, ...addresses, ...bounds)];
+    return [
+      step(node.name, "im2col_i8", Math.ceil(m / mc) * panels, {
+        kind,
+        mr,
+        mc,
+        batch,
+        h,
+        w,
+        c,
+        oh,
+        ow,
+        n,
+        kh,
+        kw,
+        sh,
+        sw,
+        top,
+        left,
+        input,
+        panels: weights + PADS_BYTES,
+        residual,
+        pads,
+        out,
+        scratch,
+        rs,
+        lo,
+        hi,
+      }),
+    ];
   }
   const steps: Step[] = [];
   let source = input;
   if (kind === KIND.dot16) {
     source = place.workspace(2 * batch * h * w * c);
-    steps.push(step(node.name, "widen_i8", batch * h * w, c, input, source));
+    steps.push(step(node.name, "widen_i8", batch * h * w, { c, input, out: source }));
   }
   const mc = chunkRows(m, Math.ceil((c * sh * sw * elementBytes) / 4), mr);
   const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * mc);
-  const sizes = [kind, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, node.groups] as const;
   const wide = output === undefined ? 1 : 0;
-  const addresses = [source, weights, residual, place.zeros, out, scratch] as const;
-  steps.push(step(node.name, "conv_i8", Math.ceil(m / mc) * panels, ...sizes, wide, ...addresses, ...bounds));
+  steps.push(
+    step(node.name, "conv_i8", Math.ceil(m / mc) * panels, {
+      kind,
+      mr,
+      mc,
+      batch,
+      h,
+      w,
+      c,
+      oh,
+      ow,
+      n,
+      kh,
+      kw,
+      sh,
+      sw,
+      dh,
+      dw,
+      top,
+      left,
+      groups: node.groups,
+      wide,
+      input: source,
+      panels: weights,
+      residual,
+      zeros: place.zeros,
+      out,
+      scratch,
+      rs,
+      lo,
+      hi,
+    }),
+  );
   return steps;
 }
 

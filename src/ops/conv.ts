@@ -22,17 +22,23 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const weight = await packer.tensor(`${node.name}.weight`);
   const c = node.channels / node.groups;
   const [so, si, sv = 0, su = 0] = weight.info.strides ?? [c * kh * kw, kh * kw, kw, 1];
-  const strides = [so!, si!, sv, su] as const;
-  const sources = [weight.address, packer.put(Float32Array.from(scale)), packer.put(Float32Array.from(bias))] as const;
+  const strides = { so: so!, si: si!, sv, su };
+  const sources = {
+    weights: weight.address,
+    scale: packer.put(Float32Array.from(scale)),
+    bias: packer.put(Float32Array.from(bias)),
+  };
   const { algorithm } = packer.variant(node.name);
   if (algorithm === "winograd2" || algorithm === "winograd4") {
-    const kernel = algorithm === "winograd4" ? "winograd4_weights_f32" : "winograd2_weights_f32";
-    packer.run(step(node.name, kernel, Math.ceil(outputs / 8), outputs, c, ...strides, ...sources, address));
+    const kernel = algorithm === "winograd4" ? "winograd4_transform_weights_f32" : "winograd2_transform_weights_f32";
+    packer.run(
+      step(node.name, kernel, Math.ceil(outputs / 8), { n: outputs, c, ...strides, ...sources, out: address }),
+    );
     return;
   }
   const width = outputs / node.groups;
   const panels = node.groups * Math.ceil(width / 8);
-  packer.run(step(node.name, "pack_f32", panels, width, c, kh, kw, ...strides, ...sources, address));
+  packer.run(step(node.name, "pack_f32", panels, { n: width, c, kh, kw, ...strides, ...sources, out: address }));
 }
 
 function forward(node: ConvNode, place: Place): readonly Step[] {
@@ -59,26 +65,23 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
     const units = Math.ceil(m / mc) * panels;
     const [ng, k] = [n / node.groups, c / node.groups];
     return [
-      step(
-        node.name,
-        "gemm_f32",
-        units,
+      step(node.name, "gemm_f32", units, {
         mr,
         mc,
         m,
-        ng,
+        n: ng,
         k,
-        node.groups,
-        c,
-        n,
-        input,
-        weights,
+        groups: node.groups,
+        lda: c,
+        ldo: n,
+        a: input,
+        panels: weights,
         residual,
         out,
         scratch,
         lo,
         hi,
-      ),
+      }),
     ];
   }
   if (variant.algorithm === "im2col") {
@@ -87,22 +90,7 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
     const scratch = place.scratch(TAIL_BYTES + 4 * mc * (1 + k));
     const units = Math.ceil(m / mc) * panels;
     return [
-      step(
-        ...([node.name, "im2col_f32", units, mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] as const),
-        ...([input, weights, residual, out, scratch, lo, hi] as const),
-      ),
-    ];
-  }
-  const mc = chunkRows(m, c * sh * sw, mr);
-  const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * mc);
-  const units = Math.ceil(m / mc) * panels;
-  const [dh, dw] = node.dilation;
-  return [
-    step(
-      ...([
-        node.name,
-        "conv_f32",
-        units,
+      step(node.name, "im2col_f32", units, {
         mr,
         mc,
         batch,
@@ -116,13 +104,51 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
         kw,
         sh,
         sw,
-        dh,
-        dw,
         top,
         left,
-      ] as const),
-      ...([node.groups, input, weights, residual, place.zeros, out, scratch, lo, hi] as const),
-    ),
+        input,
+        panels: weights,
+        residual,
+        out,
+        scratch,
+        lo,
+        hi,
+      }),
+    ];
+  }
+  const mc = chunkRows(m, c * sh * sw, mr);
+  const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * mc);
+  const units = Math.ceil(m / mc) * panels;
+  const [dh, dw] = node.dilation;
+  return [
+    step(node.name, "conv_f32", units, {
+      mr,
+      mc,
+      batch,
+      h,
+      w,
+      c,
+      oh,
+      ow,
+      n,
+      kh,
+      kw,
+      sh,
+      sw,
+      dh,
+      dw,
+      top,
+      left,
+      groups: node.groups,
+      input,
+      panels: weights,
+      residual,
+      zeros: place.zeros,
+      out,
+      scratch,
+      lo,
+      hi,
+    }),
   ];
 }
 
@@ -137,19 +163,41 @@ function train(node: ConvNode, place: TrainPlace): readonly Step[] {
   const [n, c] = [outputs / node.groups, node.channels / node.groups];
   const pack =
     variant.algorithm === "winograd4"
-      ? step(
-          ...([node.name, "winograd4_pack_f32", Math.ceil(n / 8), n, c, 0] as const),
-          ...([weight, bias, panels, place.scratch(PACK_BYTES)] as const),
-        )
-      : step(
-          ...([node.name, "pack_hwio_f32", node.groups * Math.ceil(n / 8)] as const),
-          ...([n, c, kh * kw, node.groups, weight, bias, panels] as const),
-        );
+      ? step(node.name, "winograd4_transform_hwio_f32", Math.ceil(n / 8), {
+          n,
+          c,
+          turned: 0,
+          weights: weight,
+          bias,
+          out: panels,
+          scratch: place.scratch(PACK_BYTES),
+        })
+      : step(node.name, "pack_hwio_f32", node.groups * Math.ceil(n / 8), {
+          n,
+          c,
+          taps: kh * kw,
+          groups: node.groups,
+          weights: weight,
+          bias,
+          out: panels,
+        });
   return [pack, ...forward(node, { ...place, weights: () => panels })];
 }
 
 /** Scratch of the kernels that transform Winograd's weights. */
 const PACK_BYTES = 288;
+
+/** A kernel's size, stride and dilation as arguments. */
+function slideOf({ kernel: [kh, kw], stride: [sh, sw], dilation: [dh, dw] }: ConvNode): {
+  readonly kh: number;
+  readonly kw: number;
+  readonly sh: number;
+  readonly sw: number;
+  readonly dh: number;
+  readonly dw: number;
+} {
+  return { kh, kw, sh, sw, dh, dw };
+}
 
 /** The convolution of the output's gradient that gives the input's, for stride 1. */
 function transposed(node: ConvNode, input: ConvNode["shape"], adds: boolean): ConvNode {
@@ -176,8 +224,8 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const [oh, ow, n] = node.shape;
   const { groups, name } = node;
   const [ng, cg] = [n / groups, c / groups];
-  const slide = [...node.kernel, ...node.stride, ...node.dilation] as const;
-  const [kh, kw, sh, sw] = slide;
+  const slide = slideOf(node);
+  const { kh, kw, sh, sw } = slide;
   const weight = place.param(`${name}.weight`);
   const dy = place.dy(name);
   if (sh === 1 && sw === 1) {
@@ -186,11 +234,23 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
     const panels = place.panels(variant.weightBytes(turned));
     const pack =
       variant.algorithm === "winograd4"
-        ? step(
-            ...([name, "winograd4_pack_f32", Math.ceil(c / 8), n, c, 1] as const),
-            ...([weight, 0, panels, place.scratch(PACK_BYTES)] as const),
-          )
-        : step(name, "pack_input_f32", groups * Math.ceil(cg / 8), ng, cg, ...slide, groups, weight, panels);
+        ? step(name, "winograd4_transform_hwio_f32", Math.ceil(c / 8), {
+            n,
+            c,
+            turned: 1,
+            weights: weight,
+            bias: 0,
+            out: panels,
+            scratch: place.scratch(PACK_BYTES),
+          })
+        : step(name, "pack_dgrad_f32", groups * Math.ceil(cg / 8), {
+            n: ng,
+            c: cg,
+            ...slide,
+            groups,
+            weights: weight,
+            out: panels,
+          });
     const steps = forward(turned, {
       ...place,
       node: () => node,
@@ -206,11 +266,33 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * Math.ceil(w / sw));
   const [top, left] = node.pads;
   return [
-    step(name, "pack_input_f32", sh * sw * panelCount, ng, cg, ...slide, groups, weight, panels),
-    step(
-      ...([name, "conv_input_f32", place.batch * h, mr, h, w, c, oh, ow, n, ...slide, top, left, groups] as const),
-      ...([dy, panels, dx.adds ? dx.address : 0, place.zeros, dx.address, scratch] as const),
-    ),
+    step(name, "pack_dgrad_f32", sh * sw * panelCount, {
+      n: ng,
+      c: cg,
+      ...slide,
+      groups,
+      weights: weight,
+      out: panels,
+    }),
+    step(name, "conv_dgrad_f32", place.batch * h, {
+      mr,
+      h,
+      w,
+      c,
+      oh,
+      ow,
+      n,
+      ...slide,
+      top,
+      left,
+      groups,
+      adds: dx.adds ? 1 : 0,
+      dy,
+      panels,
+      zeros: place.zeros,
+      dx: dx.address,
+      scratch,
+    }),
   ];
 }
 
@@ -231,22 +313,48 @@ function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   if (algorithm === "gemm" && groups === 1) {
     const mc = outerRows(c, n);
     return [
-      step(
-        ...([name, "outer_f32", Math.ceil(c / mr) * across, mr, mc, m, n, c, 1, c, n, n, 0, 1] as const),
-        ...([input, dy, dw, place.scratch(outerScratch(mr, mc, c, n))] as const),
-      ),
+      step(name, "gemm_wgrad_f32", Math.ceil(c / mr) * across, {
+        mr,
+        mc,
+        m,
+        n,
+        k: c,
+        groups: 1,
+        lda: c,
+        ldb: n,
+        ldo: n,
+        ogo: 0,
+        adds: 1,
+        input,
+        dy,
+        dw,
+        scratch: place.scratch(outerScratch(mr, mc, c, n)),
+      }),
     ];
   }
   const k = kh * kw * cg;
   const mc = Math.min(m, 96);
   const [top, left] = node.pads;
-  const slide = [...node.kernel, ...node.stride, ...node.dilation] as const;
   return [
-    step(
-      ...([name, "outer_conv_f32", groups * Math.ceil(k / mr) * across, mr, mc] as const),
-      ...([place.batch, h, w, c, oh, ow, n, ...slide, top, left, groups] as const),
-      ...([input, dy, dw, place.scratch(32 + 4 * mc * k)] as const),
-    ),
+    step(name, "conv_wgrad_f32", groups * Math.ceil(k / mr) * across, {
+      mr,
+      mc,
+      batch: place.batch,
+      h,
+      w,
+      c,
+      oh,
+      ow,
+      n,
+      ...slideOf(node),
+      top,
+      left,
+      groups,
+      input,
+      dy,
+      out: dw,
+      scratch: place.scratch(32 + 4 * mc * k),
+    }),
   ];
 }
 
@@ -258,7 +366,7 @@ function backward(node: ConvNode, place: TrainPlace): readonly Step[] {
       const [oh, ow, n] = node.shape;
       const db = place.paramGradient(`${node.name}.bias`);
       const m = place.batch * oh * ow;
-      steps.push(step(node.name, "columns_f32", Math.ceil(n / 16), m, n, place.dy(node.name), db));
+      steps.push(step(node.name, "bias_grad_f32", Math.ceil(n / 16), { m, c: n, dy: place.dy(node.name), db }));
     }
   }
   return steps;
@@ -282,6 +390,6 @@ export const conv: Op<ConvNode> = {
   pack,
   forward,
   train,
-  keeps: (node, trained) => (trained ? [node.inputs[0]!] : []),
+  savedForBackward: (node, trained) => (trained ? [node.inputs[0]!] : []),
   backward,
 };

@@ -8,6 +8,14 @@ export const gate: Op<GateNode> = {
   forward(node, place) {
     const [h, w, c] = node.shape;
     const [input, factors] = node.inputs.map(place.address);
-    return [step(node.name, "gate_f32", place.batch * h * w, h * w, c, input!, factors!, place.address(node.name))];
+    return [
+      step(node.name, "gate_f32", place.batch * h * w, {
+        pixels: h * w,
+        c,
+        input: input!,
+        factors: factors!,
+        out: place.address(node.name),
+      }),
+    ];
   },
 };

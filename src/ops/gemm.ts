@@ -20,7 +20,7 @@ export function outerRows(inputs: number, outputs: number): number {
   return Math.min(inputs, outputs) < 32 ? 64 : 128;
 }
 
-/** Scratch of `outer_f32`, in bytes. */
+/** Scratch of `gemm_wgrad_f32`, in bytes. */
 export function outerScratch(mr: number, mc: number, inputs: number, outputs: number): number {
   return 32 + 4 * mc * (Math.ceil(inputs / mr) * mr + Math.ceil(outputs / 8) * 8);
 }

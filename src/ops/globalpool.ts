@@ -2,7 +2,7 @@
 import type { GlobalPoolNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { step } from "../tape.ts";
-import { type Op, WEIGHTLESS } from "./op.ts";
+import { bounds, type Op, WEIGHTLESS } from "./op.ts";
 
 export const globalpool: Op<GlobalPoolNode> = {
   ...WEIGHTLESS,
@@ -13,15 +13,24 @@ export const globalpool: Op<GlobalPoolNode> = {
     if (node.int8 !== undefined) {
       const scale = node.int8.inputs[0]! / node.int8.step! / (h * w);
       const out = place.address(node.name);
-      return [step(node.name, "globalpool_i8", units, h * w, c, input, out, scale, ...boundsOf(node))];
+      return [
+        step(node.name, "globalpool_i8", units, { pixels: h * w, c, input, out, scale, ...bounds(boundsOf(node)) }),
+      ];
     }
-    return [step(node.name, "globalpool_f32", units, h * w, c, input, place.address(node.name))];
+    return [step(node.name, "globalpool_f32", units, { pixels: h * w, c, input, out: place.address(node.name) })];
   },
   backward(node, place) {
     const dx = place.dx(node, 0);
     if (dx === undefined) return [];
     const [h, w, c] = place.node(node.inputs[0]!).shape;
-    const residual = dx.adds ? dx.address : 0;
-    return [step(node.name, "globalpool_input_f32", place.batch, h * w, c, place.dy(node.name), residual, dx.address)];
+    return [
+      step(node.name, "globalpool_dgrad_f32", place.batch, {
+        pixels: h * w,
+        c,
+        adds: dx.adds ? 1 : 0,
+        dy: place.dy(node.name),
+        dx: dx.address,
+      }),
+    ];
   },
 };

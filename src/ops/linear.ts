@@ -20,6 +20,6 @@ export const linear: Op<LinearNode> = {
   pack: (node, address, packer) => workerOf(node).pack(asConv(node), address, packer),
   forward: (node, place) => workerOf(node).forward(asConv(node), place),
   train: (node, place) => conv.train!(asConv(node), place),
-  keeps: (node, trained) => conv.keeps!(asConv(node), trained),
+  savedForBackward: (node, trained) => conv.savedForBackward!(asConv(node), trained),
   backward: (node, place) => conv.backward!(asConv(node), place),
 };

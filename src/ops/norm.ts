@@ -4,7 +4,7 @@
  */
 import { NO_CLAMP, type NormNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
-import { normAffine, normParams, type Op, type TrainPlace } from "./op.ts";
+import { bounds, normAffine, normParams, type Op, type TrainPlace } from "./op.ts";
 
 /** Pixels of a slice that is summed by itself: 16 KB of activations, so that a second look at it finds it in L1. */
 function sliceRows(channels: number): number {
@@ -26,17 +26,35 @@ function train(node: NormNode, place: TrainPlace): readonly Step[] {
     const partials = place.workspace(8 * c * slices);
     const [mean, variance] = [place.fresh(`${name}.running_mean`), place.fresh(`${name}.running_var`)];
     steps.push(
-      step(name, "norm_stats_f32", slices, pixels, c, rows, input, partials),
-      step(name, "norm_live_f32", c, pixels, c, rows, partials, weight, bias, statistics, mean, variance, epsilon),
+      step(name, "norm_stats_f32", slices, { pixels, c, rows, input, partials }),
+      step(name, "norm_batch_f32", c, {
+        pixels,
+        c,
+        rows,
+        partials,
+        weight,
+        bias,
+        statistics,
+        fresh: mean,
+        freshVariance: variance,
+        epsilon,
+      }),
     );
   } else {
     const [mean, variance] = [place.param(`${name}.running_mean`), place.param(`${name}.running_var`)];
-    steps.push(step(name, "norm_fixed_f32", c, c, weight, bias, mean, variance, statistics, epsilon));
+    steps.push(step(name, "norm_running_f32", c, { c, weight, bias, mean, variance, statistics, epsilon }));
   }
   steps.push(
     node.residual
-      ? step(name, "norm_add_f32", pixels, c, input, statistics, place.address(node.inputs[1]!), out, ...node.clamp)
-      : step(name, "norm_f32", pixels, c, input, statistics, out, ...node.clamp),
+      ? step(name, "norm_add_f32", pixels, {
+          c,
+          input,
+          parameters: statistics,
+          residual: place.address(node.inputs[1]!),
+          out,
+          ...bounds(node.clamp),
+        })
+      : step(name, "norm_f32", pixels, { c, input, parameters: statistics, out, ...bounds(node.clamp) }),
   );
   return steps;
 }
@@ -60,23 +78,41 @@ function backward(node: NormNode, place: TrainPlace): readonly Step[] {
   const db = trained ? place.paramGradient(`${name}.bias`) : 0;
   const live = place.live(name) ? 1 : 0;
   const steps: Step[] = [
-    step(
-      ...([name, "norm_sums_f32", slices, pixels, c, rows] as const),
-      ...([input, output, dy, statistics, masked, partials, ...node.clamp] as const),
-    ),
-    step(name, "norm_slopes_f32", c, pixels, c, rows, live, partials, statistics, dw, db, slopes),
+    step(name, "norm_grad_sums_f32", slices, {
+      pixels,
+      c,
+      rows,
+      input,
+      output,
+      dy,
+      statistics,
+      masked,
+      partials,
+      ...bounds(node.clamp),
+    }),
+    step(name, "norm_wgrad_f32", c, { pixels, c, rows, live, partials, statistics, dw, db, slopes }),
   ];
   const dx = place.dx(node, 0);
   if (dx !== undefined) {
     const clamp = node.residual ? NO_CLAMP : node.clamp;
-    const residual = dx.adds ? dx.address : 0;
-    steps.push(step(name, "norm_input_f32", pixels, c, input, dy, statistics, slopes, residual, dx.address, ...clamp));
+    steps.push(
+      step(name, "norm_dgrad_f32", pixels, {
+        c,
+        adds: dx.adds ? 1 : 0,
+        input,
+        dy,
+        statistics,
+        slopes,
+        dx: dx.address,
+        ...bounds(clamp),
+      }),
+    );
   }
   const other = node.residual ? place.dx(node, 1) : undefined;
   if (other?.adds) {
-    steps.push(step(name, "add_f32", pixels, c, other.address, dy, other.address, ...NO_CLAMP));
+    steps.push(step(name, "add_f32", pixels, { c, a: other.address, b: dy, out: other.address, ...bounds(NO_CLAMP) }));
   } else if (other !== undefined && other.address !== dy) {
-    steps.push(step(name, "clamp_f32", pixels, c, dy, other.address, ...NO_CLAMP));
+    steps.push(step(name, "clamp_f32", pixels, { c, input: dy, out: other.address, ...bounds(NO_CLAMP) }));
   }
   return steps;
 }
@@ -102,10 +138,19 @@ export const norm: Op<NormNode> = {
     const input = place.address(node.inputs[0]!);
     const [lo, hi] = node.clamp;
     const units = place.batch * h * w;
-    return [step(node.name, "norm_f32", units, c, input, place.weights(node.name), place.address(node.name), lo, hi)];
+    return [
+      step(node.name, "norm_f32", units, {
+        c,
+        input,
+        parameters: place.weights(node.name),
+        out: place.address(node.name),
+        lo,
+        hi,
+      }),
+    ];
   },
   train,
-  keeps: (node) => [node.inputs[0]!, ...(node.residual && !isOpen(node) ? [node.name] : [])],
-  handsOn: (node) => (node.residual ? 1 : 0),
+  savedForBackward: (node) => [node.inputs[0]!, ...(node.residual && !isOpen(node) ? [node.name] : [])],
+  aliasesGradient: (node) => (node.residual ? 1 : 0),
   backward,
 };

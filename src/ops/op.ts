@@ -2,8 +2,7 @@
  * What an operation is to the planner: its parameters, its cost, how its weights are packed, and the steps it becomes.
  */
 import type { ConvNode, Node } from "../graph.ts";
-import type { Build } from "../kernels.ts";
-import type { Step } from "../tape.ts";
+import type { Build, Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Variant } from "../variants.ts";
 
@@ -102,11 +101,16 @@ export interface Op<N extends Node = Node> {
   /** The forward steps in training, where they are others. */
   train?(node: N, place: TrainPlace): readonly Step[];
   /** Nodes whose outputs `backward` reads. `trained`: whether the node's parameters are. */
-  keeps?(node: N, trained: boolean): readonly string[];
-  /** The operand that may get its gradient in the buffer of the output's. */
-  handsOn?(node: N): number;
+  savedForBackward?(node: N, trained: boolean): readonly string[];
+  /** The operand whose gradient may take over the buffer of the output's gradient. */
+  aliasesGradient?(node: N): number;
   /** From the gradient of the output: adds those of trained parameters, writes or adds those of operands. */
   backward?(node: N, place: TrainPlace): readonly Step[];
+}
+
+/** The arguments `lo` and `hi` of a kernel that clamps. */
+export function bounds([lo, hi]: readonly [number, number]): { readonly lo: number; readonly hi: number } {
+  return { lo, hi };
 }
 
 /** What operations without weights share. */

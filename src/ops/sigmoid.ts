@@ -8,6 +8,6 @@ export const sigmoid: Op<SigmoidNode> = {
   forward(node, place) {
     const [h, w, c] = node.shape;
     const input = place.address(node.inputs[0]!);
-    return [step(node.name, "sigmoid_f32", place.batch * h * w, c, input, place.address(node.name))];
+    return [step(node.name, "sigmoid_f32", place.batch * h * w, { c, input, out: place.address(node.name) })];
   },
 };

@@ -35,15 +35,49 @@ export function winogradStepsI8(node: ConvNode, place: Place): readonly Step[] {
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
     const units = Math.ceil(count / mc) * POSITIONS * (n / 8);
-    const sizes = [batch, h, w, c, ty, tx, top, left, first] as const;
-    const back = [oh, ow, n, ty, tx, first, products, header, residual, out, scratch, rs, lo, hi] as const;
     steps.push(
-      step(node.name, "winograd4_input_i8", count, ...sizes, input, place.zeros, transformed, scratch),
-      step(
-        ...([node.name, "gemm_i16", units, TILE_ROWS_I8, mc, count, n, c, POSITIONS] as const),
-        ...([transformed, panels, products] as const),
-      ),
-      step(node.name, "winograd4_output_i8", count, ...back),
+      step(node.name, "winograd4_transform_input_i8", count, {
+        batch,
+        h,
+        w,
+        c,
+        ty,
+        tx,
+        top,
+        left,
+        first,
+        input,
+        zeros: place.zeros,
+        out: transformed,
+        scratch,
+      }),
+      step(node.name, "gemm_i16", units, {
+        mr: TILE_ROWS_I8,
+        mc,
+        m: count,
+        n,
+        k: c,
+        groups: POSITIONS,
+        a: transformed,
+        panels,
+        out: products,
+      }),
+      step(node.name, "winograd4_transform_output_i8", count, {
+        oh,
+        ow,
+        n,
+        ty,
+        tx,
+        first,
+        products,
+        header,
+        residual,
+        out,
+        scratch,
+        rs,
+        lo,
+        hi,
+      }),
     );
   }
   return steps;

@@ -40,20 +40,33 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
   const weights = place.weights(node.name);
   const [from, to] =
     o === 4
-      ? (["winograd4_input_f32", "winograd4_output_f32"] as const)
-      : (["winograd2_input_f32", "winograd2_output_f32"] as const);
+      ? (["winograd4_transform_input_f32", "winograd4_transform_output_f32"] as const)
+      : (["winograd2_transform_input_f32", "winograd2_transform_output_f32"] as const);
   const steps: Step[] = [];
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
     const units = Math.ceil(count / mc) * positions * Math.ceil(n / 8);
-    const sizes = [batch, h, w, c, ty, tx, top, left, first] as const;
+    const sizes = { batch, h, w, c, ty, tx, top, left, first };
     steps.push(
-      step(node.name, from, count, ...sizes, input, place.zeros, transformed, scratch),
-      step(
-        ...([node.name, "gemm_f32", units, mr, mc, count, n, c, positions, before, after] as const),
-        ...([transformed, weights, 0, products, scratch, -Infinity, Infinity] as const),
-      ),
-      step(node.name, to, count, oh, ow, n, ty, tx, first, products, residual, out, scratch, lo, hi),
+      step(node.name, from, count, { ...sizes, input, zeros: place.zeros, out: transformed, scratch }),
+      step(node.name, "gemm_f32", units, {
+        mr,
+        mc,
+        m: count,
+        n,
+        k: c,
+        groups: positions,
+        lda: before,
+        ldo: after,
+        a: transformed,
+        panels: weights,
+        residual: 0,
+        out: products,
+        scratch,
+        lo: -Infinity,
+        hi: Infinity,
+      }),
+      step(node.name, to, count, { oh, ow, n, ty, tx, first, products, residual, out, scratch, lo, hi }),
     );
   }
   return steps;
@@ -86,20 +99,54 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const steps: Step[] = [];
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
-    const sizes = [batch, h, w, c, ty, tx, top, left, first] as const;
     const adds = first > 0 ? 1 : 0;
     steps.push(
-      step(node.name, "winograd4_input_f32", count, ...sizes, input, place.zeros, transformed, scratch),
-      step(
-        ...([node.name, "winograd4_gradient_f32", count, oh, ow, n, ty, tx, first] as const),
-        ...([dy, place.zeros, gradients, scratch] as const),
-      ),
-      step(
-        ...([node.name, "outer_f32", units, mr, mc, count, n, c, positions, before, after, n, c * n, adds] as const),
-        ...([transformed, gradients, products, scratch] as const),
-      ),
+      step(node.name, "winograd4_transform_input_f32", count, {
+        batch,
+        h,
+        w,
+        c,
+        ty,
+        tx,
+        top,
+        left,
+        first,
+        input,
+        zeros: place.zeros,
+        out: transformed,
+        scratch,
+      }),
+      step(node.name, "winograd4_transform_dy_f32", count, {
+        oh,
+        ow,
+        n,
+        ty,
+        tx,
+        first,
+        dy,
+        zeros: place.zeros,
+        out: gradients,
+        scratch,
+      }),
+      step(node.name, "gemm_wgrad_f32", units, {
+        mr,
+        mc,
+        m: count,
+        n,
+        k: c,
+        groups: positions,
+        lda: before,
+        ldb: after,
+        ldo: n,
+        ogo: c * n,
+        adds,
+        input: transformed,
+        dy: gradients,
+        dw: products,
+        scratch,
+      }),
     );
   }
-  steps.push(step(node.name, "winograd4_unpack_f32", c, n, c, products, dw, scratch));
+  steps.push(step(node.name, "winograd4_transform_wgrad_f32", c, { n, c, products, dw, scratch }));
   return steps;
 }

@@ -1,0 +1,139 @@
+/**
+ * Weight gradient of any convolution: patches of the input are copied to scratch a chunk at a time, then summed as outer
+ * products with the gradient of the output.
+ *
+ *     dw[v, u, i, g·n' + j] += Σ_{b,y,x} in[b, y·sh + v·dh − top, x·sw + u·dw − left, g·c' + i] · dy[b, y, x, g·n' + j]
+ *
+ * with `c' = c / groups`, `n' = n / groups`.
+ *
+ * - `scratch`            this thread's; `32 + 4 · mc · kh · kw · c'` bytes
+ * - `mr mc`              rows of a register tile, 1…6; output pixels of a chunk
+ * - `batch h w c`        the input [batch, h, w, c]
+ * - `oh ow n`            the output [batch, oh, ow, n]
+ * - `kh kw sh sw dh dw`  kernel, stride, dilation
+ * - `top left`           zero padding before the first row and pixel
+ * - `groups`             as of the convolution
+ * - `input`              [batch, h, w, c] f32
+ * - `dy`                 [batch, oh, ow, n] f32
+ * - `dw`                 [kh, kw, c', n] f32
+ *
+ * Unit: one tile of `dw`; `groups · ⌈kh·kw·c'/mr⌉ · ⌈n'/8⌉` of them, columns fastest.
+ *
+ * Must hold: 28 bytes after the end of `dy` can be read; `dw` overlaps neither operand.
+ *
+ * Why: copied patches make every row of the kernel one run of memory, and the same tile serves as for 1×1. Only the kernel
+ * rows that the range needs are copied, so that threads share that work too.
+ */
+import { BLOCK } from "./gemm_wgrad_f32";
+import { tileWgrad_f32 } from "./tile_wgrad_f32";
+
+export function conv_wgrad_f32(
+  from: i32,
+  to: i32,
+  scratch: usize,
+  mr: i32,
+  mc: i32,
+  batch: i32,
+  h: i32,
+  w: i32,
+  c: i32,
+  oh: i32,
+  ow: i32,
+  n: i32,
+  kh: i32,
+  kw: i32,
+  sh: i32,
+  sw: i32,
+  dh: i32,
+  dw: i32,
+  top: i32,
+  left: i32,
+  groups: i32,
+  input: usize,
+  dy: usize,
+  out: usize,
+): void {
+  const patches = scratch + 32;
+  const m = batch * oh * ow;
+  const deep = c / groups;
+  const width = n / groups;
+  const run = kw * deep;
+  const k = kh * run;
+  const across = (width + 7) >> 3;
+  const perGroup = across * ((k + mr - 1) / mr);
+  const patchBytes = (<usize>k) << 2;
+  const rowBytes = (<usize>n) << 2;
+  const whole = dw == 1 && groups == 1;
+  // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
+  const most = max(1, BLOCK / ((mr * across) << 3)) * across;
+  let unit = from;
+  while (unit < to) {
+    const group = unit / perGroup;
+    const end = min(min(to, (group + 1) * perGroup), unit + most);
+    const first = (((unit - group * perGroup) / across) * mr) / run;
+    const last = min(k - 1, ((end - 1 - group * perGroup) / across) * mr + mr - 1) / run;
+    const base = input + ((<usize>(group * deep)) << 2);
+    for (let row = 0; row < m; row += mc) {
+      const rows = min(mc, m - row);
+      let image = row / (oh * ow);
+      let y = (row - image * oh * ow) / ow;
+      let x = row - (image * oh + y) * ow;
+      for (let r = 0; r < rows; ++r) {
+        const patch = patches + <usize>r * patchBytes;
+        const x0 = x * sw - left;
+        for (let v = first; v <= last; ++v) {
+          const iy = y * sh + v * dh - top;
+          const inside = <u32>iy < <u32>h;
+          let target = patch + ((<usize>(v * run)) << 2);
+          const line = base + ((<usize>((image * h + iy) * w + x0) * c) << 2);
+          if (whole) {
+            const before = min(run, max(0, -x0) * c);
+            copyRun(run, before, inside ? max(before, min(kw, w - x0) * c) : before, line, target);
+          } else {
+            for (let u = 0; u < kw; ++u) {
+              const there = inside && <u32>(x0 + u * dw) < <u32>w;
+              copyRun(deep, 0, there ? deep : 0, line + ((<usize>(u * dw) * c) << 2), target);
+              target += (<usize>deep) << 2;
+            }
+          }
+        }
+        if (++x == ow) {
+          x = 0;
+          if (++y == oh) {
+            y = 0;
+            ++image;
+          }
+        }
+      }
+      const b = dy + <usize>row * rowBytes + ((<usize>(group * width)) << 2);
+      for (let each = unit; each < end; ++each) {
+        const inGroup = each - group * perGroup;
+        const i = (inGroup / across) * mr;
+        const j = (inGroup % across) << 3;
+        tileWgrad_f32(
+          min(mr, k - i),
+          rows,
+          min(8, width - j),
+          patchBytes,
+          rowBytes,
+          rowBytes,
+          1,
+          patches + ((<usize>i) << 2),
+          b + ((<usize>j) << 2),
+          out + <usize>i * rowBytes + ((<usize>(group * width + j)) << 2),
+          scratch,
+        );
+      }
+    }
+    unit = end;
+  }
+}
+
+/** `to[i] = from <= i < end ? source[i] : 0` for `i` in `[0, length)`. */
+function copyRun(length: i32, from: i32, end: i32, source: usize, to: usize): void {
+  let i = 0;
+  for (; i < from; ++i) store<f32>(to + ((<usize>i) << 2), 0);
+  for (; i + 4 <= end; i += 4) v128.store(to + ((<usize>i) << 2), v128.load(source + ((<usize>i) << 2)));
+  for (; i < end; ++i) store<f32>(to + ((<usize>i) << 2), load<f32>(source + ((<usize>i) << 2)));
+  for (; i < length; ++i) store<f32>(to + ((<usize>i) << 2), 0);
+}
