@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import * as errors from "../../src/errors.ts";
-import { HttpError } from "../../src/server/request.ts";
+import { HttpError } from "../../src/server/refusal.ts";
 import { DivergedError } from "../../src/train/trainer.ts";
 import { mutateBytes } from "./bytes.ts";
 import { type Random, randomOf } from "./random.ts";
@@ -26,7 +26,8 @@ const MAX_INPUT = 1 << 21;
 
 /** The library's own errors. */
 const TYPED: readonly unknown[] = [...Object.values(errors), HttpError, DivergedError];
-const isTyped = (error: unknown): boolean => TYPED.includes((error as Error | undefined)?.constructor);
+const isTyped = (error: unknown): boolean =>
+  TYPED.some((type) => typeof type === "function" && type.prototype instanceof Error && error instanceof type);
 
 /** What one input did: it was answered, refused in a typed way, or something is wrong. */
 interface Outcome {

@@ -1,8 +1,7 @@
 /** Small networks in every format, made by code. */
 import { fromBytes } from "../../src/bytes.ts";
-import { convert } from "../../src/convert.ts";
+import { convertWith } from "../../src/convert.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
-import { openModel } from "../../src/model.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import type { Runtime } from "../../src/runtime.ts";
 import { archive } from "../formats/archive.ts";
@@ -18,14 +17,9 @@ export const int8 = (): Uint8Array => goldenInt8("tiny", TINY);
 
 /** A file as `convert` writes it. */
 export async function converted(bytes: Uint8Array, dtype: "f32" | "f16" | "i8", runtime: Runtime): Promise<Uint8Array> {
-  const model = await openModel(bytes, {}, runtime);
-  try {
-    const pieces: Uint8Array<ArrayBuffer>[] = [];
-    for await (const piece of convert(model, { dtype })) pieces.push(piece.slice());
-    return new Uint8Array(await new Blob(pieces).arrayBuffer());
-  } finally {
-    await model.checkpoint.close();
-  }
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  for await (const piece of convertWith(runtime, bytes, { dtype })) pieces.push(piece.slice());
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
 async function tensorsOf(

@@ -18,7 +18,7 @@ const MEMORY = 128 * 2 ** 20;
 
 /** Loads a model and classifies a photo and an input by it; a model that loads must answer in numbers. */
 async function answers(source: Uint8Array | string, from: Runtime = runtime): Promise<ArrayLike<number>> {
-  const classifier = await loadWith(from, source, { memory: MEMORY });
+  const classifier = await loadWith(from, source, { memoryBytes: MEMORY });
   try {
     const { crop } = classifier.model.preprocess;
     const [h, w] = typeof crop === "number" ? [crop, crop] : (crop as unknown as [number, number]);
