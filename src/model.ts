@@ -38,9 +38,9 @@ export interface ModelOptions extends DownloadOptions {
    * classes that exclude each other for several.
    */
   readonly output?: OutputKind;
-  /** Where a bottleneck has its stride, when the file does not tell. */
+  /** Where a bottleneck has its stride, when the file does not say. */
   readonly stride?: "3x3" | "1x1";
-  /** Of every batch norm, when the file does not tell; 1e-5. */
+  /** Of every batch norm, when the file does not say; 1e-5. */
   readonly epsilon?: number;
   /** Of the input: one side of a square, or height and width; the architecture's own when absent. */
   readonly size?: number | Sides;
@@ -51,7 +51,7 @@ export interface ModelOptions extends DownloadOptions {
   readonly std?: readonly number[];
   /** Class names, by index. */
   readonly labels?: readonly string[];
-  /** Weight formats to read, instead of the runtime's usual ones. */
+  /** Weight formats to read, instead of the runtime's own. */
   readonly formats?: readonly Format[];
 }
 

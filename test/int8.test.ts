@@ -171,18 +171,18 @@ describe("an int8 file", () => {
       (_, old) => old,
       (old) => {
         const quantization = JSON.parse(old.quantization!);
-        quantization.steps["layer1.1.conv1"] = step;
+        quantization.scales["layer1.1.conv1"] = step;
         return { ...old, quantization: JSON.stringify(quantization) };
       },
     );
-    await expect(open(bytes)).rejects.toThrow(/layer1\.1\.conv1|steps and weightSums/);
+    await expect(open(bytes)).rejects.toThrow(/layer1\.1\.conv1|scales and weightSums/);
   });
   it("with a step too few is refused by its node", async () => {
     const bytes = await changed(
       (_, old) => old,
       (old) => {
         const quantization = JSON.parse(old.quantization!);
-        delete quantization.steps.avgpool;
+        delete quantization.scales.avgpool;
         return { ...old, quantization: JSON.stringify(quantization) };
       },
     );
