@@ -37,6 +37,7 @@ const COMMON = [
     "FILTERS",
     "METHODS",
     "OPTIMIZERS",
+    "OUTPUT_KINDS",
     "PARTS",
     "PIXEL_LIMIT",
     "PRESETS",
