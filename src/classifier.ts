@@ -1,14 +1,13 @@
 /**
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
-import { release } from "./bytes.ts";
-import { type ImageInput, toPixels } from "./decode/input.ts";
+import { type ImageInput, withPixels } from "./decode/input.ts";
 import { measureDotThroughput } from "./dot-throughput.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
 import { expectedGot, ImageError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
-import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
+import { centreView, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { softmax } from "./output.ts";
@@ -313,16 +312,8 @@ export class Classifier {
 
   /** A call about one image, which is decoded before it has the memory to itself. */
   #withPixels<T>(image: ImageInput, work: (pixels: Pixels) => Promise<T>, maxPixels?: number): Promise<T> {
-    // Pixels that the caller passed in stay the caller's.
-    const isDecoded = !(typeof image === "object" && image !== null && "data" in image);
-    return this.#engine.call(async () => {
-      const pixels = await toPixels(image, this.#runtime, maxPixels);
-      checkPixels(pixels);
-      return this.#engine.exclusive(async () => {
-        const result = await work(pixels);
-        if (isDecoded) release(pixels.data);
-        return result;
-      });
+    return this.#engine.call(() => {
+      return withPixels(image, this.#runtime, maxPixels, (pixels) => this.#engine.exclusive(() => work(pixels)));
     });
   }
 
