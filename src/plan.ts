@@ -13,7 +13,15 @@ import type { Build } from "./kernels.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Step, Tape } from "./tape.ts";
-import { choose, DEFAULT_DOT_THROUGHPUT, type DotThroughput, type Tuning, type Variant } from "./variants.ts";
+import {
+  choose,
+  DEFAULT_DOT_THROUGHPUT,
+  type DotThroughput,
+  type Tuning,
+  tilesOf,
+  type Variant,
+  type Vectors,
+} from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -33,6 +41,8 @@ export interface Target {
   readonly build: Build;
   /** How many have scratch of their own. */
   readonly threads: number;
+  /** Decides tile sizes too; 128 when absent. */
+  readonly vectors?: Vectors | undefined;
 }
 
 /** One network over one batch of one input size, ready to run. */
@@ -188,7 +198,7 @@ export function place(buffers: readonly Buffer[], base: number): { addresses: Ma
 export function plan(
   network: Graph,
   weights: WeightPlan,
-  { build, threads }: Target,
+  { build, threads, vectors = 128 }: Target,
   batch: number,
   input: Shape,
   kept: readonly string[],
@@ -198,7 +208,7 @@ export function plan(
   const { addresses, end } = place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), weights.end);
   let [workspaceBytes, scratchBytes] = [0, 0];
   const where: Place = {
-    build,
+    tiles: tilesOf(build, vectors),
     batch,
     zeros: weights.zeros,
     node: (name) => nodes.get(name)!,
@@ -252,12 +262,12 @@ export interface Budget {
  */
 export function fitWeights(
   graph: Graph,
-  build: Build,
-  { memory, winograd, tuning, dots = DEFAULT_DOT_THROUGHPUT[build] }: Budget,
+  target: Omit<Target, "threads">,
+  { memory, winograd, tuning, dots = DEFAULT_DOT_THROUGHPUT[target.build] }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
-  const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
+  const need = (weights: WeightPlan): number => plan(graph, weights, { ...target, threads: 1 }, 1, input, kept).end;
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));

@@ -48,7 +48,7 @@ export async function inspect(
     winograd: true,
     tuning: readTuning(options.tuning),
   };
-  const weights = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
+  const weights = fitWeights(folded, target, budget, outputNode(folded).inputs);
   const input = inputShape(folded);
   const { tape, end } = plan(folded, weights, target, 1, input, []);
   const { train, batch, threads, build, memory } = options;

@@ -35,6 +35,7 @@ export { ONNX } from "../formats/onnx/format.ts";
 export { TORCH } from "../formats/torch.ts";
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
+export { enableWideVectors } from "./node-vectors.ts";
 
 /**
  * Loads a model in Node, Deno or Bun: `loadWith` bound to this runtime.

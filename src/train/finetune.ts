@@ -145,7 +145,7 @@ export function finetuneNeeds(
   const folded = fold(graph);
   const target = { build: pickBuild(options.build), threads: options.threads ?? 1 };
   const budget = { memory: options.memory ?? defaultMemory(folded), winograd: true };
-  const packed = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
+  const packed = fitWeights(folded, target, budget, outputNode(folded).inputs);
   const { end } = plan(folded, packed, target, FEATURE_BATCH, inputShape(folded), outputNode(folded).inputs);
   return { memoryBytes: end, weights: trainingNeeds(headOf(graph), { optimizer: "adamw", batch }).trained };
 }
