@@ -85,22 +85,14 @@ await stage("wasm/tile.js", ["assembly/tile.ts"], async () => {
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
-  ["png", "@jsquash/png/codec/pkg/squoosh_png_bg.wasm"],
-  ["webp", "@jsquash/webp/codec/dec/webp_dec.wasm"],
+  ["webp", "icodec/dist/webp-dec.wasm"],
 ] as const) {
   await stage(`wasm/${name}.wasm`, [join("node_modules", file)], () => {
     copyFileSync(join(root, "node_modules", file), join(root, `wasm/${name}.wasm`));
   });
 }
 /** Packages whose code is in `wasm/` or `dist/`: those named here, and those that esbuild puts into a bundle. */
-const bundled = new Set([
-  "assemblyscript",
-  "@jsquash/jpeg",
-  "@jsquash/png",
-  "@jsquash/webp",
-  "chart.js",
-  "@kurkle/color",
-]);
+const bundled = new Set(["assemblyscript", "@jsquash/jpeg", "icodec", "chart.js", "@kurkle/color"]);
 
 /** One bundle per entry, in `dist/`. Nothing stays to be installed: the package has no dependencies. */
 async function bundle(options: BuildOptions): Promise<void> {
@@ -140,7 +132,7 @@ if (!process.argv.includes("--wasm")) {
     const node = { platform: "node", target: "node20" } as const;
     await bundle({
       ...node,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/replica"].map(entry),
     });
     await bundle({
       ...node,
@@ -157,6 +149,13 @@ if (!process.argv.includes("--wasm")) {
       target: "es2022",
       minify: true,
       // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
+      external: ["module", "node:*"],
+    });
+    // What needs no runtime: the same file everywhere, for a bundler to pick from.
+    await bundle({
+      entryPoints: ["lowlevel", "formats/index"].map(entry),
+      platform: "browser",
+      target: "es2022",
       external: ["module", "node:*"],
     });
     // All in one file: pages of a single file and service workers.

@@ -37,6 +37,7 @@ export function conv_i8(
   input: usize, panels: usize, residual: usize, zeros: usize, out: usize,
   rs: f32, lo: f32, hi: f32,
 ): void {
+  assert((c / groups) % 2 == 0);
   if (kind == DOT8) {
     walk<i8>(
       PIXELS, from, to, scratch, mr, nr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups, 0, n,

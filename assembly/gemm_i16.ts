@@ -25,6 +25,7 @@ export function gemm_i16(
   mr: i32, nr: i32, mc: i32, m: i32, n: i32, k: i32, groups: i32,
   a: usize, panels: usize, out: usize,
 ): void {
+  assert(n % 8 == 0 && k % 2 == 0);
   walk<i16>(
     ROWS, from, to, scratch, mr, nr, mc, 1, 1, m, groups * k, 1, m, groups * n, 1, 1, 1, 1, 1, 1, 0, 0, groups, groups * k,
     groups * n, a, panels, 0, 0, out, 0, 0, 0, 0,

@@ -30,6 +30,7 @@ export function gemm_wgrad_f32(
   mr: i32, mc: i32, m: i32, n: i32, k: i32, groups: i32, lda: i32, ldb: i32, ldo: i32, ogo: i32, adds: i32,
   input: usize, dy: usize, dw: usize,
 ): void {
+  assert(m >= 1);
   const across = (n + 7) >> 3;
   const down = (k + mr - 1) / mr;
   const perGroup = across * down;

@@ -21,6 +21,7 @@ export function shortcut_dgrad_f32(
   h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, s: i32, before: i32, adds: i32,
   dy: usize, dx: usize,
 ): void {
+  assert(before + c <= n);
   const bytes = (<usize>c) << 2;
   for (let unit = from; unit < to; ++unit) {
     const image = unit / h;

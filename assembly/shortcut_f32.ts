@@ -20,6 +20,7 @@ export function shortcut_f32(
   h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, s: i32, before: i32,
   input: usize, out: usize,
 ): void {
+  assert(before + c <= n);
   const bytes = (<usize>c) << 2;
   const blank = (<usize>before) << 2;
   const rest = ((<usize>n) << 2) - blank - bytes;

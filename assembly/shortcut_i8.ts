@@ -19,6 +19,7 @@ export function shortcut_i8(
   h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, s: i32, before: i32,
   input: usize, out: usize,
 ): void {
+  assert(before + c <= n);
   for (let unit = from; unit < to; ++unit) {
     const image = unit / oh;
     const y = unit - image * oh;

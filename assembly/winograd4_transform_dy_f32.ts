@@ -24,6 +24,7 @@ export function winograd4_transform_dy_f32(
   oh: i32, ow: i32, n: i32, ty: i32, tx: i32, first: i32,
   dy: usize, zeros: usize, out: usize,
 ): void {
+  assert(n % 4 == 0);
   const half = scratch + 64;
   const bytes = (<usize>n) << 2;
   const p2 = f32x4.splat(2);

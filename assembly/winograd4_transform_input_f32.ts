@@ -31,6 +31,7 @@ export function winograd4_transform_input_f32(
   batch: i32, h: i32, w: i32, c: i32, ty: i32, tx: i32, top: i32, left: i32, first: i32,
   input: usize, zeros: usize, out: usize,
 ): void {
+  assert(c % 4 == 0);
   const half = scratch + 144;
   const bytes = (<usize>c) << 2;
   const p4 = f32x4.splat(4);

@@ -30,6 +30,7 @@ export function winograd4_transform_input_i8(
   batch: i32, h: i32, w: i32, c: i32, ty: i32, tx: i32, top: i32, left: i32, first: i32,
   input: usize, zeros: usize, out: usize,
 ): void {
+  assert(c % 8 == 0);
   const half = scratch + 144;
   const bytes = (<usize>c) << 1;
   for (let unit = from; unit < to; ++unit) {

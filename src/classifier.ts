@@ -1,16 +1,16 @@
 /**
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
-import { type ByteSource, release } from "./bytes.ts";
+import { release } from "./bytes.ts";
 import { type ImageInput, toPixels } from "./decode/input.ts";
 import { measureDotThroughput } from "./dot-throughput.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
 import { expectedGot, ImageError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
-import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
+import { elementBytes, featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import type { Build } from "./kernels.ts";
-import { type Model, type ModelOptions, openModel } from "./model.ts";
+import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { softmax } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
@@ -26,7 +26,7 @@ export interface BuildOptions extends EngineOptions {
    * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
    * weights when absent, and at least 180 MB. Batches and decoded photos come on top.
    */
-  readonly memory?: number;
+  readonly memoryBytes?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
   /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
@@ -36,7 +36,7 @@ export interface BuildOptions extends EngineOptions {
 
 export interface LoadOptions extends ModelOptions, BuildOptions {}
 
-/** A batch of preprocessed images: `shape` `[n, h, w, 3]`, `data` in that order. */
+/** A batch of preprocessed images: `shape` `[n, h, w, 3]`, or `[n, h, w, 1]` for a gray network, `data` in that order. */
 export interface ImageTensor {
   readonly data: Float32Array;
   readonly shape: readonly [n: number, h: number, w: number, c: number];
@@ -56,6 +56,13 @@ export interface Prediction {
   readonly probability: number;
 }
 
+export interface ClassifyOptions {
+  /** How many classes are given; 5 when absent. */
+  readonly topK?: number;
+  /** A limit for encoded images, in pixels. */
+  readonly maxPixels?: number;
+}
+
 /** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
 const BATCH = 8;
 /** Plans cached, one for each batch, input size and set of outputs. */
@@ -68,29 +75,20 @@ const MAX_BYTES = 2 ** 32;
 /**
  * Loads a model.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
+ * @param source its name, bytes, stream …: see `Source`
+ * @throws ModelError when there is no model or it is not what it says; OptionError when memory or an option is out of range
  */
-export async function loadWith(
-  runtime: Runtime,
-  source: string | Uint8Array | ByteSource,
-  options: LoadOptions = {},
-): Promise<Classifier> {
+export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
-  const model = await openModel(source, options, runtime);
-  try {
-    return await loadModel(runtime, model, options);
-  } finally {
-    await model.checkpoint.close();
-  }
+  return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
 /** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
 export function checkBuildOptions(options: BuildOptions): void {
   const { build } = engineTarget(options);
-  const { memory, tuning } = options;
-  if (memory !== undefined && !(memory > 0 && memory <= MAX_BYTES)) {
-    throw new OptionError("memory", expectedGot("memory", `from 1 to ${MAX_BYTES} bytes`, `${memory}`));
+  const { memoryBytes, tuning } = options;
+  if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
+    throw new OptionError("memoryBytes", expectedGot("memoryBytes", `from 1 to ${MAX_BYTES} bytes`, `${memoryBytes}`));
   }
   if (tuning !== undefined && tuning.build !== build) {
     const hint = "tune again, or choose the build with --build";
@@ -109,10 +107,10 @@ export async function loadModel(runtime: Runtime, model: Model, options: BuildOp
   const { vectors } = await measureVectors(runtime, asked.build);
   const target = { ...asked, vectors };
   const graph = fold(model.graph);
-  const { tuning, winograd = true, memory = defaultMemory(graph) } = options;
+  const { tuning, winograd = true, memoryBytes = defaultMemory(graph) } = options;
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
   const dots = isInt8 ? await measureDotThroughput(runtime, target.build, vectors) : undefined;
-  const budget = { memory, winograd, tuning, dots };
+  const budget = { memory: memoryBytes, winograd, tuning, dots };
   const weights = fitWeights(graph, target, budget, outputNode(graph).inputs);
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);
@@ -159,10 +157,7 @@ export class Classifier {
    * @throws TypeError for something that is no image; OptionError for a `topK` below 1; ImageError for one that cannot be
    * decoded; StateError after `dispose`
    */
-  async classify(
-    image: ImageInput,
-    { topK = 5, maxPixels }: { readonly topK?: number; readonly maxPixels?: number } = {},
-  ): Promise<readonly Prediction[]> {
+  async classify(image: ImageInput, { topK = 5, maxPixels }: ClassifyOptions = {}): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
     }
@@ -203,7 +198,7 @@ export class Classifier {
   /**
    * Logits of preprocessed images.
    *
-   * @param images `[n, h, w, 3]` f32, any height and width the network leaves pixels of
+   * @param images `[n, h, w, c]` f32, any height and width the network leaves pixels of
    * @returns `[n, classes]`
    * @throws OptionError when shape and data disagree
    */
@@ -215,10 +210,19 @@ export class Classifier {
   #batches(images: ImageTensor, name: string): Promise<Matrix> {
     const [n, h, w, c] = images.shape;
     const size = n * h * w * c;
-    if (c !== 3 || ![n, h, w].every((side) => Number.isInteger(side) && side > 0) || size !== images.data.length) {
+    const channels = inputShape(this.#graph)[2];
+    if (
+      c !== channels ||
+      ![n, h, w].every((side) => Number.isInteger(side) && side > 0) ||
+      size !== images.data.length
+    ) {
       throw new OptionError(
         "images",
-        expectedGot("images", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
+        expectedGot(
+          "images",
+          `[n, h, w, ${channels}] with as many numbers`,
+          `[${images.shape}] with ${images.data.length}`,
+        ),
       );
     }
     return this.#alone(async () => {
@@ -336,14 +340,15 @@ export class Classifier {
   }
 
   #pooled(): string {
-    return outputNode(this.#graph).inputs[0]!;
+    return featuresNode(this.#graph).name;
   }
 
   /** The plan for a batch and input size, with memory for it. */
   #plan(batch: number, h: number, w: number, kept: readonly string[] = []): Forward {
     return this.#engine.plan(`${batch}×${h}×${w} ${kept.join(" ")}`, () => {
       const { target } = this.#engine;
-      const made = plan(this.#graph, this.#weights, target, batch, [h, w, 3], [this.#pooled(), ...kept]);
+      const [, , c] = inputShape(this.#graph);
+      const made = plan(this.#graph, this.#weights, target, batch, [h, w, c], [this.#pooled(), ...kept]);
       return { ...made, tapes: [made.tape] };
     });
   }

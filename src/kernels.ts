@@ -1,21 +1,10 @@
 /**
  * The compiled kernels: which of the two builds this engine can run, and an instance of it.
  */
-import { instantiate } from "@assemblyscript/loader";
 import type { Runtime } from "./runtime.ts";
-import type { KernelExports } from "./tape.ts";
+import type { Build, KernelExports, Kernels } from "./tape.ts";
 
-/** `baseline` is SIMD128; `relaxed` adds relaxed SIMD, whose one opcode makes a module invalid where it is unknown. */
-export type Build = "baseline" | "relaxed";
-export const BUILDS: readonly Build[] = ["baseline", "relaxed"];
-
-/** An instance of one build over a memory of ours. */
-export interface Kernels {
-  readonly build: Build;
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
-  readonly exports: KernelExports;
-}
+export { BUILDS, type Build, type Kernels } from "./tape.ts";
 
 /**
  * `(x: i32) => lane 0 of i32x4.relaxed_dot_i8x16_i7x16_add_s(splat(x), splat(100), splat(7))`, so 400 · x + 7.
@@ -59,8 +48,8 @@ export async function instantiateKernels(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
 ): Promise<KernelExports> {
-  const { exports } = await instantiate<KernelExports & Record<string, unknown>>(module, { env: { memory } });
-  return exports;
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+  return exports as unknown as KernelExports;
 }
 
 /**

@@ -9,10 +9,9 @@
 
 import { expectedGot, OptionError } from "./errors.ts";
 import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
-import type { Build } from "./kernels.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
-import type { Step, Tape } from "./tape.ts";
+import type { Build, Step, Tape } from "./tape.ts";
 import {
   choose,
   DEFAULT_DOT_THROUGHPUT,
@@ -125,7 +124,7 @@ export function resize(graph: Graph, input: Shape): Graph {
     shapes.set(node.name, shape);
     return { ...node, shape };
   });
-  return { name: graph.name, nodes };
+  return { ...graph, nodes };
 }
 
 /** A stretch of the tape during which a buffer holds something. */

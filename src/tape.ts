@@ -9,6 +9,18 @@ import type { instantiate } from "../wasm/baseline.js";
 export type KernelExports = Omit<Awaited<ReturnType<typeof instantiate>>, "memory">;
 export type KernelName = keyof KernelExports & keyof typeof KERNEL_ARGUMENTS;
 
+/** `baseline` is SIMD128; `relaxed` adds relaxed SIMD, whose one opcode makes a module invalid where it is unknown. */
+export type Build = "baseline" | "relaxed";
+export const BUILDS: readonly Build[] = ["baseline", "relaxed"];
+
+/** An instance of one build over a memory of ours. */
+export interface Kernels {
+  readonly build: Build;
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly exports: KernelExports;
+}
+
 /** A kernel's arguments after `from` and `to`, by name. */
 export type KernelArgs<K extends KernelName> = Readonly<Record<(typeof KERNEL_ARGUMENTS)[K][number], number>>;
 

@@ -5,8 +5,7 @@
 
 import { BIAS_BYTES, CELL_BYTES, HEADER_BYTES, PANEL_COLUMNS, TILE_ROWS } from "../wasm/tile.js";
 import { asConv, type ConvNode, type Graph } from "./graph.ts";
-import type { Build } from "./kernels.ts";
-import type { KernelName } from "./tape.ts";
+import type { Build, KernelName } from "./tape.ts";
 
 /**
  * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the two ways of `product.ts` to multiply

@@ -7,11 +7,10 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph, Node } from "./graph.ts";
-import type { Kernels } from "./kernels.ts";
 import type { Packer } from "./ops/op.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
-import { runStep, step } from "./tape.ts";
+import { type Kernels, runStep, step } from "./tape.ts";
 import { DTYPE_BYTES, type TensorInfo } from "./tensor.ts";
 
 const PAGE = 65536;

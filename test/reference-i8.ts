@@ -10,7 +10,7 @@ type Tuple = [number, number, number, number, number, number, number, number, nu
 const f = Math.fround;
 
 /** Python's and WebAssembly's rounding: half to even. */
-export function halfEven(x: number): number {
+function halfEven(x: number): number {
   const below = Math.floor(x);
   const rest = x - below;
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;

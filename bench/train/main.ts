@@ -42,7 +42,7 @@ async function ours(model: string, batch: number, threads: number, build: Build 
   const spec = resnetSpec(model);
   const graph = resnet(model, spec);
   const network = { source: model, graph, checkpoint: initialise(graph, 1) };
-  const trainer = await trainWith(nodeRuntime(), network, { batch, threads, build, lr: 0.01 });
+  const trainer = await trainWith(nodeRuntime(), network, { batch, threads, build, learningRate: 0.01 });
   const next = uniform(1);
   const side = defaultSize(spec);
   const images = Float32Array.from({ length: batch * side * side * 3 }, () => 2 * next() - 1);

@@ -32,7 +32,7 @@ export interface RunningWorker {
 }
 
 /** The program itself, not its npm wrapper: signals and memory are then those of one process. */
-export function workerdPath(): string {
+function workerdPath(): string {
   return (createRequire(import.meta.url)("workerd") as { default: string }).default;
 }
 

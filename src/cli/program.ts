@@ -3,14 +3,26 @@ import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { STORAGE_DTYPES } from "../convert.ts";
 import { METHODS } from "../quantizer.ts";
-import { PARTS } from "../train/finetune.ts";
+import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
 import { withCommon, withModel, withModels } from "./options.ts";
-import { byteCount, crops, origins, port, sizes, whole } from "./parse.ts";
+import {
+  byteCount,
+  corsOrigin,
+  crops,
+  fromZero,
+  names,
+  origins,
+  port,
+  positive,
+  sizes,
+  threshold,
+  whole,
+} from "./parse.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
 import { finetune, trainNew } from "./train.ts";
@@ -26,11 +38,17 @@ export function program(done: (status: number) => void): Command {
   withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin"))
     .description("the most probable classes of each image")
     .option("--top-k <n>", "classes to show", whole(1), 5)
+    .option(
+      "--threshold <p>",
+      "least probability that is shown; 0.5 where classes do not exclude each other",
+      threshold,
+    )
     .option("--recursive", "look into the folders in a folder")
     .action(async (images, options) => done(await classify(images, options)));
   withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
     .description("accuracy over labelled images")
-    .option("--labels <csv>", "lines of file,label")
+    .option("--labels <csv>", "lines of file,label, or of file and several labels")
+    .option("--threshold <p>", "probability from which on an image has a label, of several", threshold)
     .option("--limit <n>", "only the first n images", whole(1))
     .option("--crops <n>", "views of each image: 1, or 10", crops)
     .option(
@@ -79,12 +97,26 @@ export function program(done: (status: number) => void): Command {
     .option("--accuracy <dir>", "a labelled folder, to report accuracy too")
     .action(async (options) => done(await bench(options)));
   withModel(command.command("serve"))
-    .description("classification over HTTP: POST /classify, a page at /")
+    .description("classification over HTTP: POST /classify, GET /health and /metrics, a page at /")
     .option("--port <n>", "0 takes a free one", port, 8080)
     .option("--host <address>", "where to listen; 0.0.0.0 lets other machines in", "127.0.0.1")
+    .option("--workers <n>", "copies of the model, each in a worker; as many photos are computed at once", whole(1), 2)
+    .option("--hosts <list>", "names that Host may have beside this machine's own, or * for any", names, [])
     .option("--origins <list>", "origins that ?url= may name, with commas between them", origins, [])
+    .option("--cors <origin>", "origin whose pages may call, * or none", corsOrigin, "*")
+    .addOption(new Option("--token <text>", "what Authorization: Bearer must hold").env("RESNET_WASM_TOKEN"))
     .option("--max-bytes <bytes>", "largest body, as in 10MB", byteCount, 10e6)
     .option("--max-pixels <n>", "largest photo", whole(1), 25e6)
+    .option("--max-waiting <n>", "photos that are computed or wait; more are answered 503", whole(1), 32)
+    .option("--max-bodies <n>", "bodies that arrive at once; the slowest makes room for others", whole(1), 256)
+    .option("--min-rate <bytes>", "least bytes a second of a body, as in 1kB", byteCount, 1000)
+    .option("--body-timeout <seconds>", "for a body to arrive", positive, 30)
+    .option("--url-timeout <seconds>", "for the photo of a ?url= to arrive", positive, 10)
+    .option("--timeout <seconds>", "for a whole request; a photo that computes for half of it is refused", positive, 60)
+    .option("--grace <seconds>", "for requests under way when the service stops", fromZero, 10)
+    .addOption(
+      new Option("--log <kind>", "a line on stderr for each request").choices(["none", "text", "json"]).default("none"),
+    )
     .action(async (options) => done(await serve(options)));
   withCommon(command.command("tune").argument("<model>", "a model, or the name of a network"))
     .description("measures the algorithms for each convolution on this machine")

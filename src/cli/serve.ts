@@ -1,53 +1,136 @@
 /** `resnet-wasm serve`: the HTTP service of `server/handler.ts`, on Node, Deno or Bun. */
 import type { Server } from "node:http";
-import { serve as listen } from "srvx";
+import { hostname } from "node:os";
+import type { serve as Listen } from "srvx";
+import type { LoadOptions } from "../classifier.ts";
 import { expectedGot } from "../errors.ts";
-import { load } from "../runtimes/node.ts";
-import { createHandler } from "../server/handler.ts";
+import { openModel } from "../runtimes/node.ts";
+import { createHandler, type HandlerOptions, type RequestRecord } from "../server/handler.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
+import { type Pool, startPool } from "./pool.ts";
 import { messageOf, remark } from "./terminal.ts";
 
 export interface ServeCommand extends CommonOptions {
   readonly port: number;
   readonly host: string;
+  readonly workers: number;
   readonly origins: readonly string[];
+  readonly hosts: readonly string[];
+  readonly cors: string;
+  readonly token?: string;
+  readonly log: "none" | "text" | "json";
   readonly maxBytes: number;
   readonly maxPixels: number;
+  readonly maxWaiting: number;
+  readonly maxBodies: number;
+  readonly minRate: number;
+  /** Seconds, as the three below. */
+  readonly timeout: number;
+  readonly bodyTimeout: number;
+  readonly urlTimeout: number;
+  readonly grace: number;
 }
 
-/** How long requests under way may take to end when the service is stopped. */
-const GRACE_MS = 5_000;
+/** Options that a worker can be sent: functions and signals stay here. */
+function portable(options: LoadOptions): LoadOptions {
+  const isPlain = (value: unknown): boolean => typeof value !== "function" && !(value instanceof AbortSignal);
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => isPlain(value)));
+}
 
-/** Loads the model, serves until Ctrl-C or SIGTERM, and lets requests under way end. */
+/** Names that `Host` may have: this machine's, those that were given, and with `*` any. */
+function hostsOf(host: string, given: readonly string[]): readonly string[] | undefined {
+  if (given.includes("*")) return undefined;
+  const own = hostname().toLowerCase();
+  return ["localhost", own, `${own}.local`, host.toLowerCase(), ...given.map((name) => name.toLowerCase())];
+}
+
+/** Writes what happened to stderr: lines of text, or of JSON. */
+function logger(log: ServeCommand["log"], quiet: boolean): Pick<HandlerOptions, "onError" | "onRequest"> {
+  const write = (level: string, fields: object): void => {
+    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, ...fields })}\n`);
+  };
+  if (log === "json") {
+    return {
+      onRequest: (record) => write(record.status < 500 ? "info" : "error", record),
+      onError: (error) => write("error", { message: messageOf(error), stack: (error as Error)?.stack }),
+    };
+  }
+  const line = ({ method, path, status, code, ms }: RequestRecord): void => {
+    remark(
+      quiet,
+      `${method} ${JSON.stringify(path).slice(1, -1)} ${status}${code === undefined ? "" : ` ${code}`} ${ms} ms`,
+    );
+  };
+  return {
+    ...(log === "text" && { onRequest: line }),
+    onError: (error) => process.stderr.write(`${messageOf(error)}\n`),
+  };
+}
+
+/** Downloads the model if need be, says what had to be assumed of it, and loads it in workers. */
+async function startModel(options: ServeCommand, signal: AbortSignal): Promise<Pool> {
+  const given = loadOptions(options, signal);
+  const model = await openModel(options.model, given);
+  await model.close();
+  for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
+  const { workers, timeout } = options;
+  return startPool(options.model, portable(given), { workers, photoTimeoutMs: 500 * timeout });
+}
+
+/** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests that are under way. */
 export async function serve(options: ServeCommand): Promise<number> {
   const stopping = new AbortController();
   const stop = (): void => stopping.abort(new Error("interrupted"));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
-  const { host, port, origins, maxBytes, maxPixels } = options;
-  const model = await load(options.model, loadOptions(options, stopping.signal));
+  const { host, port, origins, maxBytes, maxPixels, maxWaiting, maxBodies, timeout, bodyTimeout, token } = options;
+  const model = await startModel(options, stopping.signal);
+  const handler = createHandler({
+    load: async () => model,
+    concurrency: options.workers,
+    ...{ origins, maxBytes, maxPixels, maxWaiting, maxBodies, stopping: stopping.signal },
+    ...{ timeoutMs: 1000 * timeout, bodyTimeoutMs: 1000 * bodyTimeout, upstreamTimeoutMs: 1000 * options.urlTimeout },
+    ...{ minBytesPerSecond: options.minRate, allowOrigin: options.cors, ...(token !== undefined && { token }) },
+    ...logger(options.log, options.quiet === true),
+    ...withHosts(hostsOf(host, options.hosts)),
+  });
+  let underway = 0;
+  const answer = async (request: Request): Promise<Response> => {
+    underway += 1;
+    try {
+      return await handler(request);
+    } finally {
+      underway -= 1;
+    }
+  };
+  const listen = await listener();
   const server = listen({
-    fetch: createHandler({
-      load: async () => model,
-      ...{ origins, maxBytes, maxPixels },
-      onError: (error) => process.stderr.write(`${messageOf(error)}\n`),
-    }),
+    fetch: answer,
     ...{ port, hostname: host, manual: true, silent: true, gracefulShutdown: false },
+    // What comes before a request's body, and after an answer that was given without it, has its time too.
+    node: {
+      headersTimeout: HEADERS_MS,
+      requestTimeout: 1000 * (bodyTimeout + timeout),
+      connectionsCheckingInterval: CHECK_MS,
+    },
+    bun: { idleTimeout: Math.min(255, timeout + bodyTimeout) },
   });
   try {
     try {
       await server.serve();
     } catch (error) {
-      throw unheard(error, `${host}:${port}`);
+      throw cannotListen(error, `${host}:${port}`);
     }
-    remark(options.quiet, `${model.model.arch}, ${model.build} kernels; stop with Ctrl-C`);
+    remark(options.quiet, `${model.model.arch}, ${model.build} kernels, ${options.workers} workers; stop with Ctrl-C`);
     process.stdout.write(options.json ? `${JSON.stringify({ url: server.url })}\n` : `${server.url}\n`);
     if (!stopping.signal.aborted) {
       await new Promise((done) => stopping.signal.addEventListener("abort", done, { once: true }));
     }
+    const end = performance.now() + 1000 * options.grace;
+    while (underway > 0 && performance.now() < end) await new Promise((done) => setTimeout(done, CLOSE_MS));
     // Clients keep connections open for a next request; Node waits for those that it did not find idle at once.
-    const idle = setInterval(() => (server.node?.server as Server | undefined)?.closeIdleConnections(), 50);
-    const cut = setTimeout(() => void server.close(true), GRACE_MS);
-    await server.close();
+    const idle = setInterval(() => (server.node?.server as Server | undefined)?.closeIdleConnections(), CLOSE_MS);
+    const cut = setTimeout(() => void server.close(true), Math.max(100, end - performance.now()));
+    await server.close(underway > 0);
     clearTimeout(cut);
     clearInterval(idle);
   } finally {
@@ -56,11 +139,27 @@ export async function serve(options: ServeCommand): Promise<number> {
   return 0;
 }
 
+/** The server that this runtime has of its own. */
+async function listener(): Promise<typeof Listen> {
+  if ("Deno" in globalThis) return (await import("srvx/deno")).serve as typeof Listen;
+  if ("Bun" in globalThis) return (await import("srvx/bun")).serve as typeof Listen;
+  return (await import("srvx/node")).serve as typeof Listen;
+}
+
+/** How long a client may take for a request's headers. */
+const HEADERS_MS = 15_000;
+const CHECK_MS = 5_000;
+const CLOSE_MS = 50;
+
+function withHosts(hosts: readonly string[] | undefined): Pick<HandlerOptions, "hosts"> {
+  return hosts === undefined ? {} : { hosts };
+}
+
 /** Why it cannot listen, in a sentence. */
-function unheard(error: unknown, address: string): unknown {
+function cannotListen(error: unknown, address: string): unknown {
   const reasons: Readonly<Record<string, readonly [got: string, hint: string]>> = {
-    EADDRINUSE: ["one that another program listens at", "choose another with --port, or 0 for any"],
-    EACCES: ["one that is not ours to take", "choose a port from 1024"],
+    EADDRINUSE: ["one in use by another program", "choose another with --port, or 0 for any"],
+    EACCES: ["one that needs more rights", "choose a port from 1024"],
     EADDRNOTAVAIL: ["one that this machine does not have", "choose another with --host"],
     ENOTFOUND: ["a host that cannot be found", "choose another with --host"],
   };

@@ -2,52 +2,32 @@
 import { readFile, rm } from "node:fs/promises";
 import { SingleBar } from "cli-progress";
 import { nodeRuntime } from "../runtimes/node.ts";
-import type { Augment } from "../train/augment.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {
   type Finetuned,
   type FinetuneOptions,
   finetuneWith,
-  type Part,
   type TrainProgress,
   trainNewWith,
 } from "../train/finetune.ts";
 import type { EpochRecord } from "../train/fit.ts";
-import type { Schedule } from "../train/schedules.ts";
+import type { Part } from "../train/options.ts";
 import { DivergedError } from "../train/trainer.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
 import { remark } from "./terminal.ts";
+import { trainingOptionsOf } from "./training-options.ts";
 
-/** What both commands take. */
-export interface TrainingOptions extends CommonOptions {
+/** What both commands take beside the table of training options, which `trainingOptionsOf` reads. */
+export interface TrainCommand extends CommonOptions {
   readonly out: string;
   readonly train?: Part;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly lr?: number;
-  readonly optimizer?: "sgd" | "adamw";
-  readonly schedule?: Schedule;
-  readonly warmup?: number;
-  readonly momentum?: number;
-  readonly nesterov?: boolean;
-  readonly weightDecay?: number;
-  readonly decayNorms?: boolean;
-  readonly labelSmoothing?: number;
-  readonly clip?: number;
-  readonly ema?: number;
-  readonly accumulate?: number;
-  readonly norms?: "live" | "frozen";
-  readonly augment?: Augment;
   readonly labels?: string;
   readonly val?: string;
   readonly valSplit?: number;
-  readonly seed?: number;
   readonly resume?: boolean;
-  readonly checkpointEpochs?: number;
-  readonly checkpointMinutes?: number;
   readonly report?: string;
 }
 
@@ -55,12 +35,10 @@ export interface TrainingOptions extends CommonOptions {
 const VAL_SPLIT = 0.2;
 
 /** Fine-tunes a model on a folder of images. */
-export async function finetune(source: string, options: TrainingOptions): Promise<number> {
+export async function finetune(source: string, options: TrainCommand): Promise<number> {
   return run(source, options, (dataset, more, signal) => {
-    const { onProgress: onDownload, ...loading } = loadOptions(options, signal);
     return finetuneWith(nodeRuntime(), options.model, dataset, {
-      ...loading,
-      ...(onDownload && { onDownload }),
+      ...loadOptions(options, signal),
       ...more,
     });
   });
@@ -68,7 +46,7 @@ export async function finetune(source: string, options: TrainingOptions): Promis
 
 /** Trains a network from scratch. */
 export async function trainNew(
-  options: TrainingOptions & { readonly arch: string; readonly data: string },
+  options: TrainCommand & { readonly arch: string; readonly data: string },
 ): Promise<number> {
   const { size, preprocess } = options;
   return run(options.data, options, (dataset, more) => {
@@ -79,7 +57,7 @@ export async function trainNew(
 
 type Teach = (dataset: Dataset, options: FinetuneOptions, signal: AbortSignal) => Promise<Finetuned>;
 
-async function run(source: string, options: TrainingOptions, teach: Teach): Promise<number> {
+async function run(source: string, options: TrainCommand, teach: Teach): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
@@ -90,22 +68,15 @@ async function run(source: string, options: TrainingOptions, teach: Teach): Prom
   const resume = options.resume ? await readIfAny(kept) : undefined;
   if (options.resume && resume === undefined) remark(quiet, `no ${kept}: beginning anew`);
   const live = liveLine(quiet === true || json === true);
-  const { epochs, batch, lr, optimizer, schedule, warmup, momentum, nesterov, weightDecay, decayNorms } = options;
-  const { labelSmoothing, clip, ema, accumulate, norms, augment, seed, threads, build } = options;
-  const { checkpointEpochs, checkpointMinutes } = options;
-  const given = {
-    ...{ train: options.train, epochs, batch, lr, optimizer, schedule, warmup, momentum, nesterov, weightDecay },
-    ...{ decayNorms, labelSmoothing, clip, ema, accumulate, norms, augment, seed, threads, build, resume },
-    ...{ checkpointEpochs, checkpointMinutes },
-  };
-  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   let isKept = resume !== undefined;
   let result: Finetuned;
   try {
     result = await teach(
       train,
       {
-        ...present,
+        ...trainingOptionsOf(options),
+        ...{ threads: options.threads, build: options.build },
+        ...(resume && { resume }),
         val: val ?? options.valSplit ?? VAL_SPLIT,
         signal,
         onProgress: live.show,

@@ -16,6 +16,18 @@ export function uniform(seed: number): () => number {
   };
 }
 
+/** A seed from a seed and what it is for. */
+export function seedFrom(seed: number, ...parts: readonly number[]): number {
+  let hash = 0x811c9dc5 ^ seed;
+  for (const part of parts) {
+    hash = Math.imul(hash ^ part, 0x01000193);
+    hash ^= hash >>> 15;
+    hash = Math.imul(hash, 0x85ebca6b);
+    hash ^= hash >>> 13;
+  }
+  return hash | 0;
+}
+
 /**
  * A checkpoint with He et al.'s initialisation ("Delving Deep into Rectifiers", arXiv 1502.01852): weights normal with
  * variance 2 / fan-in, batch norms the identity, biases zero. The same seed gives the same weights.

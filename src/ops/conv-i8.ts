@@ -87,7 +87,7 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const isIm2col = algorithm.startsWith("im2col");
   if (isIm2col) packer.copy(address, Uint8Array.from(node.int8!.pads ?? []));
   const panels = address + (isIm2col ? PADS_BYTES : 0);
-  const count = node.groups * Math.ceil(n / node.groups / 8);
+  const count = panelsOf(node);
   const kind = kindOf(algorithm);
   packer.run(
     step(node.name, "pack_i8", count, {

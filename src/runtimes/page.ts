@@ -11,13 +11,12 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
   "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
   jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
-  png: () => new URL("../../wasm/png.wasm", import.meta.url),
   webp: () => new URL("../../wasm/webp.wasm", import.meta.url),
 };
 
 /** The environment of a page. */
-export function browserRuntime(signal?: AbortSignal): Runtime {
-  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker }, signal);
+export function browserRuntime(): Runtime {
+  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker });
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {

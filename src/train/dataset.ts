@@ -1,6 +1,7 @@
 /** Labelled images, wherever they come from. */
 import type { ImageInput } from "../decode/input.ts";
 import { ArgumentTypeError, DatasetError, expectedGot, OptionError } from "../errors.ts";
+import { matchLabels } from "../labels.ts";
 import { uniform } from "../models/random.ts";
 
 /** One image and its class, or its classes. */
@@ -28,8 +29,19 @@ export function isMultiLabel({ examples }: Pick<Dataset, "examples">): boolean {
 }
 
 /** The same set with an array of labels for every example. */
-export function asMultiLabel<T extends Dataset>(dataset: T): T {
-  return { ...dataset, examples: dataset.examples.map((example) => ({ ...example, label: labelsOf(example) })) };
+function asMultiLabel(dataset: Dataset): Dataset {
+  return {
+    classes: dataset.classes,
+    examples: dataset.examples.map((example) => ({ ...example, label: labelsOf(example) })),
+  };
+}
+
+/** Examples whose labels are numbered otherwise: each becomes its entry in `indices`. */
+export function relabelled(examples: readonly Example[], indices: readonly number[]): readonly Example[] {
+  return examples.map((example) => {
+    const { label } = example;
+    return { ...example, label: typeof label === "number" ? indices[label]! : label.map((each) => indices[each]!) };
+  });
 }
 
 /** A set to which images are added one by one. Classes have the order in which they were first named. */
@@ -87,7 +99,7 @@ export function checkDataset(where: string, dataset: Dataset, needsAll = true): 
   const { classes, examples } = dataset;
   const isMulti = isMultiLabel(dataset);
   if (examples.length === 0) throw new DatasetError("empty", expectedGot(where, "images", "none"));
-  if (classes.length < (isMulti ? 1 : 2)) {
+  if (needsAll && classes.length < (isMulti ? 1 : 2)) {
     const hint = "a classifier chooses between classes: add a second one";
     throw new DatasetError("classes", expectedGot(where, "at least two classes", `${classes.length}`, hint));
   }
@@ -156,4 +168,27 @@ export function splitDataset(
     train: { classes, examples: examples.filter((_, i) => !taken.has(i)) },
     val: { classes, examples: examples.filter((_, i) => taken.has(i)) },
   };
+}
+
+/**
+ * The two parts of a training's set, checked: one order of classes, one kind of labels.
+ *
+ * @param val images to validate with, or the share that is taken out of the set for it; none when absent or 0
+ * @throws DatasetError for a set that cannot be trained on, or classes that the other part has not; OptionError for a
+ * share out of range
+ */
+export function trainingSets(
+  dataset: Dataset,
+  val: Dataset | number | undefined,
+  seed = 1,
+): { readonly train: Dataset; readonly val: Dataset | undefined } {
+  checkDataset("training set", dataset);
+  if (val === undefined || val === 0) return { train: dataset, val: undefined };
+  if (typeof val === "number") return splitDataset(dataset, val, seed);
+  checkDataset("validation set", val, false);
+  const { classes } = dataset;
+  const { indices } = matchLabels("validation set", val.classes, { count: classes.length, labels: classes });
+  const other = { classes, examples: relabelled(val.examples, indices) };
+  const isMulti = isMultiLabel(dataset) || isMultiLabel(other);
+  return isMulti ? { train: asMultiLabel(dataset), val: asMultiLabel(other) } : { train: dataset, val: other };
 }

@@ -6,32 +6,18 @@
 import { fromBytes } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
+import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
 import { rateAt, type Schedule } from "./schedules.ts";
+import type { BatchSource } from "./sources.ts";
 import type { Trainer } from "./trainer.ts";
-
-/** Inputs and their classes. */
-export interface Batch {
-  /** `[n, h, w, c]`; fewer than asked for where images could not be read. */
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
-  /** Of the examples, those that are in it. */
-  readonly indices: readonly number[];
-}
-
-/** Where batches come from. */
-export interface Source {
-  readonly count: number;
-  /** The inputs of some examples as the epoch sees them. */
-  batch(indices: readonly number[], epoch: number): Promise<Batch>;
-}
 
 /** What is known after an epoch. */
 export interface EpochRecord {
   /** From 1. */
   readonly epoch: number;
-  /** Learning rate of its last step. */
-  readonly rate: number;
+  /** Of its last step. */
+  readonly learningRate: number;
   /** Means over the epoch, with the weights as they were at each step. */
   readonly trainLoss: number;
   readonly trainTop1: number;
@@ -69,7 +55,8 @@ export interface FitOptions {
   readonly epochs: number;
   /** Images of a step. */
   readonly batch: number;
-  readonly rate: number;
+  /** The highest. */
+  readonly learningRate: number;
   readonly schedule: Schedule;
   /** Epochs, or a part of one, over which the rate rises. */
   readonly warmup: number;
@@ -159,7 +146,7 @@ async function gradNormsOf(trainer: Trainer): Promise<Record<string, number>> {
 /** Loss, accuracy and answers over a whole source. */
 export async function validate(
   trainer: Trainer,
-  source: Source,
+  source: BatchSource,
   batch: number,
   averaged: boolean,
   signal?: AbortSignal,
@@ -214,8 +201,8 @@ const short = (value: number): number => Number(value.toPrecision(6));
  */
 export async function fit(
   trainer: Trainer,
-  train: Source,
-  val: Source | undefined,
+  train: BatchSource,
+  val: BatchSource | undefined,
   options: FitOptions,
 ): Promise<readonly EpochRecord[]> {
   const { epochs, batch, schedule, seed, signal, averaged } = options;
@@ -237,11 +224,11 @@ export async function fit(
   const began = { time: performance.now(), step: position.epoch * perEpoch + Math.ceil(position.at / batch) };
   for (; position.epoch < epochs; position = fresh(position.epoch + 1)) {
     const { epoch } = position;
-    const order = [...shuffled(train.count, mix(seed, epoch))];
+    const order = [...shuffled(train.count, seedFrom(seed, epoch))];
     const groups = groupsOf(order, batch);
     const start = { time: performance.now(), seen: position.seen };
     const first = Math.ceil(position.at / batch);
-    let rate = options.rate;
+    let { learningRate } = options;
     let coming = first < groups.length ? train.batch(groups[first]!, epoch) : undefined;
     for (let i = first; i < groups.length; ++i) {
       const { images, labels } = await coming!;
@@ -252,8 +239,8 @@ export async function fit(
         signal.throwIfAborted();
       }
       const done = epoch * perEpoch + i;
-      rate = rateAt(schedule, options.rate, done, steps, warmup);
-      trainer.rate = rate;
+      learningRate = rateAt(schedule, options.learningRate, done, steps, warmup);
+      trainer.learningRate = learningRate;
       if (labels.length > 0) {
         const { loss, correct } = await trainer.step(images, labels);
         position.loss += loss * labels.length;
@@ -277,7 +264,7 @@ export async function fit(
     const seen = val === undefined ? undefined : await validate(trainer, val, batch, averaged, signal);
     const record: EpochRecord = {
       epoch: epoch + 1,
-      rate,
+      learningRate,
       trainLoss: short(position.loss / position.seen),
       trainTop1: short(position.correct / position.seen),
       ...(seen === undefined ? {} : { valLoss: short(seen.loss), valTop1: short(seen.top1) }),
@@ -293,16 +280,4 @@ export async function fit(
     }
   }
   return history;
-}
-
-/** A seed from a seed and what it is for. */
-export function mix(seed: number, ...parts: readonly number[]): number {
-  let hash = 0x811c9dc5 ^ seed;
-  for (const part of parts) {
-    hash = Math.imul(hash ^ part, 0x01000193);
-    hash ^= hash >>> 15;
-    hash = Math.imul(hash, 0x85ebca6b);
-    hash ^= hash >>> 13;
-  }
-  return hash | 0;
 }

@@ -8,14 +8,15 @@
  *
  * Convolution weights lie as `[kh, kw, c / groups, n]`: so are they packed, and so come their gradients, by rows.
  */
-import { fold } from "../fold.ts";
-import { asConv, type ConvNode, type Graph, inputShape, type Node, type NormNode, outputNode } from "../graph.ts";
+import { asConv, type ConvNode, type Graph, type Node, type NormNode, outputNode } from "../graph.ts";
 import type { Build } from "../kernels.ts";
 import type { Target as GradientTarget, Param, TrainPlace } from "../ops/op.ts";
 import { opOf } from "../ops/ops.ts";
-import { align, type Buffer, defaultMemory, overwritable, place, planWeights, type WeightPlan } from "../plan.ts";
+import { align, defaultMemory, place, planWeights, type WeightPlan } from "../plan.ts";
 import { type Step, step, type Tape } from "../tape.ts";
 import { candidates, choose, tilesOf, type Variant, type Vectors } from "../variants.ts";
+import { divide } from "./fuse.ts";
+import { gradientOf, lifetimesOf } from "./lifetimes.ts";
 import type { Optimizer } from "./optimizers.ts";
 
 /** What is trained and how: all that the layout of memory and the tapes depend on. */
@@ -91,55 +92,6 @@ export const HYPER = { rate: 0, clip: 1, first: 2, second: 3, norm: 4, average: 
 /** Whether a node is a norm with statistics of the batch. */
 export function isLive(spec: TrainSpec, node: Node): node is NormNode {
   return node.op === "norm" && spec.live && spec.trains(node.name);
-}
-
-/**
- * Norms take in the addition and the ReLU that follow them, so that each activation is passed over once. The names of
- * nodes with parameters stay.
- */
-export function fuse(graph: Graph): Graph {
-  const readers = new Map<string, number>();
-  for (const node of graph.nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
-  const renamed = new Map<string, string>();
-  const nodes: Node[] = [];
-  /** The open norm that produces `name`, when nothing but the node being fused reads it. */
-  const openNorm = (name: string): NormNode | undefined => {
-    const current = renamed.get(name) ?? name;
-    const node = nodes.find((each) => each.name === current);
-    const open = node?.op === "norm" && node.clamp[0] === -Infinity && node.clamp[1] === Infinity;
-    return open && readers.get(name) === 1 ? node : undefined;
-  };
-  for (const original of graph.nodes) {
-    const node: Node = { ...original, inputs: original.inputs.map((name) => renamed.get(name) ?? name) };
-    const norm =
-      node.op === "add" || node.op === "clamp" ? original.inputs.map(openNorm).find((each) => each) : undefined;
-    if (node.op === "add" && norm !== undefined && !norm.residual) {
-      const other = node.inputs[0] === norm.name ? node.inputs[1]! : node.inputs[0]!;
-      nodes.splice(nodes.indexOf(norm), 1);
-      nodes.push({ ...norm, inputs: [norm.inputs[0]!, other], residual: true, clamp: node.clamp });
-      renamed.set(node.name, norm.name);
-    } else if (node.op === "clamp" && norm !== undefined) {
-      nodes[nodes.indexOf(norm)] = { ...norm, clamp: node.clamp };
-      renamed.set(node.name, norm.name);
-    } else nodes.push(node);
-  }
-  return { name: graph.name, nodes };
-}
-
-/** The graph in two: what stands before the first trained node, folded, and the rest, fused. */
-export function divide(graph: Graph, trains: (node: string) => boolean): { prefix: Graph; graph: Graph } {
-  const first = graph.nodes.findIndex((node) => trains(node.name) && opOf(node).params(node).length > 0);
-  const before = graph.nodes.slice(0, first);
-  const after = graph.nodes.slice(first);
-  const border = before.at(-1)!.name;
-  const inside = new Set(before.map(({ name }) => name));
-  const onlyBorder = after.every((node) => node.inputs.every((name) => !inside.has(name) || name === border));
-  const prefix = onlyBorder ? fold({ name: graph.name, nodes: before }) : { name: graph.name, nodes: before };
-  const rest = after.map((node) => ({
-    ...node,
-    inputs: node.inputs.map((name) => (name === border ? prefix.nodes.at(-1)!.name : name)),
-  }));
-  return { prefix, graph: fuse({ name: graph.name, nodes: [...prefix.nodes, ...rest] }) };
 }
 
 function elements({ shape }: { readonly shape: readonly number[] }): number {
@@ -241,74 +193,6 @@ export interface TrainPlan {
   readonly end: number;
 }
 
-/** When things are needed, and where the gradients go. */
-interface Schedule {
-  readonly buffers: readonly Buffer[];
-  /** By `reader/operand`. */
-  readonly targets: ReadonlyMap<string, { readonly of: string; readonly adds: boolean }>;
-  /** Whether a gradient flows into the node's output. */
-  readonly wants: ReadonlySet<string>;
-}
-
-const gradientOf = (name: string): string => `d ${name}`;
-
-/** Buffers by lifetime: node `i` runs forward at time `i`, backward at `2n − i`; the loss stands between them. */
-function schedule({ graph, frozen, spec }: TrainLayout, batch: number, backward: boolean): Schedule {
-  const { nodes } = graph;
-  const n = nodes.length;
-  const bytesOf = ({ shape: [h, w, c] }: Node): number => align(4 * batch * h * w * c);
-  const trained = (node: Node): boolean => spec.trains(node.name) && opOf(node).params(node).length > 0;
-  const wants = new Set<string>();
-  for (const node of nodes) {
-    if (!backward || frozen.has(node.name)) continue;
-    if (trained(node) || node.inputs.some((name) => wants.has(name))) wants.add(node.name);
-  }
-  const lastUse = new Map<string, number>([[nodes.at(-1)!.name, n]]);
-  const use = (name: string, time: number): void => {
-    lastUse.set(name, Math.max(lastUse.get(name) ?? 0, time));
-  };
-  nodes.forEach((node, i) => {
-    for (const input of node.inputs) use(input, i);
-    if (!wants.has(node.name)) return;
-    for (const name of opOf(node).savedForBackward?.(node, trained(node)) ?? []) use(name, 2 * n - i);
-  });
-  const buffers: Buffer[] = [];
-  const holder = new Map<string, Buffer>();
-  const begin = (name: string, bytes: number, first: number, last: number, over?: string): void => {
-    const buffer = over === undefined ? { names: [], bytes, first, last } : holder.get(over)!;
-    if (over === undefined) buffers.push(buffer);
-    buffer.names.push(name);
-    buffer.last = Math.max(buffer.last, last);
-    holder.set(name, buffer);
-  };
-  nodes.forEach((node, i) => {
-    const bytes = bytesOf(node);
-    const over = overwritable(node).find((name) => lastUse.get(name) === i && holder.get(name)!.bytes === bytes);
-    begin(node.name, bytes, i, lastUse.get(node.name) ?? i, over);
-  });
-  const byName = new Map(nodes.map((node, i) => [node.name, { node, i }]));
-  const targets = new Map<string, { of: string; adds: boolean }>();
-  if (backward) begin(gradientOf(nodes.at(-1)!.name), bytesOf(nodes.at(-1)!), n, n + 1);
-  for (const [i, node] of [...nodes.entries()].reverse()) {
-    if (!wants.has(node.name)) continue;
-    const own = gradientOf(node.name);
-    const handed = opOf(node).aliasesGradient?.(node);
-    // The operand that takes over the buffer goes last: until its own readers add to it, the buffer is this node's.
-    const order = [...node.inputs.keys()].sort((a, b) => Number(a === handed) - Number(b === handed));
-    for (const at of order) {
-      const input = node.inputs[at]!;
-      if (!wants.has(input)) continue;
-      const name = gradientOf(input);
-      const { node: from, i: when } = byName.get(input)!;
-      const adds = holder.has(name);
-      targets.set(`${node.name}/${at}`, { of: name, adds });
-      if (adds) continue;
-      begin(name, bytesOf(from), 2 * n - i, 2 * n - when, at === handed ? own : undefined);
-    }
-  }
-  return { buffers, targets, wants };
-}
-
 /**
  * Plans training on a batch, or (`backward` false) evaluation on one.
  *
@@ -328,7 +212,7 @@ export function planStep(
   const labels = layout.end;
   const losses = align(labels + 4 * batch);
   const base = align(losses + 8 * batch);
-  const { buffers, targets, wants } = schedule(layout, batch, backward);
+  const { buffers, targets, wants } = lifetimesOf(graph, { frozen, trains: spec.trains }, batch, backward);
   const { addresses, end } = place(buffers, base);
   let [panelBytes, workspaceBytes, scratchBytes] = [0, 0, 0];
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
@@ -475,9 +359,4 @@ export function planTraining(graph: Graph, spec: TrainSpec, batch: number): Trai
   const ends = [true, false].map((backward) => planStep(layout, batch, batch, backward).end);
   const trained = [...layout.held.values()].filter((each) => each.trained);
   return { end: Math.max(...ends), trained: trained.reduce((sum, each) => sum + elements(each), 0) };
-}
-
-/** Height, width and channels of what `step` wants. */
-export function trainInput({ graph }: TrainLayout): readonly number[] {
-  return inputShape(graph);
 }

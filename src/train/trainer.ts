@@ -15,6 +15,7 @@ import type { Tape } from "../tape.ts";
 import { measureVectors } from "../vectors.ts";
 import { checkWeights, packWeights, readWeights } from "../weights.ts";
 import { adamw, sgd } from "./optimizers.ts";
+import { type Part, resolveStepOptions, type StepOptions } from "./options.ts";
 import {
   type Held,
   HYPER,
@@ -30,35 +31,11 @@ import {
 } from "./plan.ts";
 
 /** `layer4` and `layer3` train that stage and all behind it; a function decides by the node's name. */
-export type TrainPart = "head" | "layer4" | "layer3" | "all" | ((node: string) => boolean);
+export type TrainPart = Part | ((node: string) => boolean);
 
-export interface TrainOptions extends EngineOptions {
+export interface TrainOptions extends EngineOptions, Omit<StepOptions, "train"> {
   /** What is trained; `all` when absent. What stands before it costs no gradient and no memory for one. */
   readonly train?: TrainPart;
-  /** `live`: trained norms use the statistics of the batch and update the running ones; `frozen`: the running ones, fixed. */
-  readonly norms?: "live" | "frozen";
-  /** Images at once; 32 when absent. */
-  readonly batch?: number;
-  /** Batches whose gradients make one step; 1 when absent. `step` takes up to `batch · accumulate` images. */
-  readonly accumulate?: number;
-  readonly optimizer?: "sgd" | "adamw";
-  /** Learning rate of the first step; set `Trainer.rate` to change it. 0.01 for SGD and 0.001 for AdamW when absent. */
-  readonly lr?: number;
-  /** Of SGD; 0.9 when absent. */
-  readonly momentum?: number;
-  readonly nesterov?: boolean;
-  /** 1e-4 for SGD and 0.01 for AdamW when absent. */
-  readonly weightDecay?: number;
-  /** Whether biases and norms decay too; `true`, as PyTorch does, when absent. */
-  readonly decayNorms?: boolean;
-  /** 0…1; 0 when absent. */
-  readonly labelSmoothing?: number;
-  /** Largest norm of all gradients together; larger ones are shortened to it. */
-  readonly clip?: number;
-  /** Keeps an average of the weights, of which a step leaves this share: 0.999, say. */
-  readonly ema?: number;
-  /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
-  readonly winograd?: boolean;
 }
 
 /** A network and its weights: a `Model` is one. */
@@ -108,17 +85,6 @@ const PLANS = 8;
 /** What a batch contributes to running statistics, as in PyTorch. */
 const NORM_MOMENTUM = 0.1;
 
-function whole(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1)
-    throw new OptionError(name, expectedGot(name, "a whole number from 1", `${value}`));
-  return value;
-}
-
-function within(name: string, value: number, good: boolean, range: string): number {
-  if (!(Number.isFinite(value) && good)) throw new OptionError(name, expectedGot(name, range, `${value}`));
-  return value;
-}
-
 /** Which nodes a named part has. */
 function predicateOf(graph: Graph, part: TrainPart): (node: string) => boolean {
   const trains = typeof part === "function" ? part : named(graph, part);
@@ -131,57 +97,43 @@ function predicateOf(graph: Graph, part: TrainPart): (node: string) => boolean {
   return trains;
 }
 
-function named(graph: Graph, part: "head" | "layer4" | "layer3" | "all"): (node: string) => boolean {
+function named(graph: Graph, part: Part): (node: string) => boolean {
   const head = outputNode(graph).name;
   if (part === "all") return () => true;
   if (part === "head") return (node) => node === head;
-  if (part !== "layer3" && part !== "layer4") {
-    throw new OptionError("train", expectedGot("train", "head, layer4, layer3 or all", `${JSON.stringify(part)}`));
-  }
   if (!graph.nodes.some(({ name }) => name.startsWith(`${part}.`))) {
-    throw new OptionError(
-      "train",
-      expectedGot("train", `a network with ${part}`, graph.name, "use layer3, head or all"),
-    );
+    throw new OptionError("train", expectedGot("train", `a network with ${part}`, graph.name, "use head or all"));
   }
   return (node) => node === head || (/^layer\d+\./.test(node) && node >= part);
 }
 
 /** The options as the planner wants them, checked. */
-function specOf(graph: Graph, options: TrainOptions): TrainSpec & { readonly batch: number; readonly rate: number } {
-  const { optimizer: kind = "sgd", norms = "live", momentum, nesterov, ema, clip, labelSmoothing = 0 } = options;
-  if (kind !== "sgd" && kind !== "adamw")
-    throw new OptionError("optimizer", expectedGot("optimizer", "sgd or adamw", `${kind}`));
-  if (norms !== "live" && norms !== "frozen")
-    throw new OptionError("norms", expectedGot("norms", "live or frozen", `${norms}`));
-  const { weightDecay = kind === "sgd" ? 1e-4 : 0.01 } = options;
-  const rate = options.lr ?? (kind === "sgd" ? 0.01 : 0.001);
-  const own = { ...(momentum === undefined ? {} : { momentum }), ...(nesterov === undefined ? {} : { nesterov }) };
-  if (clip !== undefined) within("clip", clip, clip > 0, "a number above 0");
-  if (ema !== undefined) within("ema", ema, ema >= 0 && ema < 1, "a number from 0, below 1");
-  return {
+function specOf(graph: Graph, options: TrainOptions): { readonly spec: TrainSpec; readonly settings: Settings } {
+  const { train, ...rest } = options;
+  const resolved = resolveStepOptions(typeof train === "function" || train === undefined ? rest : { ...rest, train });
+  const { batch, accumulate, learningRate, momentum, nesterov, weightDecay, ema } = resolved;
+  const spec = {
     ...engineTarget(options),
-    batch: whole("batch", options.batch ?? 32),
-    rate: within("lr", rate, rate > 0, "a number above 0"),
-    trains: predicateOf(graph, options.train ?? "all"),
-    live: norms === "live",
-    winograd: options.winograd ?? true,
-    optimizer: kind === "sgd" ? sgd({ ...own, weightDecay }) : adamw({ weightDecay }),
-    decayNorms: options.decayNorms ?? true,
-    labelSmoothing: within("labelSmoothing", labelSmoothing, labelSmoothing >= 0 && labelSmoothing < 1, "0, below 1"),
-    clip: clip ?? Number.POSITIVE_INFINITY,
+    trains: predicateOf(graph, typeof train === "function" ? train : resolved.train),
+    live: resolved.norms === "live",
+    winograd: resolved.winograd,
+    optimizer: resolved.optimizer === "sgd" ? sgd({ momentum, nesterov, weightDecay }) : adamw({ weightDecay }),
+    decayNorms: resolved.decayNorms,
+    labelSmoothing: resolved.labelSmoothing,
+    clip: resolved.clip ?? Number.POSITIVE_INFINITY,
     averages: ema !== undefined,
   };
+  return { spec, settings: { batch, accumulate, learningRate, ema } };
 }
 
 /**
  * What training takes, without taking it: bytes of wasm memory and the number of trained weights.
  *
- * @throws RangeError for an option out of range
+ * @throws OptionError for an option out of range, ArgumentTypeError for one of the wrong type
  */
 export function trainingNeeds(graph: Graph, options: TrainOptions = {}): TrainNeed {
-  const { batch, rate: _rate, ...spec } = specOf(graph, options);
-  return planTraining(graph, spec, batch);
+  const { spec, settings } = specOf(graph, options);
+  return planTraining(graph, spec, settings.batch);
 }
 
 /** Address space beyond what was planned, for shared memory, which needs a limit: tensors on their way to be packed. */
@@ -193,9 +145,9 @@ const SHARED_ROOM = 64 * 2 ** 20;
  * @throws ModelError when the weights are not those of the network; RangeError when an option or memory is out of range
  */
 export async function trainWith(runtime: Runtime, model: Trainable, options: TrainOptions = {}): Promise<Trainer> {
-  const { batch, rate, ...asked } = specOf(model.graph, options);
+  const { spec: asked, settings } = specOf(model.graph, options);
   const spec = { ...asked, vectors: (await measureVectors(runtime, asked.build)).vectors };
-  const accumulate = whole("accumulate", options.accumulate ?? 1);
+  const { batch } = settings;
   checkWeights(model.source, model.graph, model.checkpoint);
   const layout = layTraining(model.graph, spec, batch);
   const { end } = planTraining(model.graph, spec, batch);
@@ -210,7 +162,7 @@ export async function trainWith(runtime: Runtime, model: Trainable, options: Tra
   });
   await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, engine.kernels);
   engine.reserve(end);
-  const trainer = new Trainer(model, layout, engine, { batch, accumulate, rate, ema: options.ema });
+  const trainer = new Trainer(model, layout, engine, settings);
   await trainer.fill();
   await engine.start(runtime);
   return trainer;
@@ -219,7 +171,7 @@ export async function trainWith(runtime: Runtime, model: Trainable, options: Tra
 interface Settings {
   readonly batch: number;
   readonly accumulate: number;
-  readonly rate: number;
+  readonly learningRate: number;
   readonly ema: number | undefined;
 }
 
@@ -232,8 +184,8 @@ interface Training extends TrainPlan {
 export class Trainer {
   /** The network as it was given. */
   readonly graph: Graph;
-  /** Learning rate of the next step. */
-  rate: number;
+  /** Of the next step. */
+  learningRate: number;
   readonly #model: Trainable;
   readonly #layout: TrainLayout;
   readonly #engine: Engine<Training>;
@@ -244,7 +196,7 @@ export class Trainer {
   /** For `trainWith`: everything is checked, and the frozen part packed. */
   constructor(model: Trainable, layout: TrainLayout, engine: Engine<Training>, settings: Settings) {
     this.graph = model.graph;
-    this.rate = settings.rate;
+    this.learningRate = settings.learningRate;
     this.#model = model;
     this.#layout = layout;
     this.#engine = engine;
@@ -290,7 +242,10 @@ export class Trainer {
   async step(images: Float32Array, labels: Int32Array): Promise<StepResult> {
     const { batch, accumulate } = this.#settings;
     this.#check(images, labels, batch * accumulate);
-    const rate = within("rate", this.rate, this.rate >= 0, "a number from 0");
+    const rate = this.learningRate;
+    if (!(rate >= 0 && rate < Number.POSITIVE_INFINITY)) {
+      throw new OptionError("learningRate", expectedGot("learningRate", "a number from 0", `${rate}`));
+    }
     return this.#alone(async () => {
       const { gradients, hyper, spec } = this.#layout;
       const total = labels.length;

@@ -46,9 +46,9 @@ beforeAll(async () => {
   await mkdir(join(dir, "photos"));
   await writeFile(join(dir, "photos", "a.png"), await readFile(photo));
   await writeFile(join(dir, "photos", "labels.csv"), "file,label\na.png,3\n");
-  await mkdir(join(dir, "classes", "cat"), { recursive: true });
-  await mkdir(join(dir, "classes", "dog"));
-  await writeFile(join(dir, "classes", "dog", "b.png"), await readFile(photo));
+  await mkdir(join(dir, "classes", "3"), { recursive: true });
+  await mkdir(join(dir, "classes", "7"));
+  await writeFile(join(dir, "classes", "7", "b.png"), await readFile(photo));
 });
 afterAll(() => rm(dir, { recursive: true }));
 
@@ -102,14 +102,14 @@ describe("eval", () => {
   it("refuses a label the model has no class for", async () => {
     await writeFile(join(dir, "far.csv"), "a.png,10\n");
     const { code, stderr } = await cli("eval", "photos", ...LOCAL, "--labels", "far.csv");
-    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("a label below 10, got 10") });
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/0 to 9.*10/) });
   });
-  it("refuses a line that is not file,label", async () => {
+  it("refuses a class that the model does not have", async () => {
     await writeFile(join(dir, "odd.csv"), "file,label\na.png,cat\n");
     const { code, stderr } = await cli("eval", "photos", ...LOCAL, "--labels", "odd.csv");
     expect({ code, stderr }).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("odd.csv:2: expected file,label"),
+      stderr: expect.stringMatching(/classes.*cat/),
     });
   });
   it("refuses a folder without images", async () => {
@@ -156,7 +156,7 @@ describe("tune", () => {
     expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("what the tune command wrote") });
     await writeFile(join(dir, "other.json"), JSON.stringify({ build: "relaxed", ms: {} }));
     const other = await cli("classify", photo, ...LOCAL, "--build", "baseline", "--tuning", "other.json");
-    expect(other.stderr).toContain("tuning: expected one for the baseline build, got one for relaxed");
+    expect(other.stderr).toMatch(/tuning: .*baseline.*relaxed/);
   });
 });
 

@@ -116,10 +116,7 @@ describe("refuses to start", () => {
     const { code, stderr } = await ended;
     other.close();
     expect(code).toBe(1);
-    expect(stderr).toBe(
-      `127.0.0.1:${port}: expected an address to listen at, got one that another program listens at\n` +
-        "  hint: choose another with --port, or 0 for any\n",
-    );
+    expect(stderr).toMatch(new RegExp(`^127\\.0\\.0\\.1:${port}: .*\\n {2}hint: .*--port.*\\n$`));
   });
   it("without its model", async () => {
     const { code, stderr } = await (await serve("--model", "missing.safetensors", "--port", "0")).ended;

@@ -53,7 +53,7 @@ class Small(nn.Module):
 
 
 SMALL = {"block": "bottleneck", "depths": [1, 2, 1], "width": 16}
-SGD = {"optimizer": "sgd", "lr": 0.02, "momentum": 0.9, "weightDecay": 1e-4, "nesterov": False}
+SGD = {"optimizer": "sgd", "learningRate": 0.02, "momentum": 0.9, "weightDecay": 1e-4, "nesterov": False}
 
 # name, arch and what differs from it, last norm of a block, builder, input, norms, what else Trainer is told
 NETWORKS = [
@@ -87,7 +87,7 @@ NETWORKS = [
         lambda c: Small(c, [1, 1], 4, 16),
         [3, 47, 61, 3],
         "live",
-        {"optimizer": "adamw", "lr": 1e-3, "weightDecay": 0.05},
+        {"optimizer": "adamw", "learningRate": 1e-3, "weightDecay": 0.05},
     ),
 ]
 
@@ -120,9 +120,9 @@ def run(name, arch, spec, last_norm, build, shape, norms, options, classes=10):
         {"params": [p for _, p in named if p.dim() == 1], "weight_decay": decay * options.get("decayNorms", True)},
     ]
     if options["optimizer"] == "sgd":
-        optimizer = torch.optim.SGD(groups, options["lr"], options["momentum"], nesterov=options["nesterov"])
+        optimizer = torch.optim.SGD(groups, options["learningRate"], options["momentum"], nesterov=options["nesterov"])
     else:
-        optimizer = torch.optim.AdamW(groups, options["lr"])
+        optimizer = torch.optim.AdamW(groups, options["learningRate"])
     smoothing = options.get("labelSmoothing", 0.0)
     losses, norms_seen, golden = [], [], None
     for step in range(10):

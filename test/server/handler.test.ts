@@ -4,10 +4,10 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Classifier, loadWith } from "../../src/classifier.ts";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError, OptionError } from "../../src/errors.ts";
 import { resnetSpec } from "../../src/models/resnet.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { createHandler, type HandlerOptions } from "../../src/server/handler.ts";
+import { createHandler, type HandlerOptions, type PhotoClassifier } from "../../src/server/handler.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
 const photo = new Uint8Array(readFileSync(new URL("../../node_modules/baboon-image/baboon.png", import.meta.url)));
@@ -232,43 +232,237 @@ describe("the model", () => {
   });
 });
 
-describe("load", () => {
-  /** A body that never ends, and what ends it. */
-  function hanging(): { readonly request: Request; readonly end: () => void } {
-    let end = (): void => {};
-    const body = new ReadableStream<Uint8Array>({
-      start(controller) {
-        end = () => {
-          controller.enqueue(photo);
-          controller.close();
-        };
-      },
+describe("many at once", () => {
+  /** Computes when it is told to, and counts how many photos it has begun. */
+  function gated(): { readonly model: PhotoClassifier; readonly begun: () => number; readonly open: () => void } {
+    let begun = 0;
+    let open = (): void => {};
+    const gate = new Promise<void>((done) => {
+      open = done;
     });
-    return { request: post(body), end: () => end() };
+    const classify: PhotoClassifier["classify"] = async (photo, { topK }) => {
+      begun += 1;
+      await gate;
+      return model.classify(photo, { topK });
+    };
+    const slow = { model: model.model, build: model.build, memoryBytes: model.memoryBytes, classify };
+    return { model: slow, begun: () => begun, open: () => open() };
   }
+  const settled = () => new Promise((done) => setTimeout(done, 20));
+
   it("beyond the limit is refused with a time to come back, and passes", async () => {
-    const handler = handlerOf({ maxWaiting: 2 });
-    const first = [hanging(), hanging()];
-    const waiting = first.map(({ request }) => handler(request));
+    const { model: slow, open } = gated();
+    const handler = handlerOf({ load: async () => slow, maxWaiting: 2 });
+    const waiting = [handler(post(photo)), handler(post(photo))];
+    await settled();
     const refused = await handler(post(photo));
     expect([refused.status, refused.headers.get("Retry-After")]).toEqual([503, "1"]);
-    for (const { end } of first) end();
+    open();
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200]);
     expect((await handler(post(photo))).status).toBe(200);
   });
-  it("of callers that hung up without a word is forgotten", async () => {
-    vi.useFakeTimers({ toFake: ["Date"] });
-    try {
-      const handler = handlerOf({ maxWaiting: 1 });
-      void handler(hanging().request);
-      expect((await handler(post(photo))).status).toBe(503);
-      vi.advanceTimersByTime(61_000);
-      expect((await handler(post(photo))).status).toBe(200);
-    } finally {
-      vi.useRealTimers();
+  it("is computed one after the other, or as many as there are workers", async () => {
+    for (const concurrency of [1, 3]) {
+      const { model: slow, begun, open } = gated();
+      const handler = handlerOf({ load: async () => slow, concurrency });
+      const all = Array.from({ length: 4 }, () => handler(post(photo)));
+      await settled();
+      expect(begun()).toBe(concurrency);
+      open();
+      await Promise.all(all);
+      expect(begun()).toBe(4);
     }
   });
+  it("is never begun for a client that has gone", async () => {
+    const { model: slow, begun, open } = gated();
+    const handler = handlerOf({ load: async () => slow });
+    const first = handler(post(photo));
+    await settled();
+    const client = new AbortController();
+    const gone = handler(new Request(post(photo), { signal: client.signal }));
+    await settled();
+    client.abort();
+    expect((await gone).status).toBe(499);
+    open();
+    expect((await first).status).toBe(200);
+    await settled();
+    expect(begun()).toBe(1);
+  });
+  it("leaves nobody out for clients whose bodies do not come", async () => {
+    const handler = handlerOf({ maxWaiting: 1 });
+    const slow = Array.from({ length: 64 }, () => dripping());
+    const waiting = slow.map(({ request }) => handler(request));
+    await settled();
+    const answers: number[] = [];
+    for (let i = 0; i < 4; ++i) answers.push((await handler(post(photo))).status);
+    expect(answers).toEqual([200, 200, 200, 200]);
+    for (const [i, { end }] of slow.entries()) {
+      end();
+      expect((await waiting[i]!).status).toBe(415);
+    }
+  });
+  it("bodies make room for others, the slowest first", async () => {
+    const handler = handlerOf({ maxBodies: 2 });
+    const slow = [dripping(), dripping()];
+    const waiting = slow.map(({ request }) => handler(request));
+    expect((await answerOf(handler(dripping().request))).code).toBe("busy");
+    await new Promise((done) => setTimeout(done, 1100));
+    expect((await handler(post(photo))).status).toBe(200);
+    expect(await Promise.race(waiting.map((each) => answerOf(each)))).toMatchObject({ status: 408, code: "slow" });
+    for (const { end } of slow) end();
+  });
+  it("bodies that take memory make room too, or the newest has to come back", async () => {
+    const handler = handlerOf({ maxBodyMemory: photo.length + 20_000 });
+    const [large, end] = holding(photo.slice(0, 40_000));
+    const waiting = handler(large);
+    await settled();
+    expect((await answerOf(handler(post(photo)))).code).toBe("busy");
+    await new Promise((done) => setTimeout(done, 1100));
+    expect((await handler(post(photo))).status).toBe(200);
+    expect((await answerOf(waiting)).code).toBe("slow");
+    end();
+  });
 });
+
+describe("time", () => {
+  it("for a body is bounded", async () => {
+    const handler = handlerOf({ bodyTimeoutMs: 600 });
+    const { request, end } = dripping();
+    expect(await answerOf(handler(request))).toMatchObject({ status: 408, code: "slow" });
+    end();
+  });
+  it("of a body that comes too slowly is over after 5 seconds", async () => {
+    const start = performance.now();
+    const { request, end } = dripping();
+    expect(await answerOf(handlerOf()(request))).toMatchObject({ status: 408, code: "slow" });
+    expect(performance.now() - start).toBeLessThan(9000);
+    end();
+  });
+  it("for a request is bounded, and its photo never begun", async () => {
+    const classify = vi.fn(() => new Promise<never>(() => {}));
+    const stuck = { model: model.model, build: model.build, memoryBytes: 1, classify };
+    const handler = handlerOf({ load: async () => stuck, timeoutMs: 200 });
+    const both = await Promise.all([handler(post(photo)), handler(post(photo))]);
+    expect(both.map(({ status }) => status)).toEqual([503, 503]);
+    expect(both[0]!.headers.get("Retry-After")).toBe("1");
+    expect(classify).toHaveBeenCalledTimes(1);
+  });
+  it.each([0, -1, Number.NaN])("limits are numbers above 0, not %d", (timeoutMs) => {
+    expect(() => handlerOf({ timeoutMs })).toThrow(OptionError);
+  });
+});
+
+describe("access", () => {
+  const ask = (path: string, headers: Readonly<Record<string, string>>, options: Partial<HandlerOptions>) =>
+    handlerOf(options)(new Request(`http://service${path}`, { headers }));
+  const HOSTS = { hosts: ["localhost", "photos.example.com"] };
+  it.each([
+    ["localhost", 200],
+    ["localhost:8080", 200],
+    ["LOCALHOST:1", 200],
+    ["photos.example.com", 200],
+    ["127.0.0.1:8080", 200],
+    ["[::1]:8080", 200],
+    ["evil.example.com", 403],
+    ["127.0.0.1.evil.example.com", 403],
+    ["localhost.evil.example.com:80", 403],
+    ["x:99999", 400],
+    ["x:port", 400],
+    ["a b", 400],
+    ["user@localhost", 400],
+    ["localhost/", 400],
+  ])("Host: %s gives %i", async (host, status) => {
+    expect((await ask("/health", { Host: host }, HOSTS)).status).toBe(status);
+  });
+  it("any name will do where none are given, but no nonsense", async () => {
+    expect((await ask("/health", { Host: "anything" }, {})).status).toBe(200);
+    expect((await ask("/health", { Host: "x:99999" }, {})).status).toBe(400);
+  });
+  it.each([
+    [{}, 401],
+    [{ Authorization: "Bearer secre" }, 401],
+    [{ Authorization: "Bearer secrets" }, 401],
+    [{ Authorization: "Basic secret" }, 401],
+    [{ Authorization: "Bearer secret" }, 200],
+    [{ Authorization: "bearer  secret" }, 200],
+  ] satisfies [Record<string, string>, number][])("a token: %j gives %i", async (headers, status) => {
+    const handler = handlerOf({ token: "secret" });
+    const answer = await handler(post(photo, "", headers));
+    expect(answer.status).toBe(status);
+    if (status === 401) expect(answer.headers.get("WWW-Authenticate")).toBe("Bearer");
+    expect((await ask("/metrics", headers, { token: "secret" })).status).toBe(status);
+    expect((await ask("/health", {}, { token: "secret" })).status).toBe(200);
+  });
+  it("pages of one origin, or of none", async () => {
+    const origin = async (allowOrigin: string) =>
+      (await ask("/health", {}, { allowOrigin })).headers.get("Access-Control-Allow-Origin");
+    expect(await origin("https://a.example")).toBe("https://a.example");
+    expect(await origin("none")).toBe(null);
+  });
+});
+
+describe("operation", () => {
+  it("is counted for Prometheus", async () => {
+    const handler = handlerOf();
+    await handler(post(photo));
+    await handler(post("text"));
+    await handler(new Request("http://service/nothing/at/all"));
+    const text = await (await handler(new Request("http://service/metrics"))).text();
+    expect(text).toContain('resnet_wasm_requests_total{route="/classify",status="200"} 1\n');
+    expect(text).toContain('resnet_wasm_requests_total{route="/classify",status="415"} 1\n');
+    expect(text).toContain('resnet_wasm_requests_total{route="other",status="404"} 1\n');
+    expect(text).toContain("resnet_wasm_classify_duration_seconds_count 1\n");
+    expect(text).toMatch(/resnet_wasm_model_memory_bytes \d{6,}\n/);
+    expect(text).toContain("resnet_wasm_body_memory_bytes 0\n");
+  });
+  it("is recorded request by request", async () => {
+    const onRequest = vi.fn();
+    const handler = handlerOf({ onRequest });
+    await handler(post(photo));
+    await handler(post("text"));
+    expect(onRequest.mock.calls.map(([{ ms: _, ...record }]) => record)).toEqual([
+      { method: "POST", path: "/classify", status: 200 },
+      { method: "POST", path: "/classify", status: 415, code: "type" },
+    ]);
+  });
+  it("stops: what is under way is finished, the rest is asked to come back", async () => {
+    const stopping = new AbortController();
+    const handler = handlerOf({ stopping: stopping.signal });
+    const [large, end] = holding(photo);
+    const underway = handler(large);
+    stopping.abort();
+    const refused = await handler(post(photo));
+    expect([refused.status, refused.headers.get("Retry-After")]).toEqual([503, "1"]);
+    expect((await handler(new Request("http://service/health"))).status).toBe(503);
+    end();
+    expect((await underway).status).toBe(200);
+  });
+});
+
+/** A request whose body begins and goes on only when it is told to. */
+function holding(bytes: Uint8Array): [request: Request, end: () => void] {
+  let controller: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({
+    start(given) {
+      controller = given;
+      controller.enqueue(bytes);
+    },
+  });
+  return [
+    post(body),
+    () => {
+      try {
+        controller.close();
+      } catch {}
+    },
+  ];
+}
+
+/** A request that sends one byte, and no more before it is ended. */
+function dripping(): { readonly request: Request; readonly end: () => void } {
+  const [request, end] = holding(Uint8Array.of(1));
+  return { request, end };
+}
 
 function formOf(value: string | Blob): FormData {
   const form = new FormData();

@@ -1,0 +1,60 @@
+/** The pooled features of images: what a head is trained on, computed once by the rest of the network. */
+
+import type { Classifier } from "../classifier.ts";
+import { inputShape } from "../graph.ts";
+import type { Augment } from "./augment.ts";
+import type { BatchSource } from "./sources.ts";
+
+/** Features of a set: a row for each view of each example; none for what could not be read. */
+export interface Features {
+  readonly channels: number;
+  readonly views: number;
+  /** `[views][examples]`, each `[channels]`. */
+  readonly rows: readonly (readonly (Float32Array | undefined)[])[];
+}
+
+/** Variations of each image whose features are computed. */
+export const VIEWS: Readonly<Record<Augment, number>> = { none: 1, light: 2, standard: 4 };
+
+/** Images whose features are computed at once. */
+export const FEATURE_BATCH = 8;
+
+/**
+ * Computes the features of a set. The next images are prepared meanwhile.
+ *
+ * @param views a source of the same examples for each view
+ * @param onImages is told how many images are done
+ */
+export async function computeFeatures(
+  classifier: Classifier,
+  views: readonly BatchSource[],
+  channels: number,
+  signal: AbortSignal | undefined,
+  onImages: (count: number) => void,
+): Promise<Features> {
+  const [h, w, c] = inputShape(classifier.model.graph);
+  const rows: (Float32Array | undefined)[][] = [];
+  for (const [view, source] of views.entries()) {
+    const mine: (Float32Array | undefined)[] = new Array(source.count).fill(undefined);
+    const groups = Array.from({ length: Math.ceil(source.count / FEATURE_BATCH) }, (_, i) => {
+      const first = i * FEATURE_BATCH;
+      return Array.from({ length: Math.min(FEATURE_BATCH, source.count - first) }, (_, j) => first + j);
+    });
+    let coming = groups.length === 0 ? undefined : source.batch(groups[0]!, view);
+    for (const [i, group] of groups.entries()) {
+      const { images: data, indices } = await coming!;
+      coming = i + 1 < groups.length ? source.batch(groups[i + 1]!, view) : undefined;
+      coming?.catch(() => {});
+      signal?.throwIfAborted();
+      if (indices.length > 0) {
+        const features = await classifier.features({ data, shape: [indices.length, h, w, c] });
+        indices.forEach((index, j) => {
+          mine[index] = features.data.slice(j * channels, (j + 1) * channels);
+        });
+      }
+      onImages(group.length);
+    }
+    rows.push(mine);
+  }
+  return { channels, views: views.length, rows };
+}

@@ -1,0 +1,266 @@
+/**
+ * The one table of training options. A row says what an option accepts, what it is when absent, its flag and help text
+ * on the command line, and whether a run that resumes must have the same value (it must, unless the row says `exempt`).
+ * Types, defaults, checks, flags and the fingerprint of a state all follow from the rows.
+ *
+ * To add an option: add its row, and use its value.
+ */
+
+import { ArgumentTypeError, expectedGot, OptionError } from "../errors.ts";
+import { AUGMENTS, type Augment } from "./augment.ts";
+import { SCHEDULES, type Schedule } from "./schedules.ts";
+
+/** Which layers are trained. */
+export const PARTS = ["head", "layer4", "layer3", "all"] as const;
+export type Part = (typeof PARTS)[number];
+
+export const OPTIMIZERS = ["sgd", "adamw"] as const;
+export type OptimizerName = (typeof OPTIMIZERS)[number];
+
+/** What the values of one option must be. */
+export interface Kind<T> {
+  readonly type: "number" | "string" | "boolean";
+  /** For messages and help. */
+  readonly expected: string;
+  readonly accepts: (value: unknown) => value is T;
+  /** Where there are few. */
+  readonly choices?: readonly T[];
+}
+
+/** Who trains: `createTrainer`, or a fine-tuning of the head, of more of the network, or a training from scratch. */
+export type Setup = "trainer" | "head" | "part" | "scratch";
+
+/** What defaults depend on. */
+export interface Context {
+  readonly setup: Setup;
+  /** Images to train with. */
+  readonly images: number;
+}
+
+interface Row<T> {
+  readonly kind: Kind<T>;
+  /** The value when absent; `undefined` leaves the option off. `chosen` has the rows above. */
+  readonly fallback: (context: Context, chosen: Readonly<Record<string, unknown>>) => T | undefined;
+  /** As on the command line: `--epochs <n>`. */
+  readonly flag?: string;
+  readonly help?: string;
+  /** Whether a resumed run may have another value, because no result depends on it. */
+  readonly exempt?: true;
+}
+
+function number(expected: string, isGood: (value: number) => boolean): Kind<number> {
+  const accepts = (value: unknown): value is number => Number.isFinite(value) && isGood(value as number);
+  return { type: "number", expected, accepts };
+}
+
+const POSITIVE = number("a number above 0", (value) => value > 0);
+const FROM_ZERO = number("a number from 0", (value) => value >= 0);
+const SHARE = number("a number from 0, below 1", (value) => value >= 0 && value < 1);
+const COUNT = number("a whole number from 1", (value) => Number.isSafeInteger(value) && value >= 1);
+const INTEGER = number("a whole number", Number.isSafeInteger);
+const SWITCH: Kind<boolean> = {
+  type: "boolean",
+  expected: "true or false",
+  accepts: (value) => typeof value === "boolean",
+};
+
+function oneOf<const T extends string>(choices: readonly T[]): Kind<T> {
+  const accepts = (value: unknown): value is T => choices.includes(value as T);
+  return { type: "string", expected: choices.join(", "), accepts, choices };
+}
+
+function row<T>(
+  kind: Kind<T>,
+  fallback: T | undefined | Readonly<Record<Setup, T>> | Row<T>["fallback"],
+  rest: Omit<Row<T>, "kind" | "fallback"> = {},
+): Row<T> {
+  if (typeof fallback === "function") return { kind, fallback: fallback as Row<T>["fallback"], ...rest };
+  if (typeof fallback === "object" && fallback !== null) {
+    return { kind, fallback: ({ setup }) => (fallback as Readonly<Record<Setup, T>>)[setup], ...rest };
+  }
+  return { kind, fallback: () => fallback as T | undefined, ...rest };
+}
+
+/** Learning rates to begin with: new layers bear more than trained ones. */
+const LEARNING_RATES = {
+  sgd: { trainer: 0.01, head: 0.01, part: 2e-3, scratch: 0.1 },
+  adamw: { trainer: 1e-3, head: 2e-3, part: 1e-3, scratch: 1e-3 },
+} as const;
+
+const BATCHES = { trainer: 32, head: 32, part: 16, scratch: 128 } as const;
+
+/** Options of the optimizer's steps, which `createTrainer` takes too. */
+const STEP_OPTIONS = {
+  /** What is trained. What stands before it costs no gradient and no memory for one. */
+  train: row<Part>(
+    oneOf(PARTS),
+    { trainer: "all", head: "head", part: "layer4", scratch: "all" },
+    { flag: "--train <part>", help: "which layers are trained" },
+  ),
+  /** Images that are computed at once; at most those of the set. */
+  batch: row(COUNT, ({ setup, images }) => Math.min(BATCHES[setup], images), {
+    flag: "--batch <n>",
+    help: "images that are computed at once",
+  }),
+  /** Batches whose gradients make one step. */
+  accumulate: row(COUNT, 1, { flag: "--accumulate <n>", help: "batches in one step, where memory is short" }),
+  optimizer: row<OptimizerName>(
+    oneOf(OPTIMIZERS),
+    { trainer: "sgd", head: "adamw", part: "sgd", scratch: "sgd" },
+    { flag: "--optimizer <name>", help: "how weights follow gradients" },
+  ),
+  /** The highest learning rate: the schedule goes up to it and down from it. */
+  learningRate: row(POSITIVE, ({ setup }, { optimizer }) => LEARNING_RATES[optimizer as OptimizerName][setup], {
+    flag: "--lr <rate>",
+    help: "the highest learning rate",
+  }),
+  /** Of SGD. */
+  momentum: row(SHARE, 0.9, { flag: "--momentum <m>", help: "of sgd" }),
+  /** Nesterov's momentum, of SGD. */
+  nesterov: row(SWITCH, false, { flag: "--nesterov", help: "Nesterov's momentum" }),
+  weightDecay: row(FROM_ZERO, (_, { optimizer }) => (optimizer === "sgd" ? 1e-4 : 0.01), {
+    flag: "--weight-decay <d>",
+    help: "how much weights are pulled towards zero",
+  }),
+  /** Whether biases and norms decay too, as in PyTorch. */
+  decayNorms: row(SWITCH, true, { flag: "--no-decay-norms", help: "no weight decay for biases and norms" }),
+  /** Part of a label that is spread over all classes. */
+  labelSmoothing: row(SHARE, 0, {
+    flag: "--label-smoothing <s>",
+    help: "part of a label that is spread over all classes",
+  }),
+  /** Largest norm of all gradients together; larger ones are scaled down to it. */
+  clip: row(POSITIVE, undefined, { flag: "--clip <norm>", help: "largest norm of the gradient" }),
+  /** Keeps an average of the weights, of which a step leaves this share: 0.999, say. */
+  ema: row(SHARE, undefined, {
+    flag: "--ema <share>",
+    help: "keep an average of the weights, of which a step leaves this share",
+  }),
+  /** `live`: trained norms use the statistics of the batch and update the running ones; `frozen`: the running ones, fixed. */
+  norms: row<"live" | "frozen">(
+    oneOf(["live", "frozen"]),
+    { trainer: "live", head: "frozen", part: "frozen", scratch: "live" },
+    { flag: "--norms <kind>", help: "statistics of batch norms" },
+  ),
+  /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
+  winograd: row(SWITCH, true),
+} as const;
+
+/** Options of a whole training. */
+const RUN_OPTIONS = {
+  /** Passes over the data. */
+  epochs: row(
+    COUNT,
+    { trainer: 1, head: 40, part: 8, scratch: 30 },
+    { flag: "--epochs <n>", help: "passes over the data (epochs)" },
+  ),
+  schedule: row<Schedule>(oneOf(SCHEDULES), "cosine", {
+    flag: "--schedule <name>",
+    help: "how the learning rate changes",
+  }),
+  /** Epochs, or a part of one, over which the learning rate rises. */
+  warmup: row(
+    FROM_ZERO,
+    { trainer: 0, head: 0, part: 1, scratch: 1 },
+    { flag: "--warmup <epochs>", help: "over which the learning rate rises" },
+  ),
+  augment: row<Augment>(
+    oneOf(AUGMENTS),
+    { trainer: "none", head: "light", part: "standard", scratch: "standard" },
+    { flag: "--augment <how>", help: "how much images are varied" },
+  ),
+  /** Decides new weights, order and variations. */
+  seed: row(INTEGER, 1, { flag: "--seed <n>", help: "decides order, variations and new weights" }),
+  /** Epochs from one checkpoint to the next. */
+  checkpointEpochs: row(COUNT, 1, {
+    flag: "--checkpoint-epochs <n>",
+    help: "epochs from one checkpoint to the next",
+    exempt: true,
+  }),
+  /** Minutes from one checkpoint to the next, in longer epochs. */
+  checkpointMinutes: row(POSITIVE, 10, {
+    flag: "--checkpoint-minutes <n>",
+    help: "minutes from one checkpoint to the next, in longer epochs",
+    exempt: true,
+  }),
+} as const;
+
+/** Every option of a training, by its name in the library. */
+export const TRAINING_OPTIONS = { ...STEP_OPTIONS, ...RUN_OPTIONS } as const;
+
+type Values<R extends Readonly<Record<string, { readonly kind: unknown }>>> = {
+  readonly [K in keyof R]?: R[K] extends Row<infer T> ? T : never;
+};
+
+/** Options that `createTrainer` takes. */
+export interface StepOptions extends Values<typeof STEP_OPTIONS> {}
+/** Options of a training from the table; `FinetuneOptions` has the rest: data, events, resuming. */
+export interface TrainingOptions extends Values<typeof TRAINING_OPTIONS> {}
+
+/** Options that have no default: absent means off. */
+type Off = "clip" | "ema";
+type Resolved<T> = Required<Omit<T, Off>> & Pick<T, keyof T & Off>;
+export type ResolvedStepOptions = Resolved<StepOptions>;
+export type ResolvedTrainingOptions = Resolved<TrainingOptions>;
+
+/** Checks values and fills in what is absent, from some rows of the table. */
+function resolve(
+  rows: Readonly<Record<string, Row<unknown>>>,
+  given: Readonly<Record<string, unknown>>,
+  context: Context,
+): Record<string, unknown> {
+  const chosen: Record<string, unknown> = {};
+  for (const [name, { kind, fallback }] of Object.entries(rows)) {
+    const value = given[name];
+    if (value === undefined) {
+      const initial = fallback(context, chosen);
+      if (initial !== undefined) chosen[name] = initial;
+      continue;
+    }
+    if (typeof value !== kind.type) {
+      throw new ArgumentTypeError(name, expectedGot(name, kind.expected, `${typeof value} ${JSON.stringify(value)}`));
+    }
+    if (!kind.accepts(value)) throw new OptionError(name, expectedGot(name, kind.expected, String(value)));
+    chosen[name] = value;
+  }
+  return chosen;
+}
+
+/**
+ * The options of one trainer, checked, with nothing left open.
+ *
+ * @throws ArgumentTypeError, OptionError
+ */
+export function resolveStepOptions(options: StepOptions): ResolvedStepOptions {
+  const context = { setup: "trainer", images: Number.POSITIVE_INFINITY } as const;
+  return resolve(STEP_OPTIONS, { ...options }, context) as unknown as ResolvedStepOptions;
+}
+
+/**
+ * The options of a training, checked, with nothing left open.
+ *
+ * @throws ArgumentTypeError for a value of the wrong type, OptionError for one out of range
+ */
+export function resolveOptions(
+  options: TrainingOptions,
+  { isNew, images }: { readonly isNew: boolean; readonly images: number },
+): ResolvedTrainingOptions {
+  const setup = isNew ? "scratch" : (options.train ?? "head") === "head" ? "head" : "part";
+  const context = { setup, images } as const;
+  const resolved = resolve(TRAINING_OPTIONS, { ...options }, context) as unknown as ResolvedTrainingOptions;
+  const { batch, warmup, epochs } = resolved;
+  if (batch > images) {
+    throw new OptionError("batch", expectedGot("batch", `at most the ${images} images of the set`, `${batch}`));
+  }
+  if (warmup > epochs) {
+    throw new OptionError("warmup", expectedGot("warmup", `from 0 to ${epochs} epochs`, `${warmup}`));
+  }
+  return resolved;
+}
+
+/** The values that a resumed run must share: all that are not exempt. */
+export function fingerprintOf(resolved: ResolvedTrainingOptions): Readonly<Record<string, unknown>> {
+  const rows = Object.entries<{ readonly exempt?: true }>(TRAINING_OPTIONS);
+  const values = { ...resolved } as Readonly<Record<string, unknown>>;
+  return Object.fromEntries(rows.filter(([, { exempt }]) => !exempt).map(([name]) => [name, values[name]]));
+}

@@ -1,0 +1,95 @@
+/** Where the batches of a training come from: images that are prepared when they are needed, or features computed once. */
+
+import { seedFrom } from "../models/random.ts";
+import type { Augment } from "./augment.ts";
+import type { Example } from "./dataset.ts";
+import type { Features } from "./features.ts";
+import type { Preparer } from "./preparer.ts";
+
+/** Inputs and their classes. */
+export interface Batch {
+  /** `[n, h, w, c]`; fewer than were asked for where images could not be read. */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  /** Of the examples, those that are in it. */
+  readonly indices: readonly number[];
+}
+
+/** A set whose examples come in batches. */
+export interface BatchSource {
+  readonly count: number;
+  /** The inputs of some examples as the epoch sees them. */
+  batch(indices: readonly number[], epoch: number): Promise<Batch>;
+}
+
+/** How images become inputs. */
+export interface ImageSourceOptions {
+  readonly preparer: Preparer;
+  /** Numbers of one input. */
+  readonly inputSize: number;
+  readonly augment: Augment;
+  readonly seed: number;
+  /** The first example's number in the preparer, which keeps decoded images by number. */
+  readonly firstKey: number;
+  /** Gets the message of each image that cannot be read, by name; such images are left out. */
+  readonly failed: Map<string, string>;
+}
+
+/** Examples whose images are prepared when they are asked for. */
+export function imageSource(examples: readonly Example[], options: ImageSourceOptions): BatchSource {
+  const { preparer, inputSize, augment, seed, firstKey, failed } = options;
+  return {
+    count: examples.length,
+    async batch(indices, epoch) {
+      const inputs = await Promise.all(
+        indices.map(async (index) => {
+          const { name, image } = examples[index]!;
+          try {
+            const wanted = { key: firstKey + index, image: image(), augment, seed: seedFrom(seed, epoch, index) };
+            return await preparer.prepare(wanted);
+          } catch (error) {
+            failed.set(name, error instanceof Error ? error.message : String(error));
+            return undefined;
+          }
+        }),
+      );
+      return gather(inputs, indices, examples, inputSize);
+    },
+  };
+}
+
+/** Examples whose features are known. Each epoch sees one of the views of each. */
+export function featureSource(
+  examples: readonly Example[],
+  { channels, views, rows }: Features,
+  seed: number,
+): BatchSource {
+  return {
+    count: examples.length,
+    async batch(indices, epoch) {
+      const inputs = indices.map((index) => {
+        const view = views === 1 ? 0 : (seedFrom(seed, epoch, index) >>> 1) % views;
+        return rows[view]![index];
+      });
+      return gather(inputs, indices, examples, channels);
+    },
+  };
+}
+
+/** The inputs that there are, one behind the other. */
+function gather(
+  inputs: readonly (Float32Array | undefined)[],
+  indices: readonly number[],
+  examples: readonly Example[],
+  size: number,
+): Batch {
+  const good = indices.filter((_, i) => inputs[i] !== undefined);
+  const images = new Float32Array(good.length * size);
+  let at = 0;
+  for (const input of inputs) {
+    if (input === undefined) continue;
+    images.set(input, at);
+    at += size;
+  }
+  return { images, labels: Int32Array.from(good, (index) => examples[index]!.label as number), indices: good };
+}
