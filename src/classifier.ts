@@ -15,7 +15,7 @@ import { softmax } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
-import type { Tuning } from "./variants.ts";
+import type { Tuning, Vectors } from "./variants.ts";
 import { measureVectors } from "./vectors.ts";
 import { type Views, viewsOf } from "./views.ts";
 import { packWeights } from "./weights.ts";
@@ -144,6 +144,11 @@ export class Classifier {
   /** The kernels in use. */
   get build(): Build {
     return this.#engine.kernels.build;
+  }
+
+  /** Bits of the vectors that it computes with: 256 where the engine packs pairs of SIMD operations. */
+  get vectors(): Vectors {
+    return this.#engine.target.vectors ?? 128;
   }
 
   /** Bytes of wasm memory held now. */

@@ -3,6 +3,7 @@
  * are up to half as fast again where it does, and a third slower where it does not. Kept per process.
  */
 import { DOT8, DOT16, HEADER_BYTES, PANEL_COLUMNS } from "../wasm/tile.js";
+import { expectedGot } from "./errors.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
 import { STATIC_BYTES } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
@@ -66,7 +67,10 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
     });
     return bytes[0]!.some((value, i) => value !== bytes[1]![i]);
   });
-  return { vectors: wrong.length === 0 ? 256 : 128, wrong };
+  if (wrong.length === 0) return { vectors: 256, wrong };
+  const hint = "this engine's packing of vectors is faulty; computing with 128 bits";
+  console.warn(expectedGot("wide vectors", "the results of narrow ones", `others for ${wrong.join(", ")}`, hint));
+  return { vectors: 128, wrong };
 }
 
 /** Whether one step is worth taking for another, both run in turns. */
