@@ -45,10 +45,11 @@ export {
   type TrainProgress,
   trainNewWith,
 } from "./train/finetune.ts";
-export type { EpochRecord, FitProgress, Validated } from "./train/fit.ts";
+export type { EpochRecord, FitProgress } from "./train/fit.ts";
 export { PARTS, type Part, type StepOptions, type TrainingOptions } from "./train/options.ts";
 export { SCHEDULES, type Schedule } from "./train/schedules.ts";
 export { DivergedError, type Trainer, type TrainOptions, trainingNeeds, trainWith } from "./train/trainer.ts";
+export type { ClassAccuracy, Validated } from "./train/validate.ts";
 export { tune } from "./tune.ts";
 export type { Tuning } from "./variants.ts";
 export { type Views, viewsOf } from "./views.ts";

@@ -152,6 +152,7 @@ const SPEC: TrainSpec = {
   trains: () => true,
   live: true,
   winograd: true,
+  output: "softmax",
   optimizer: sgd(),
   decayNorms: true,
   labelSmoothing: 0.1,
