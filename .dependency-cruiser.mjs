@@ -15,9 +15,11 @@ const STAGES = [
   ["engine"],
   ["decode", "image", "resample", "views"],
   ["hub"],
-  ["model", "labels", "convert", "dot-throughput", "peak", "tune"],
+  ["source", "model", "network", "labels", "convert", "dot-throughput", "peak", "tune"],
   ["classifier", "train", "quantizer"],
-  ["index"],
+  ["inspect"],
+  ["define"],
+  ["index", "lowlevel"],
   ["server", "runtimes"],
   ["cli"],
 ];

@@ -149,6 +149,13 @@ if (!process.argv.includes("--wasm")) {
       // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
       external: ["module", "node:*"],
     });
+    // What needs no runtime: the same file everywhere, for a bundler to pick from.
+    await bundle({
+      entryPoints: ["lowlevel", "formats/index"].map(entry),
+      platform: "browser",
+      target: "es2022",
+      external: ["module", "node:*"],
+    });
     // All in one file: pages of a single file and service workers.
     await bundle({
       entryPoints: ["runtimes/inline"].map(entry),

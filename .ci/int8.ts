@@ -37,7 +37,7 @@ if (hasData("accuracy of int8")) {
     [undefined, 64e6],
     [45e6, 45e6],
   ] as const) {
-    const model = await load(out, budget === undefined ? {} : { memory: budget });
+    const model = await load(out, budget === undefined ? {} : { memoryBytes: budget });
     await model.classify(join(data, "photos/astronaut.png"));
     await model.warmup();
     check(`memory within ${limit / 1e6} MB`, model.memoryBytes <= limit, `${(model.memoryBytes / 1e6).toFixed(1)} MB`);

@@ -1,7 +1,7 @@
 /**
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
-import { type ByteSource, release } from "./bytes.ts";
+import { release } from "./bytes.ts";
 import { type ImageInput, toPixels } from "./decode/input.ts";
 import { measureDotThroughput } from "./dot-throughput.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
@@ -10,7 +10,7 @@ import { fold } from "./fold.ts";
 import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import type { Build } from "./kernels.ts";
-import { type Model, type ModelOptions, openModel } from "./model.ts";
+import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { softmax } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
@@ -25,7 +25,7 @@ export interface BuildOptions extends EngineOptions {
    * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
    * weights when absent, and at least 180 MB. Batches and decoded photos come on top.
    */
-  readonly memory?: number;
+  readonly memoryBytes?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
   /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
@@ -55,6 +55,13 @@ export interface Prediction {
   readonly probability: number;
 }
 
+export interface ClassifyOptions {
+  /** How many classes are given; 5 when absent. */
+  readonly topK?: number;
+  /** A limit for encoded images, in pixels. */
+  readonly maxPixels?: number;
+}
+
 /** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
 const BATCH = 8;
 /** Plans cached, one for each batch, input size and set of outputs. */
@@ -67,29 +74,20 @@ const MAX_BYTES = 2 ** 32;
 /**
  * Loads a model.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
+ * @param source its name, bytes, stream …: see `Source`
+ * @throws ModelError when there is no model or it is not what it says; OptionError when memory or an option is out of range
  */
-export async function loadWith(
-  runtime: Runtime,
-  source: string | Uint8Array | ByteSource,
-  options: LoadOptions = {},
-): Promise<Classifier> {
+export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
-  const model = await openModel(source, options, runtime);
-  try {
-    return await loadModel(runtime, model, options);
-  } finally {
-    await model.checkpoint.close();
-  }
+  return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
 /** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
 export function checkBuildOptions(options: BuildOptions): void {
   const { build } = engineTarget(options);
-  const { memory, tuning } = options;
-  if (memory !== undefined && !(memory > 0 && memory <= MAX_BYTES)) {
-    throw new OptionError("memory", expectedGot("memory", `from 1 to ${MAX_BYTES} bytes`, `${memory}`));
+  const { memoryBytes, tuning } = options;
+  if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
+    throw new OptionError("memoryBytes", expectedGot("memoryBytes", `from 1 to ${MAX_BYTES} bytes`, `${memoryBytes}`));
   }
   if (tuning !== undefined && tuning.build !== build) {
     const hint = "tune again, or choose the build with --build";
@@ -106,10 +104,10 @@ export async function loadModel(runtime: Runtime, model: Model, options: BuildOp
   checkBuildOptions(options);
   const target = engineTarget(options);
   const graph = fold(model.graph);
-  const { tuning, winograd = true, memory = defaultMemory(graph) } = options;
+  const { tuning, winograd = true, memoryBytes = defaultMemory(graph) } = options;
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
   const dots = isInt8 ? await measureDotThroughput(runtime, target.build) : undefined;
-  const budget = { memory, winograd, tuning, dots };
+  const budget = { memory: memoryBytes, winograd, tuning, dots };
   const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);
@@ -156,10 +154,7 @@ export class Classifier {
    * @throws TypeError for something that is no image; OptionError for a `topK` below 1; ImageError for one that cannot be
    * decoded; StateError after `dispose`
    */
-  async classify(
-    image: ImageInput,
-    { topK = 5, maxPixels }: { readonly topK?: number; readonly maxPixels?: number } = {},
-  ): Promise<readonly Prediction[]> {
+  async classify(image: ImageInput, { topK = 5, maxPixels }: ClassifyOptions = {}): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
     }

@@ -3,15 +3,15 @@
  * a classifier must know in its metadata.
  */
 
-import type { Checkpoint } from "./checkpoint.ts";
-import { readValues } from "./checkpoint.ts";
-import { expectedGot, ModelError } from "./errors.ts";
+import { type Checkpoint, readValues, rereadable } from "./checkpoint.ts";
+import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { SCALE } from "./formats/dequantize.ts";
 import { planSafetensors, type TensorEntry } from "./formats/safetensors.ts";
 import { LIMIT } from "./int8.ts";
-import type { Model } from "./model.ts";
+import { type Model, type ModelOptions, openModelWith, type Source } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
+import type { Runtime } from "./runtime.ts";
 
 export interface ConvertOptions {
   /**
@@ -28,17 +28,44 @@ export type StorageDtype = (typeof STORAGE_DTYPES)[number];
 const STORED = { f32: "F32", f16: "F16", i8: "I8" } as const;
 
 /**
- * The file, piece by piece: its header, then a tensor at a time, so that nothing holds it whole.
+ * Writes any model as one safetensors file that needs nothing beside it, piece by piece.
+ *
+ * @param source as `load` takes it
+ * @throws OptionError for another dtype; while pieces are read, as `openModel` and `convertModel`
+ */
+export function convertWith(
+  runtime: Runtime,
+  source: Source,
+  options: ConvertOptions & ModelOptions = {},
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { dtype = "f32" } = options;
+  if (!STORAGE_DTYPES.includes(dtype)) {
+    throw new OptionError("dtype", expectedGot("dtype", STORAGE_DTYPES.join(", "), JSON.stringify(dtype)));
+  }
+  const pieces = async function* (): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const model = await openModelWith(runtime, source, options);
+    try {
+      // A stream has its tensors in another order.
+      yield* convertModel({ ...model, checkpoint: await rereadable(model.checkpoint) }, { dtype });
+    } finally {
+      if (model !== source) await model.close();
+    }
+  };
+  return pieces();
+}
+
+/**
+ * An opened model as a file: its header, then a tensor at a time, so that nothing holds it whole.
  *
  * @throws ModelError for a weight that f16 cannot hold, or a file that is shorter than it says
  */
-export async function* convert(
+export async function* convertModel(
   model: Model,
   { dtype = "f32" }: ConvertOptions = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   if (model.graph.nodes[0]!.int8 !== undefined) {
     throw new ModelError(
-      "malformed",
+      "unsupported",
       expectedGot(model.source, "a model with float weights", "one quantized for int8 computing"),
     );
   }

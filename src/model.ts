@@ -1,7 +1,7 @@
 /**
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
-import { type ByteSource, type Folder, fromBytes } from "./bytes.ts";
+import type { Folder } from "./bytes.ts";
 import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -11,7 +11,6 @@ import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { matchResnet } from "./models/match.ts";
 import { type ModelHints, readMetadata } from "./models/metadata.ts";
-import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 import { nameOf, recognise } from "./models/recognise.ts";
 import { defaultSize, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
@@ -27,11 +26,12 @@ import {
   sidesOf,
   sized,
 } from "./preprocess.ts";
-import type { Located, Progress, Runtime } from "./runtime.ts";
+import type { Runtime } from "./runtime.ts";
+import { type DownloadOptions, type FileSource, findSource } from "./source.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
-export interface ModelOptions {
+export interface ModelOptions extends DownloadOptions {
   /** A name of `RESNETS`; recognised from the tensors when absent. */
   readonly arch?: string;
   /** Where a bottleneck has its stride, when the file does not tell. */
@@ -49,12 +49,6 @@ export interface ModelOptions {
   readonly labels?: readonly string[];
   /** Weight formats to read, instead of the runtime's usual ones. */
   readonly formats?: readonly Format[];
-  /** Folder for downloads instead of the user's cache folder. */
-  readonly cache?: string;
-  /** Never touch the network. */
-  readonly offline?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** A checked model: its network, its weights not yet read. */
@@ -71,47 +65,48 @@ export interface Model {
   readonly labels: readonly string[];
   /** What was assumed. */
   readonly guesses: readonly Guess[];
+  /** Closes the weight file. Classifiers and trainers that were made from the model have what they need. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A source's checkpoint and, where it has a short name, what is known of it. */
-async function openSource(
-  source: string | Uint8Array | ByteSource,
-  options: ModelOptions,
+/** A model in any form that a caller may have it in; one that is open already stays open. */
+export type Source = FileSource | Model;
+
+function isModel(source: Source): source is Model {
+  return typeof source === "object" && source !== null && "checkpoint" in source && "graph" in source;
+}
+
+/** A model's parts, with what closes it. */
+export function closable(parts: Omit<Model, "close" | typeof Symbol.asyncDispose>): Model {
+  const close = (): Promise<void> => parts.checkpoint.close();
+  return { ...parts, close, [Symbol.asyncDispose]: close };
+}
+
+/** Runs `work` on the model of a source, and closes it afterwards, unless it was open already. */
+export async function withModel<T>(
   runtime: Runtime,
-): Promise<{ name: string; located: Located; known: Pretrained | undefined }> {
-  if (typeof source !== "string") {
-    const file = source instanceof Uint8Array ? fromBytes("bytes", source) : source;
-    const folder: Folder = {
-      name: file.name,
-      async open(path) {
-        if (path === "") return file;
-        throw new ModelError("not-found", expectedGot(file.name, path, "nothing but the file itself"), {
-          subject: path,
-        });
-      },
-    };
-    return { name: file.name, located: { folder, entry: "" }, known: undefined };
+  source: Source,
+  options: ModelOptions,
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
+  const model = await openModelWith(runtime, source, options);
+  try {
+    return await work(model);
+  } finally {
+    if (model !== source) await model.close();
   }
-  const known = Object.hasOwn(PRETRAINED, source) ? PRETRAINED[source] : undefined;
-  const located = await runtime.locate(known?.source ?? source, {
-    ...options,
-    ...(known === undefined ? {} : { integrity: known.integrity }),
-  });
-  return { name: source, located, known };
 }
 
 /**
  * Finds a model, opens and checks it, without reading its weights.
  *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError for an option out of range
+ * @param source as `load` takes it; a model that is open already is returned as it is
+ * @throws ModelError when there is no model or it is not what it says; OptionError for an option out of range
  */
-export async function openModel(
-  source: string | Uint8Array | ByteSource,
-  options: ModelOptions,
-  runtime: Runtime,
-): Promise<Model> {
-  const { name, located, known } = await openSource(source, options, runtime);
+export async function openModelWith(runtime: Runtime, source: Source, options: ModelOptions = {}): Promise<Model> {
+  if (isModel(source)) return source;
+  const { name, located, known } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats);
   try {
     const quantization = readQuantization(name, opened.metadata);
@@ -122,7 +117,7 @@ export async function openModel(
     const hints = { ...beside, ...file };
     const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
     const assumed = defaultPreset(network);
-    const preset = presetOf(described ?? assumed);
+    const preset = checkPreset(described ?? assumed);
     const guesses = [...network.guesses];
     if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
@@ -136,7 +131,7 @@ export async function openModel(
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
     const [height, width, channels] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
-    const normalised = presetOf({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
+    const normalised = checkPreset({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
     const preprocess = sized(normalised, [height, width]);
     if (channelsOf(preprocess) !== channels) {
       const order = channels === 1 ? 'order "gray"' : 'order "rgb" or "bgr"';
@@ -170,18 +165,20 @@ export async function openModel(
         key: "unused",
         message: `${strange.length} tensors left out that ${network.arch} does not have, such as "${strange[0]}"`,
       });
-    return {
-      source: name,
-      ...network,
-      graph,
-      preprocess,
-      labels: options.labels ?? published ?? hints.labels ?? [],
-      guesses,
-    };
+    const labels = options.labels ?? published ?? hints.labels ?? [];
+    return closable({ source: name, ...network, graph, preprocess, labels, guesses });
   } catch (error) {
     await opened.close();
     throw error;
   }
+}
+
+/** An input's size as height and width. Throws `OptionError` unless both are whole numbers of pixels. */
+export function checkSize(size: number | Sides): Sides {
+  const sides = sidesOf(size);
+  if (sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1)) return sides;
+  const expected = "a whole number of pixels, 1 or more, or [height, width]";
+  throw new OptionError("size", expectedGot("size", expected, `${size}`));
 }
 
 /** Whether a network was made for images that are not cropped: by its stem, or, of another family, by its input. */
@@ -220,11 +217,7 @@ async function networkOf(
 ): Promise<Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">> {
   const held = checkpoint.graph ?? file.graph;
   const size = options.size ?? file.size ?? beside.size;
-  const sides = size === undefined ? undefined : sidesOf(size);
-  if (sides !== undefined && !(sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1))) {
-    const expected = "a whole number of pixels, 1 or more, or [height, width]";
-    throw new OptionError("size", expectedGot("size", expected, `${size}`));
-  }
+  const sides = size === undefined ? undefined : checkSize(size);
   if (held !== undefined) {
     const graph = sides === undefined ? held : resize(held, [...sides, 3]);
     const match = matchResnet(graph);
@@ -312,7 +305,8 @@ function rename(
   return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }
 
-function presetOf(preset: PresetName | PreprocessOptions): Preprocess {
+/** A preset by its name, or a description of one's own, checked. Throws `OptionError`. */
+export function checkPreset(preset: PresetName | PreprocessOptions): Preprocess {
   if (typeof preset === "string") {
     if (Object.hasOwn(PRESETS, preset)) return PRESETS[preset];
     const names = Object.keys(PRESETS).join(", ");

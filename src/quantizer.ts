@@ -12,7 +12,7 @@ import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
 import { LIMIT, obstacle, type Quantization, toInt8 } from "./int8.ts";
-import { type Model, openModel } from "./model.ts";
+import { type Model, type Source, withModel } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
@@ -28,8 +28,8 @@ export interface QuantizeOptions {
   /** `mse` when absent: the one that agrees with f32 on most photos. */
   readonly method?: Method;
   readonly signal?: AbortSignal;
-  /** After each image: those seen, and those that could not be read. */
-  readonly onImage?: (seen: number, failed: number) => void;
+  /** After each image: those used so far, and those that could not be read. */
+  readonly onProgress?: (progress: { readonly images: number; readonly failed: number }) => void;
 }
 
 /** What was seen of one node's output, in real numbers. */
@@ -57,12 +57,16 @@ class Histogram {
   largest = 0;
   #width = 0;
 
-  add(values: Float32Array): void {
+  /** @param node for messages */
+  add(node: string, values: Float32Array): void {
     let top = 0;
     for (const value of values) {
       const size = Math.abs(value);
-      if (!(size <= Number.MAX_VALUE))
-        throw new OptionError("quantize", expectedGot("quantize", "finite activations", `${value}`));
+      if (!(size <= Number.MAX_VALUE)) {
+        throw new ModelError("not-finite", expectedGot(`"${node}"`, "finite activations", `${value}`), {
+          subject: node,
+        });
+      }
       if (size > top) top = size;
     }
     this.largest = Math.max(this.largest, top);
@@ -137,12 +141,12 @@ class Means {
  * @param source the f32 model, as `load` takes it
  * @param images as many and as varied as a hundred; those that cannot be read are skipped and counted
  * @returns a safetensors file of I8 weights, I32 biases and F32 scales that loads like any other
- * @throws RangeError when no image can be read or an activation is not finite; ModelError for a model that is int8
- * already or has a layer that int8 has not
+ * @throws OptionError when no image can be read; ModelError for a model that is int8 already, has a layer that int8 does not
+ * support, or has an activation that is not finite
  */
 export async function quantizeWith(
   runtime: Runtime,
-  source: string | Uint8Array,
+  source: Source,
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
   options: QuantizeOptions & LoadOptions = {},
 ): Promise<Quantized> {
@@ -151,8 +155,7 @@ export async function quantizeWith(
   if (!METHODS.includes(method)) {
     throw new OptionError("method", expectedGot("method", METHODS.join(", "), JSON.stringify(method)));
   }
-  const opened = await openModel(source, options, runtime);
-  try {
+  return withModel(runtime, source, options, async (opened) => {
     const graph = fold(opened.graph);
     checkGraph(opened, graph);
     // Its weights are read twice: to run, and to be rounded.
@@ -163,9 +166,7 @@ export async function quantizeWith(
     } finally {
       await classifier.dispose();
     }
-  } finally {
-    await opened.checkpoint.close();
-  }
+  });
 }
 
 async function calibrate(
@@ -173,7 +174,7 @@ async function calibrate(
   graph: Graph,
   classifier: Classifier,
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-  { method = "mse", signal, onImage }: QuantizeOptions,
+  { method = "mse", signal, onProgress }: QuantizeOptions,
 ): Promise<Quantized> {
   const watched = graph.nodes.filter((node) => needsStep(node, graph)).map(({ name }) => name);
   const read = graph.nodes.filter(({ op }) => op === "conv" || op === "linear").map(({ inputs }) => inputs[0]!);
@@ -191,18 +192,21 @@ async function calibrate(
       outputs = await classifier.activations(image, names);
     } catch (error) {
       failed.push((error as Error).message);
-      onImage?.(seen, failed.length);
+      onProgress?.({ images: seen, failed: failed.length });
       continue;
     }
     for (const [name, values] of outputs) {
-      histograms.get(name)?.add(values);
+      histograms.get(name)?.add(name, values);
       means.get(name)?.add(values);
     }
     seen += 1;
-    onImage?.(seen, failed.length);
+    onProgress?.({ images: seen, failed: failed.length });
   }
   if (seen === 0)
-    throw new OptionError("quantize", expectedGot("quantize", "at least one image that can be read", "none"));
+    throw new OptionError(
+      "images",
+      expectedGot("images", "at least one that can be read", `${failed.length} that cannot`),
+    );
   const layers = watched.map((node): Observed => {
     const histogram = histograms.get(node)!;
     return { node, largest: histogram.largest, step: histogram.range(method) / LIMIT };
@@ -218,15 +222,21 @@ function needsStep(node: Node, graph: Graph): boolean {
 
 function checkGraph(model: Model, graph: Graph): void {
   if (graph.nodes[0]!.int8 !== undefined) {
-    throw new ModelError("malformed", expectedGot(model.source, "an f32 model", "one that is int8 already"));
+    throw new ModelError(
+      "unsupported",
+      expectedGot(model.source, "a model with float weights", "one that is int8 already"),
+    );
   }
   for (const node of graph.nodes) {
     const reason = obstacle(node);
     if (reason === undefined) continue;
-    throw new ModelError(
-      "malformed",
-      expectedGot(`${model.source}: "${node.name}"`, "a layer that int8 has", reason, "keep it in f16"),
+    const message = expectedGot(
+      `${model.source}: "${node.name}"`,
+      "a layer that int8 supports",
+      reason,
+      "keep it in f16",
     );
+    throw new ModelError("unsupported", message, { subject: node.name });
   }
 }
 

@@ -26,9 +26,9 @@ export interface Runtime {
   /** A compiled module that ships with the package. */
   module(name: ModuleName): Promise<WebAssembly.Module>;
   /** Opens a local file. Throws when there is none, or when the runtime has no files. */
-  openFile(path: string): Promise<ByteSource>;
+  openFile(path: string, signal?: AbortSignal): Promise<ByteSource>;
   /** A local folder; opening is lazy. */
-  folder(path: string): Folder;
+  folder(path: string, signal?: AbortSignal): Folder;
   /** Finds a model by its name: `locate` of `hub/locate.ts`, where there is anywhere to look. */
   locate(source: string, options: LocateOptions): Promise<Located>;
   /** Where downloads are kept. `directory` overrides the user's cache folder. */
@@ -51,7 +51,7 @@ export interface Runtime {
 }
 
 /** How far a download is. */
-export interface Progress {
+export interface DownloadProgress {
   /** What is being fetched: `package@version`, `owner/repo/file`, or the name of a file. */
   readonly name: string;
   /** Bytes so far, those of an earlier, interrupted download included. */
@@ -67,7 +67,7 @@ export interface LocateOptions {
   /** Uses the cache only. */
   readonly offline?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
   /**
    * A checksum known beforehand, as in Subresource Integrity: nothing else is accepted, whatever the server says. Of an
    * npm package `sha512-…`, of any other source's weight file `sha256-…` or `sha512-…`.

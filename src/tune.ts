@@ -4,9 +4,12 @@
  */
 
 import type { Checkpoint } from "./checkpoint.ts";
+import { engineTarget } from "./engine.ts";
 import { fold } from "./fold.ts";
 import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node, type Shape } from "./graph.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
+import type { ModelOptions, Source } from "./model.ts";
+import { networkOfSource } from "./network.ts";
 import { plan, planWeights } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
@@ -75,6 +78,22 @@ export async function makeReady(
   return { variant, kernels, tape, addresses };
 }
 
+export interface TuneOptions extends ModelOptions {
+  /** Which kernels are measured; `auto`, the default, the best that this engine runs. */
+  readonly build?: Build | "auto";
+}
+
+/**
+ * Measures the algorithms of every convolution of a model on this machine. The result is plain JSON, for the option `tuning`.
+ *
+ * @param source as `load` takes it, or a name of `RESNETS`: times do not depend on weights
+ */
+export async function tuneWith(runtime: Runtime, source: Source, options: TuneOptions = {}): Promise<Tuning> {
+  const { build } = engineTarget(options.build === undefined ? {} : { build: options.build });
+  const { graph } = await networkOfSource(runtime, source, options);
+  return tuneGraph(runtime, graph, build);
+}
+
 /** Elements of a convolution's weight. */
 export function weightElements({ node }: Alone): number {
   return (node.shape[2] * node.channels * node.kernel[0] * node.kernel[1]) / node.groups;
@@ -86,7 +105,7 @@ export function weightElements({ node }: Alone): number {
  *
  * @param graph as trained or folded
  */
-export async function tune(runtime: Runtime, graph: Graph, build: Build): Promise<Tuning> {
+export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): Promise<Tuning> {
   const other = new Float64Array(FLUSH_BYTES / 8);
   const tuning: Record<string, Record<string, number>> = {};
   for (const each of convolutionsOf(fold(graph))) {

@@ -153,8 +153,8 @@ describe("a classifier", () => {
       ["threads", 0],
       ["threads", 1.5],
       ["build", "fast"],
-      ["memory", -1],
-      ["memory", Number.NaN],
+      ["memoryBytes", -1],
+      ["memoryBytes", Number.NaN],
       ["tuning", { build: "other", ms: {} }],
     ] as const) {
       const failure = await loadWith(runtime, "resnet50", { [option]: value }).catch((error) => error);

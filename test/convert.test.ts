@@ -1,9 +1,9 @@
 /** Converting: the file alone is enough, and classifies to the same logits. */
 import { describe, expect, it } from "vitest";
 import { fromBytes } from "../src/bytes.ts";
-import { type ConvertOptions, convert } from "../src/convert.ts";
+import { type ConvertOptions, convertModel } from "../src/convert.ts";
 import { openSafetensors, writeSafetensors } from "../src/formats/safetensors.ts";
-import { type ModelOptions, openModel } from "../src/model.ts";
+import { type ModelOptions, openModelWith } from "../src/model.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { PRESETS } from "../src/preprocess.ts";
 import { load, nodeRuntime } from "../src/runtimes/node.ts";
@@ -15,9 +15,9 @@ async function converted(
   options: ModelOptions = {},
   how: ConvertOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const model = await openModel(source, options, nodeRuntime());
+  const model = await openModelWith(nodeRuntime(), source, options);
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of convert(model, how)) pieces.push(piece);
+  for await (const piece of convertModel(model, how)) pieces.push(piece);
   await model.checkpoint.close();
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
@@ -55,7 +55,7 @@ describe.each(NETWORKS)("%s %j", (name, changes) => {
     expect([...(await logitsOf(file))]).toEqual([...(await logitsOf(source, options))]);
   });
   it("keeps what its maker said of it", async () => {
-    const model = await openModel(await converted(goldenCheckpoint(spec), options), {}, nodeRuntime());
+    const model = await openModelWith(nodeRuntime(), await converted(goldenCheckpoint(spec), options), {});
     expect(model.spec).toEqual(spec);
     expect(model.labels).toEqual(labels);
     expect(model.preprocess.order).toBe("bgr");
@@ -153,7 +153,7 @@ describe("a file that contradicts itself", () => {
     tensors.push({ name: "layer1.0.attention.weight", dtype: "F32" as const, shape: [1], bytes: new Uint8Array(4) });
     const bytes = writeSafetensors(tensors);
     await expect(load(bytes)).rejects.toThrow(/expected only tensors of .*, got also "layer1\.0\.attention\.weight"/);
-    const named = await openModel(bytes, { arch: "resnet20" }, nodeRuntime());
+    const named = await openModelWith(nodeRuntime(), bytes, { arch: "resnet20" });
     expect(named.guesses.map(({ key }) => key)).toContain("unused");
   });
   it("a scale missing from weights stored in int8 is refused by name", async () => {

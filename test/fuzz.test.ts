@@ -5,11 +5,11 @@
 import { describe, expect, it } from "vitest";
 import { type Folder, fromBytes } from "../src/bytes.ts";
 import { loadWith } from "../src/classifier.ts";
-import { convert } from "../src/convert.ts";
+import { convertModel } from "../src/convert.ts";
 import { ModelError } from "../src/errors.ts";
 import { openCheckpoint, SAFETENSORS } from "../src/formats/open.ts";
 import { TFJS } from "../src/formats/tfjs.ts";
-import { openModel } from "../src/model.ts";
+import { openModelWith } from "../src/model.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
@@ -26,9 +26,9 @@ type Subject = readonly [name: string, bytes: Uint8Array, header: number];
 const SPEC: ResNetSpec = { ...resnetSpec("resnet20"), shortcut: "B", depths: [1, 1], width: 8 };
 
 async function converted(dtype: "f16" | "i8"): Promise<Uint8Array> {
-  const model = await openModel(goldenCheckpoint(SPEC), { labels: [..."0123456789"] }, nodeRuntime());
+  const model = await openModelWith(nodeRuntime(), goldenCheckpoint(SPEC), { labels: [..."0123456789"] });
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of convert(model, { dtype })) pieces.push(piece);
+  for await (const piece of convertModel(model, { dtype })) pieces.push(piece);
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
@@ -117,7 +117,7 @@ describe("safetensors", () => {
     for (let i = 0; i < ROUNDS; ++i) {
       const file = mutant(bytes, headerOf(bytes), random);
       await survives(async () => {
-        const model = await openModel(file, {}, nodeRuntime());
+        const model = await openModelWith(nodeRuntime(), file, {});
         await model.checkpoint.close();
       }, `${dtype} ${i}`);
     }

@@ -43,7 +43,7 @@ it("the number of threads does not change how a layer is computed", async () => 
   const results: Buffer[] = [];
   for (const threads of [1, 2]) {
     // So tight that a second thread's scratch would not fit.
-    const model = await loadWith(runtime, bytes, { threads, memory: 60e6 });
+    const model = await loadWith(runtime, bytes, { threads, memoryBytes: 60e6 });
     results.push(Buffer.from((await model.logits(input)).data.buffer));
     await model.dispose();
   }

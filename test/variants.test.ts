@@ -5,7 +5,7 @@ import { outputNode } from "../src/graph.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { defaultMemory, fitWeights, plan, planWeights } from "../src/plan.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
-import { tune } from "../src/tune.ts";
+import { tuneGraph } from "../src/tune.ts";
 import { choose, type Tuning } from "../src/variants.ts";
 
 const graphOf = (name: string): ReturnType<typeof resnet> => fold(resnet(name, resnetSpec(name)));
@@ -64,7 +64,7 @@ describe("fitWeights", () => {
 
 describe("tune", () => {
   it("times every candidate of every shape that has a choice", async () => {
-    const tuning = await tune(nodeRuntime(), resnet("resnet20", resnetSpec("resnet20")), "baseline");
+    const tuning = await tuneGraph(nodeRuntime(), resnet("resnet20", resnetSpec("resnet20")), "baseline");
     expect(tuning.build).toBe("baseline");
     expect(Object.keys(tuning.ms).sort()).toEqual([
       "16×16×32 ← 32, 3×3/1×1",

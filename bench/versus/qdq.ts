@@ -8,7 +8,7 @@ import { expectedGot } from "../../src/errors.ts";
 import { fold } from "../../src/fold.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { inputShape, type Node, outputNode } from "../../src/graph.ts";
-import { openModel } from "../../src/model.ts";
+import { openModelWith } from "../../src/model.ts";
 import { PRESETS } from "../../src/preprocess.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import type { Weight } from "./network.ts";
@@ -22,7 +22,7 @@ export function bytesOf({ shape, data }: Weight): Weight {
 
 /** The ONNX model's bytes: `input` `[batch, 3, h, w]` f32, `logits` `[batch, classes]` f32. */
 export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<Uint8Array> {
-  const model = await openModel(safetensors, {}, nodeRuntime());
+  const model = await openModelWith(nodeRuntime(), safetensors, {});
   const graph = fold(model.graph);
   const checkpoint = await openSafetensors(fromBytes("int8", safetensors));
   const nodes: object[] = [];

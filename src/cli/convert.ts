@@ -1,7 +1,6 @@
 /** `resnet-wasm convert IN --out FILE`: any model as one safetensors file that needs nothing beside it. */
-import { convert as pieces, type StorageDtype } from "../convert.ts";
-import { openModel } from "../model.ts";
-import { nodeRuntime } from "../runtimes/node.ts";
+import type { StorageDtype } from "../convert.ts";
+import { openModel, convert as pieces } from "../runtimes/node.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
@@ -15,7 +14,7 @@ export interface ConvertCommand extends CommonOptions {
 /** Writes the converted model; the file appears whole or not at all. */
 export async function convert(source: string, options: ConvertCommand): Promise<number> {
   const signal = interruptible();
-  const model = await openModel(source, loadOptions(options, signal), nodeRuntime());
+  const model = await openModel(source, loadOptions(options, signal));
   try {
     for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
     const bytes = await writeAtomically(options.out, pieces(model, { dtype: options.dtype }), signal);
@@ -27,6 +26,6 @@ export async function convert(source: string, options: ConvertCommand): Promise<
     );
     return 0;
   } finally {
-    await model.checkpoint.close();
+    await model.close();
   }
 }

@@ -78,9 +78,9 @@ export function withModels(command: Command): Command {
 /** What `load` is called with. */
 export function loadOptions(options: Omit<CommonOptions, "model">, signal: AbortSignal): LoadOptions {
   const { build, threads, arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory } = options;
-  const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory };
+  const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memoryBytes: memory };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });
-  return { build, threads, signal, onProgress: downloadBar(options.quiet === true), ...present };
+  return { build, threads, signal, onDownload: downloadBar(options.quiet === true), ...present };
 }

@@ -1,11 +1,11 @@
-/** Progress on a terminal; silence anywhere else. All of it on stderr: stdout is for results. */
+/** DownloadProgress on a terminal; silence anywhere else. All of it on stderr: stdout is for results. */
 import { Presets, SingleBar } from "cli-progress";
-import type { Progress } from "../runtime.ts";
+import type { DownloadProgress } from "../runtime.ts";
 
 const MB = 1e6;
 
 /** A bar for downloads, one at a time; drawn on a terminal only. */
-export function downloadBar(quiet: boolean): (progress: Progress) => void {
+export function downloadBar(quiet: boolean): (progress: DownloadProgress) => void {
   if (quiet || !process.stderr.isTTY) return () => {};
   let bar: SingleBar | undefined;
   return ({ name, loaded, total }) => {

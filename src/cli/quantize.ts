@@ -36,7 +36,7 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
   const result = await quantizeWith(nodeRuntime(), source, images, {
     ...loadOptions(options, signal),
     method: options.method,
-    onImage: () => bar.tick("calibrating"),
+    onProgress: () => bar.tick("calibrating"),
   });
   bar.stop();
   for (const message of result.failed) process.stderr.write(`${message}\n`);

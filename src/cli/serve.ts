@@ -4,8 +4,7 @@ import { hostname } from "node:os";
 import type { serve as Listen } from "srvx";
 import type { LoadOptions } from "../classifier.ts";
 import { expectedGot } from "../errors.ts";
-import { openModel } from "../model.ts";
-import { nodeRuntime } from "../runtimes/node.ts";
+import { openModel } from "../runtimes/node.ts";
 import { createHandler, type HandlerOptions, type RequestRecord } from "../server/handler.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { type Pool, startPool } from "./pool.ts";
@@ -71,8 +70,8 @@ function logger(log: ServeCommand["log"], quiet: boolean): Pick<HandlerOptions, 
 /** Downloads the model if need be, says what had to be assumed of it, and loads it in workers. */
 async function startModel(options: ServeCommand, signal: AbortSignal): Promise<Pool> {
   const given = loadOptions(options, signal);
-  const model = await openModel(options.model, given, nodeRuntime());
-  await model.checkpoint.close();
+  const model = await openModel(options.model, given);
+  await model.close();
   for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
   const { workers, timeout } = options;
   return startPool(options.model, portable(given), { workers, photoTimeoutMs: 500 * timeout });

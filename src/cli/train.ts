@@ -37,10 +37,8 @@ const VAL_SPLIT = 0.2;
 /** Fine-tunes a model on a folder of images. */
 export async function finetune(source: string, options: TrainCommand): Promise<number> {
   return run(source, options, (dataset, more, signal) => {
-    const { onProgress: onDownload, ...loading } = loadOptions(options, signal);
     return finetuneWith(nodeRuntime(), options.model, dataset, {
-      ...loading,
-      ...(onDownload && { onDownload }),
+      ...loadOptions(options, signal),
       ...more,
     });
   });

@@ -105,7 +105,7 @@ async function attempt(
     await file.append(chunk);
     checkLength(request, file.size);
     for (const each of verifying) each.update(chunk);
-    options.onProgress?.({ name: request.name, loaded: file.size, total });
+    options.onDownload?.({ name: request.name, loaded: file.size, total });
   }
   if (!isBegun) checkKind(request, response, new Uint8Array(0));
   for (const each of verifying) {
@@ -119,7 +119,7 @@ async function attempt(
     if (start > 0) throw new TransientError("integrity", message);
     throw new ModelError("integrity", message, { subject: request.name });
   }
-  if (total === undefined) options.onProgress?.({ name: request.name, loaded: file.size, total: file.size });
+  if (total === undefined) options.onDownload?.({ name: request.name, loaded: file.size, total: file.size });
 }
 
 /** Asks for the file from byte `from` on, if it still is the one that the note is about; from its beginning without one. */

@@ -4,7 +4,7 @@
  */
 import { expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
-import type { LocateOptions, Progress } from "../runtime.ts";
+import type { DownloadProgress, LocateOptions } from "../runtime.ts";
 import { retry, type StallTimeout, TransientError } from "./retry.ts";
 
 /** Longest wait that a server may ask for (`Retry-After`). */
@@ -74,7 +74,7 @@ export async function fetchBytes(
   request: Request,
   limit: number,
   options: LocateOptions,
-  onProgress?: (progress: Progress) => void,
+  onDownload?: (progress: DownloadProgress) => void,
 ): Promise<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly headers: readonly Headers[] }> {
   return retry(options, async (timeout) => {
     const { response, headers } = await send(request, {}, timeout, options);
@@ -84,7 +84,7 @@ export async function fetchBytes(
     const watched = async function* (): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
         loaded += chunk.byteLength;
-        onProgress?.({ name: request.name, loaded, total });
+        onDownload?.({ name: request.name, loaded, total });
         yield chunk;
       }
     };

@@ -46,15 +46,15 @@ async function find(source: string, runtime: Runtime, options: LocateOptions): P
   if (source === "" || scheme !== undefined) {
     throw new ArgumentTypeError("source", expectedGot("hub", SOURCES, source || "an empty name"));
   }
-  return locateFile(source, runtime);
+  return locateFile(source, runtime, options.signal);
 }
 
-async function locateFile(path: string, runtime: Runtime): Promise<Located> {
-  const asFolder = runtime.folder(path);
+async function locateFile(path: string, runtime: Runtime, signal: AbortSignal | undefined): Promise<Located> {
+  const asFolder = runtime.folder(path, signal);
   const files = await listed(asFolder, "");
   if (files !== undefined) return { folder: asFolder, entry: await modelAmong(asFolder, files, asFolder.name) };
   const cut = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
-  const folder = runtime.folder(path.slice(0, cut) || ".");
+  const folder = runtime.folder(path.slice(0, cut) || ".", signal);
   const entry = path.slice(cut);
   await checkFile(folder, entry);
   return { folder, entry };

@@ -54,7 +54,7 @@ export async function openPackage(npm: NpmSource, runtime: Runtime, options: Loc
   const fill = async (writer: StoreWriter): Promise<void> => {
     const { url, integrity } = await readManifest(npm, await runtime.registry(), options);
     const request = { url, name: npm.id };
-    const { bytes: tarball } = await fetchBytes(request, MAX_PACKAGE_BYTES, options, options.onProgress);
+    const { bytes: tarball } = await fetchBytes(request, MAX_PACKAGE_BYTES, options, options.onDownload);
     const kind = sniff(tarball.subarray(0, SNIFF_BYTES));
     if (kind !== "gzip") throw wrongPackage("not-a-model", url, KIND_LABELS[kind]);
     await checkSha512(npm, url, tarball, integrity);

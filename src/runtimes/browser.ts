@@ -1,53 +1,39 @@
 /**
- * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread wants a cross-origin-isolated page.
+ * Browsers: files are URLs, downloads are kept in the Cache API, and more than one thread needs a cross-origin-isolated page.
  */
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { ImageInput } from "../decode/input.ts";
-import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
-import type { Dataset } from "../train/dataset.ts";
-import {
-  type Finetuned,
-  type FinetuneOptions,
-  finetuneWith,
-  type SourceOptions,
-  trainNewWith,
-} from "../train/finetune.ts";
+import { loadWith } from "../classifier.ts";
+import { convertWith } from "../convert.ts";
+import type { Library } from "../define.ts";
+import { inspectWith } from "../inspect.ts";
+import { openModelWith } from "../model.ts";
+import { quantizeWith } from "../quantizer.ts";
+import { createTrainerWith } from "../train/create.ts";
+import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { tuneWith } from "../tune.ts";
 import { browserRuntime } from "./page.ts";
 
 export * from "../index.ts";
 export { init, type ModuleInit } from "./init.ts";
 export { browserRuntime } from "./page.ts";
 
-/**
- * Loads a model in a page or a web worker: `loadWith` bound to this runtime.
- *
- * @param source a URL, relative to the page, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of
- * range; the signal's reason when it aborts
- */
-export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
-  return loadWith(browserRuntime(options.signal), source, options);
-}
+const runtime = /* @__PURE__ */ browserRuntime();
 
-/** Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime. */
-export function finetune(
-  source: string | Uint8Array,
-  dataset: Dataset,
-  options: FinetuneOptions & SourceOptions = {},
-): Promise<Finetuned> {
-  return finetuneWith(browserRuntime(options.signal), source, dataset, options);
-}
-
-/** Trains a network from scratch: `trainNewWith` bound to this runtime. */
-export function train(arch: string, dataset: Dataset, options: FinetuneOptions = {}): Promise<Finetuned> {
-  return trainNewWith(browserRuntime(options.signal), arch, dataset, options);
-}
-
-/** Quantizes a model: `quantizeWith` bound to this runtime. */
-export function quantize(
-  source: string | Uint8Array,
-  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-  options: QuantizeOptions & LoadOptions = {},
-): Promise<Quantized> {
-  return quantizeWith(browserRuntime(options.signal), source, images, options);
-}
+// Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
+/** Loads a model. */
+export const load: Library["load"] = (...given) => loadWith(runtime, ...given);
+/** Fine-tunes a model on labelled images. */
+export const finetune: Library["finetune"] = (...given) => finetuneWith(runtime, ...given);
+/** Trains a network of `RESNETS` from scratch. */
+export const train: Library["train"] = (...given) => trainNewWith(runtime, ...given);
+/** Quantizes a model to int8 with sample images. */
+export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime, ...given);
+/** Measures the algorithms for every convolution of a model on this machine. */
+export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
+/** Makes a trainer for a training loop of one's own. */
+export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Finds, opens and checks a model without reading its weights. */
+export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
+/** Describes a model and what it needs, without loading it. */
+export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
+/** Writes any model as one safetensors file, piece by piece. */
+export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);

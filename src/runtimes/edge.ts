@@ -9,59 +9,46 @@ import jpeg from "../../wasm/jpeg.wasm";
 import png from "../../wasm/png.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
 import webp from "../../wasm/webp.wasm";
-import { type ByteSource, fromStream } from "../bytes.ts";
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { ImageInput } from "../decode/input.ts";
-import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
+import { loadWith } from "../classifier.ts";
+import { convertWith } from "../convert.ts";
+import type { Library } from "../define.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
-import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
+import { inspectWith } from "../inspect.ts";
+import { openModelWith } from "../model.ts";
+import { quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { createHandler as createTimedHandler, type HandlerOptions } from "../server/handler.ts";
-import type { Dataset } from "../train/dataset.ts";
-import { type Finetuned, type FinetuneOptions, finetuneWith, type SourceOptions } from "../train/finetune.ts";
+import { createTrainerWith } from "../train/create.ts";
+import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { tuneWith } from "../tune.ts";
 import { givenModule } from "./init.ts";
 
-export { fromBytes, fromStream } from "../bytes.ts";
 export * from "../index.ts";
 export type { Answer, HandlerOptions } from "../server/handler.ts";
 export { init, type ModuleInit } from "./init.ts";
 
-/** Weights as the edge has them: a safetensors file. */
-export type EdgeSource = Uint8Array | ArrayBuffer | ReadableStream<Uint8Array> | Response | ByteSource;
+const runtime = /* @__PURE__ */ edgeRuntime();
 
-/**
- * Loads a model. A stream, or the body of a response, is packed tensor by tensor as it arrives, so that the file is never
- * in memory beside its packed weights; this project's own files are in the order that this needs.
- *
- * @param source the bytes of a safetensors file, a stream of them, a response with them (`await env.ASSETS.fetch(…)`,
- * `await fetch(…)`), or a source of one's own
- * @throws ModelError when the file is not what it says, or is cut short; RangeError when memory or an option is out of range
- */
-export async function load(source: EdgeSource, options: LoadOptions = {}): Promise<Classifier> {
-  return loadWith(edgeRuntime(), sourceOf(source), options);
-}
-
-/**
- * Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime.
- *
- * @param source the bytes of a safetensors file
- */
-export function finetune(
-  source: Uint8Array,
-  dataset: Dataset,
-  options: FinetuneOptions & SourceOptions = {},
-): Promise<Finetuned> {
-  return finetuneWith(edgeRuntime(), source, dataset, options);
-}
-
-/** Quantizes a model: `quantizeWith` bound to this runtime. */
-export function quantize(
-  source: Uint8Array,
-  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-  options: QuantizeOptions & LoadOptions = {},
-): Promise<Quantized> {
-  return quantizeWith(edgeRuntime(), source, images, options);
-}
+// Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
+/** Loads a model. */
+export const load: Library["load"] = (...given) => loadWith(runtime, ...given);
+/** Fine-tunes a model on labelled images. */
+export const finetune: Library["finetune"] = (...given) => finetuneWith(runtime, ...given);
+/** Trains a network of `RESNETS` from scratch. */
+export const train: Library["train"] = (...given) => trainNewWith(runtime, ...given);
+/** Quantizes a model to int8 with sample images. */
+export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime, ...given);
+/** Measures the algorithms for every convolution of a model on this machine. */
+export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
+/** Makes a trainer for a training loop of one's own. */
+export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Finds, opens and checks a model without reading its weights. */
+export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
+/** Describes a model and what it needs, without loading it. */
+export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
+/** Writes any model as one safetensors file, piece by piece. */
+export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
 /** The HTTP service; its answers do not say how long they took, because the clock of a Worker stands still while it computes. */
 export function createHandler(options: HandlerOptions): (request: Request) => Promise<Response> {
@@ -77,27 +64,6 @@ async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   const hint = `give it to init({ "${name}": { module } })`;
   const got = module === undefined ? "none" : typeof module;
   throw new ModelError("runtime", expectedGot(`module ${name}`, "a WebAssembly.Module", got, hint));
-}
-
-function sourceOf(source: EdgeSource): Uint8Array | ByteSource {
-  if (source instanceof Uint8Array) return source;
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof ReadableStream) return fromStream("stream", source);
-  if (source instanceof Response) {
-    const name = source.url || "response";
-    if (!source.ok || source.body === null) {
-      throw new ModelError("runtime", expectedGot(name, "a response with weights", `status ${source.status}`));
-    }
-    // Of a compressed body the length is another.
-    const isPlain = source.headers.get("Content-Encoding") === null;
-    const length = isPlain ? Number(source.headers.get("Content-Length") ?? Number.NaN) : Number.NaN;
-    return fromStream(name, source.body, Number.isSafeInteger(length) ? length : undefined);
-  }
-  if (typeof source === "object" && source !== null && "read" in source) return source;
-  throw new ArgumentTypeError(
-    "weights",
-    expectedGot("weights", "bytes, a stream, a response or a ByteSource", typeof source),
-  );
 }
 
 /** The environment of an isolate at the edge. */

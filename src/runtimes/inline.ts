@@ -7,62 +7,48 @@ import jpeg from "../../wasm/jpeg.wasm";
 import png from "../../wasm/png.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
 import webp from "../../wasm/webp.wasm";
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { ImageInput } from "../decode/input.ts";
+import { loadWith } from "../classifier.ts";
+import { convertWith } from "../convert.ts";
+import type { Library } from "../define.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
+import { inspectWith } from "../inspect.ts";
+import { openModelWith } from "../model.ts";
+import { quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
-import type { Dataset } from "../train/dataset.ts";
-import {
-  type Finetuned,
-  type FinetuneOptions,
-  finetuneWith,
-  type SourceOptions,
-  trainNewWith,
-} from "../train/finetune.ts";
+import { createTrainerWith } from "../train/create.ts";
+import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { tuneWith } from "../tune.ts";
 import { webRuntime } from "./web.ts";
 
 export * from "../index.ts";
 export { init, type ModuleInit } from "./init.ts";
 
 /** The environment of a page, with nothing to fetch but models and photos. */
-export function inlineRuntime(signal?: AbortSignal): Runtime {
-  return webRuntime({ compile, startWorker }, signal);
+export function inlineRuntime(): Runtime {
+  return webRuntime({ compile, startWorker });
 }
 
-/**
- * Loads a model in a page or a web worker: `loadWith` bound to this runtime.
- *
- * @param source a URL, relative to the page, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of
- * range; the signal's reason when it aborts
- */
-export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
-  return loadWith(inlineRuntime(options.signal), source, options);
-}
+const runtime = /* @__PURE__ */ inlineRuntime();
 
-/** Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime. */
-export function finetune(
-  source: string | Uint8Array,
-  dataset: Dataset,
-  options: FinetuneOptions & SourceOptions = {},
-): Promise<Finetuned> {
-  return finetuneWith(inlineRuntime(options.signal), source, dataset, options);
-}
-
-/** Trains a network from scratch: `trainNewWith` bound to this runtime. */
-export function train(arch: string, dataset: Dataset, options: FinetuneOptions = {}): Promise<Finetuned> {
-  return trainNewWith(inlineRuntime(options.signal), arch, dataset, options);
-}
-
-/** Quantizes a model: `quantizeWith` bound to this runtime. */
-export function quantize(
-  source: string | Uint8Array,
-  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-  options: QuantizeOptions & LoadOptions = {},
-): Promise<Quantized> {
-  return quantizeWith(inlineRuntime(options.signal), source, images, options);
-}
+// Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
+/** Loads a model. */
+export const load: Library["load"] = (...given) => loadWith(runtime, ...given);
+/** Fine-tunes a model on labelled images. */
+export const finetune: Library["finetune"] = (...given) => finetuneWith(runtime, ...given);
+/** Trains a network of `RESNETS` from scratch. */
+export const train: Library["train"] = (...given) => trainNewWith(runtime, ...given);
+/** Quantizes a model to int8 with sample images. */
+export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime, ...given);
+/** Measures the algorithms for every convolution of a model on this machine. */
+export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
+/** Makes a trainer for a training loop of one's own. */
+export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Finds, opens and checks a model without reading its weights. */
+export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
+/** Describes a model and what it needs, without loading it. */
+export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
+/** Writes any model as one safetensors file, piece by piece. */
+export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   // In this entry the build puts bytes in place of modules.

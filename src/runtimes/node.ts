@@ -6,10 +6,12 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
-import { type Classifier, type LoadOptions, loadWith } from "../classifier.ts";
-import type { ImageInput } from "../decode/input.ts";
+import { loadWith } from "../classifier.ts";
+import { convertWith } from "../convert.ts";
+import type { Library } from "../define.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
@@ -17,57 +19,41 @@ import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { TORCH } from "../formats/torch.ts";
 import { locate } from "../hub/locate.ts";
-import { type Quantized, type QuantizeOptions, quantizeWith } from "../quantizer.ts";
+import { inspectWith } from "../inspect.ts";
+import { openModelWith } from "../model.ts";
+import { quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
-import type { Dataset } from "../train/dataset.ts";
-import {
-  type Finetuned,
-  type FinetuneOptions,
-  finetuneWith,
-  type SourceOptions,
-  trainNewWith,
-} from "../train/finetune.ts";
+import { createTrainerWith } from "../train/create.ts";
+import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { tuneWith } from "../tune.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { diskStore } from "./node-store.ts";
 
-export { ONNX } from "../formats/onnx/format.ts";
-export { TORCH } from "../formats/torch.ts";
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
 
-/**
- * Loads a model in Node, Deno or Bun: `loadWith` bound to this runtime.
- *
- * @param source a short name (`resnet50`), a path, `npm:package@version/path`, `hf:owner/repo`, a URL, or the bytes of a safetensors file
- * @throws ModelError when there is no model or it is not what it says; RangeError when memory or an option is out of range
- */
-export function load(source: string | Uint8Array, options: LoadOptions = {}): Promise<Classifier> {
-  return loadWith(nodeRuntime(), source, options);
-}
+const runtime = /* @__PURE__ */ nodeRuntime();
 
-/** Fine-tunes a model on labelled images: `finetuneWith` bound to this runtime. */
-export function finetune(
-  source: string | Uint8Array,
-  dataset: Dataset,
-  options: FinetuneOptions & SourceOptions = {},
-): Promise<Finetuned> {
-  return finetuneWith(nodeRuntime(), source, dataset, options);
-}
-
-/** Trains a network from scratch: `trainNewWith` bound to this runtime. */
-export function train(arch: string, dataset: Dataset, options: FinetuneOptions = {}): Promise<Finetuned> {
-  return trainNewWith(nodeRuntime(), arch, dataset, options);
-}
-
-/** Quantizes a model: `quantizeWith` bound to this runtime. */
-export function quantize(
-  source: string | Uint8Array,
-  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-  options: QuantizeOptions & LoadOptions = {},
-): Promise<Quantized> {
-  return quantizeWith(nodeRuntime(), source, images, options);
-}
+// Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
+/** Loads a model. */
+export const load: Library["load"] = (...given) => loadWith(runtime, ...given);
+/** Fine-tunes a model on labelled images. */
+export const finetune: Library["finetune"] = (...given) => finetuneWith(runtime, ...given);
+/** Trains a network of `RESNETS` from scratch. */
+export const train: Library["train"] = (...given) => trainNewWith(runtime, ...given);
+/** Quantizes a model to int8 with sample images. */
+export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime, ...given);
+/** Measures the algorithms for every convolution of a model on this machine. */
+export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
+/** Makes a trainer for a training loop of one's own. */
+export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Finds, opens and checks a model without reading its weights. */
+export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
+/** Describes a model and what it needs, without loading it. */
+export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
+/** Writes any model as one safetensors file, piece by piece. */
+export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
 /**
  * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
@@ -120,7 +106,7 @@ export function nodeRuntime(): Runtime {
     },
     huggingFace,
     hash: (algorithm) => createHash(algorithm),
-    locate: (source, options) => locate(source, runtime, options),
+    locate: (source, options) => locate(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
   };
   return runtime;
 }

@@ -16,8 +16,8 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
 };
 
 /** The environment of a page. */
-export function browserRuntime(signal?: AbortSignal): Runtime {
-  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker }, signal);
+export function browserRuntime(): Runtime {
+  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker });
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {

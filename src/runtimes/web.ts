@@ -20,7 +20,7 @@ export interface WebParts {
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker }: WebParts, signal?: AbortSignal): Runtime {
+export function webRuntime({ compile, startWorker }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
@@ -31,8 +31,8 @@ export function webRuntime({ compile, startWorker }: WebParts, signal?: AbortSig
       modules.set(name, module);
       return module;
     },
-    openFile: (path) => fetchFile(path, signal),
-    folder: (path) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
+    openFile: fetchFile,
+    folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name, verified),
     async registry() {
       const hint = "serve the model's files and load their URL";

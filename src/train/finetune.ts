@@ -6,17 +6,17 @@
 
 import { type Checkpoint, rereadable } from "../checkpoint.ts";
 import { checkBuildOptions, type LoadOptions, loadModel } from "../classifier.ts";
-import { convert } from "../convert.ts";
+import { convertModel } from "../convert.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, inputShape, nodeOf, outputNode } from "../graph.ts";
 import { pickBuild } from "../kernels.ts";
-import { type Model, openModel } from "../model.ts";
+import { checkPreset, checkSize, closable, type Model, type Source, withModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
-import { PRESETS, type Preprocess, type PresetName, type Sides, sidesOf, sized } from "../preprocess.ts";
-import type { Progress, Runtime } from "../runtime.ts";
+import { sized } from "../preprocess.ts";
+import type { Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
 import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts";
@@ -30,10 +30,11 @@ import { checksumOf } from "./state.ts";
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 import { type ClassAccuracy, type Validated, type Validation, validate } from "./validate.ts";
 
-/** How the model is found and read; progress of its download has a name of its own. */
-export interface SourceOptions extends Omit<LoadOptions, "onProgress" | "signal" | "threads" | "build" | "winograd"> {
-  readonly onDownload?: (progress: Progress) => void;
-}
+/** How the model is found and read. */
+export interface SourceOptions extends Omit<LoadOptions, "signal" | "threads" | "build" | "winograd"> {}
+
+/** What `train` takes. */
+export interface TrainNewOptions extends FinetuneOptions, Pick<SourceOptions, "size" | "preprocess"> {}
 
 export interface FinetuneOptions extends TrainingOptions, Pick<TrainOptions, "build" | "threads"> {
   /** Images to validate with, of the same classes in any order, or the share of the set that is kept for it; none when absent or 0. */
@@ -92,7 +93,7 @@ export interface FinetuneNeeds {
  */
 export function finetuneNeeds(
   graph: Graph,
-  options: FinetuneOptions & { readonly memory?: number } = {},
+  options: FinetuneOptions & { readonly memoryBytes?: number } = {},
 ): FinetuneNeeds {
   const resolved = resolveOptions(options, { isNew: false, images: Number.POSITIVE_INFINITY, isMultiLabel: false });
   if (resolved.train !== "head") {
@@ -101,7 +102,7 @@ export function finetuneNeeds(
   }
   const folded = fold(graph);
   const target = { build: pickBuild(options.build), threads: options.threads ?? 1 };
-  const budget = { memory: options.memory ?? defaultMemory(folded), winograd: true };
+  const budget = { memory: options.memoryBytes ?? defaultMemory(folded), winograd: true };
   const packed = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
   const { end } = plan(folded, packed, target, FEATURE_BATCH, inputShape(folded), outputNode(folded).inputs);
   const head = trainingNeeds(headOf(graph), { ...stepOptions(options, resolved), train: "all" });
@@ -285,36 +286,35 @@ function headCheckpoint({ checkpoint, graph }: Model): Checkpoint {
  */
 export async function finetuneWith(
   runtime: Runtime,
-  source: string | Uint8Array,
+  source: Source,
   dataset: Dataset,
   options: FinetuneOptions & SourceOptions = {},
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
   const images = sets.train.examples.length;
   const resolved = resolveOptions(options, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
-  const { onProgress: _, onDownload, ...rest } = options;
-  const loading: LoadOptions = onDownload === undefined ? rest : { ...rest, onProgress: onDownload };
-  checkBuildOptions(loading);
-  const first = await openModel(source, loading, runtime);
-  // Its weights are read again: to compute features, to be trained, and to be written.
-  const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
-  if (opened.graph.nodes[0]!.int8 !== undefined) {
-    await opened.checkpoint.close();
-    const hint = "fine-tune first, then quantize";
-    throw new ModelError("unsupported", expectedGot(opened.source, "an f32 model", "an int8 model", hint));
-  }
-  const isSame = JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);
-  const { length } = dataset.classes;
-  const renewed = isSame ? opened : withClasses(opened, length, resolved.seed);
-  const model: Model = { ...renewed, spec: opened.spec && { ...opened.spec, classes: length } };
-  return train(
-    { runtime, model: { ...model, labels: dataset.classes }, ...sets, options, resolved },
-    async (context) => {
-      if (resolved.train === "head") return trainHead(context, opened, loading, resolved);
+  checkBuildOptions(options);
+  return withModel(runtime, source, options, async (first) => {
+    if (first.graph.nodes[0]!.int8 !== undefined) {
+      const hint = "fine-tune first, then quantize";
+      throw new ModelError("unsupported", expectedGot(first.source, "a model with float weights", "int8", hint));
+    }
+    // Its weights are read again: to compute features, to be trained, and to be written.
+    const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
+    const { output } = resolved;
+    const isSameOutput = (opened.graph.output ?? "softmax") === output;
+    const isSame = isSameOutput && JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);
+    const { length } = dataset.classes;
+    const renewed = isSame ? opened : withClasses(opened, length, resolved.seed);
+    const spec = opened.spec && { ...opened.spec, classes: length };
+    const graph = { ...renewed.graph, output };
+    const model: Model = { ...renewed, spec, graph, labels: dataset.classes };
+    return train({ runtime, model, ...sets, options, resolved }, async (context) => {
+      if (resolved.train === "head") return trainHead(context, opened, options, resolved);
       if (isSame || options.resume !== undefined) return undefined;
-      return trainHead(context, opened, loading, headFirst(resolved, images));
-    },
-  );
+      return trainHead(context, opened, options, headFirst(resolved, images));
+    });
+  });
 }
 
 /**
@@ -327,20 +327,21 @@ export async function trainNewWith(
   runtime: Runtime,
   arch: string,
   dataset: Dataset,
-  options: FinetuneOptions & { readonly size?: number | Sides; readonly preprocess?: PresetName | Preprocess } = {},
+  options: TrainNewOptions = {},
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
   const { length: images } = sets.train.examples;
   const resolved = resolveOptions(options, { isNew: true, images, isMultiLabel: isMultiLabel(sets.train) });
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const { preprocess = spec.stem === "cifar" ? "cifar" : "torchvision-v1", size } = options;
-  const graph = resnet(arch, spec, size === undefined ? undefined : [...sidesOf(size), 3]);
-  const [h, w] = inputShape(graph);
-  const model: Model = {
+  const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
+  const graph = { ...resnet(arch, spec, shape), output: resolved.output };
+  const [height, width] = inputShape(graph);
+  const model = closable({
     ...{ source: arch, arch, spec, graph, labels: dataset.classes, guesses: [] },
     checkpoint: initialise(graph, resolved.seed),
-    preprocess: sized(typeof preprocess === "string" ? PRESETS[preprocess] : preprocess, [h, w]),
-  };
+    preprocess: sized(checkPreset(preprocess), [height, width]),
+  });
   return train({ runtime, model, ...sets, options, resolved }, async () => undefined);
 }
 
@@ -371,7 +372,6 @@ async function train(
     return await finish(trained, context, outcome!);
   } finally {
     preparer.dispose();
-    await model.checkpoint.close();
   }
 }
 
@@ -381,7 +381,7 @@ async function finish(
   { history, validation }: Outcome,
 ): Promise<Finetuned> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of convert(model)) pieces.push(piece);
+  for await (const piece of convertModel(model)) pieces.push(piece);
   const last = history.at(-1)!;
   const rates = history.map(({ imagesPerSecond }) => imagesPerSecond);
   return {

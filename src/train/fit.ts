@@ -7,7 +7,7 @@ import { DatasetError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
 import { rateAt, type Schedule } from "./schedules.ts";
-import type { BatchSource } from "./sources.ts";
+import type { Batch, BatchSource } from "./sources.ts";
 import { type Position, readState, writeState } from "./state.ts";
 import { DivergedError, type Trainer } from "./trainer.ts";
 import { groupsOf, validate } from "./validate.ts";
@@ -177,9 +177,12 @@ export async function fit(
     const ms = performance.now() - start.time;
     const gradNorms = await gradNormsOf(trainer);
     const seen = val === undefined ? undefined : await validate(trainer, val, batch, averaged, signal);
-    if (seen !== undefined && !Number.isFinite(seen.loss)) {
+    const isLast = epoch + 1 === epochs;
+    // The last update has had no loss computed with it yet.
+    const loss = seen?.loss ?? (isLast ? await lossOf(trainer, await train.batch(groups[0]!, epoch), averaged) : 0);
+    if (!Number.isFinite(loss)) {
       const hint = "lower the learning rate, or set clip";
-      throw new DivergedError(expectedGot(`epoch ${epoch + 1}`, "a finite validation loss", `${seen.loss}`, hint));
+      throw new DivergedError(expectedGot(`epoch ${epoch + 1}`, "a finite loss behind it", `${loss}`, hint));
     }
     const record: EpochRecord = {
       epoch: epoch + 1,
@@ -193,10 +196,13 @@ export async function fit(
     };
     history.push(record);
     options.onEpoch?.(record);
-    const isLast = epoch + 1 === epochs;
     if (!isLast && ((epoch + 1) % options.checkpointEpochs === 0 || isDue())) await save(startOf(epoch + 1));
   }
   return history;
+}
+
+async function lossOf(trainer: Trainer, { images, labels, indices }: Batch, averaged: boolean): Promise<number> {
+  return indices.length === 0 ? 0 : (await trainer.evaluate(images, labels, { averaged })).loss;
 }
 
 /** An epoch of which nothing is done. */

@@ -7,7 +7,7 @@ import { fold } from "../../src/fold.ts";
 import { ONNX, openOnnx } from "../../src/formats/onnx/format.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import type { Node } from "../../src/graph.ts";
-import { openModel } from "../../src/model.ts";
+import { openModelWith } from "../../src/model.ts";
 import { matchResnet } from "../../src/models/match.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { paramsOf } from "../../src/ops/ops.ts";
@@ -625,7 +625,7 @@ describe("inputs, outputs and names", () => {
 });
 
 describe("a model from an ONNX file", () => {
-  const model = (file: OnnxFile): ReturnType<typeof openModel> => openModel(onnxBytes(file), {}, nodeRuntime());
+  const model = (file: OnnxFile): ReturnType<typeof openModelWith> => openModelWith(nodeRuntime(), onnxBytes(file), {});
 
   test.each([
     ["1", 1, 1],

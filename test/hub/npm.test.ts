@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ModelError } from "../../src/errors.ts";
 import { locate } from "../../src/hub/locate.ts";
 import { openPackage, parseNpm } from "../../src/hub/npm.ts";
-import type { LocateOptions, Progress, Runtime } from "../../src/runtime.ts";
+import type { DownloadProgress, LocateOptions, Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -93,8 +93,8 @@ async function fails(message: RegExp, options: LocateOptions = {}, source = SOUR
 
 describe("a package", () => {
   test("is fetched with progress, checked and unpacked", async () => {
-    const seen: Progress[] = [];
-    const located = await find({ onProgress: (progress) => seen.push(progress) });
+    const seen: DownloadProgress[] = [];
+    const located = await find({ onDownload: (progress) => seen.push(progress) });
     expect(located.entry).toBe("net/model.json");
     expect(await text(located, "net/model.json")).toBe("{}");
     expect(await text(located, "net/a.bin")).toBe("shard");
@@ -250,7 +250,7 @@ describe("stopped midway", () => {
       response.writeHead(200, { "content-length": 5000 }).write(Buffer.alloc(1000));
     });
     const controller = new AbortController();
-    const found = find({ signal: controller.signal, onProgress: () => controller.abort() });
+    const found = find({ signal: controller.signal, onDownload: () => controller.abort() });
     await expect(found).rejects.toMatchObject({ name: "AbortError" });
     expect(await remains()).toEqual([]);
   });

@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ModelError } from "../../src/errors.ts";
 import { locate } from "../../src/hub/locate.ts";
-import type { Located, LocateOptions, Progress, Runtime } from "../../src/runtime.ts";
+import type { DownloadProgress, Located, LocateOptions, Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { cut, file, payload, redirect, sha256, stall, startServer, status, type TestServer, turns } from "./server.ts";
 
@@ -75,8 +75,8 @@ const ranges = (): (string | undefined)[] => server.seen.map(({ headers }) => he
 
 describe("a file", () => {
   test("is fetched with progress, once, and then needs no network", async () => {
-    const seen: Progress[] = [];
-    const located = await find({ onProgress: (progress) => seen.push(progress) });
+    const seen: DownloadProgress[] = [];
+    const located = await find({ onDownload: (progress) => seen.push(progress) });
     expect(located.entry).toBe("m.safetensors");
     await same(located, BYTES);
     expect(seen.at(-1)).toEqual({ name: "m.safetensors", loaded: BYTES.length, total: BYTES.length });
@@ -86,8 +86,8 @@ describe("a file", () => {
   });
   test("of unknown length ends its progress", async () => {
     serve((_, response) => void response.writeHead(200).end(BYTES));
-    const seen: Progress[] = [];
-    await same(await find({ onProgress: (progress) => seen.push(progress) }), BYTES);
+    const seen: DownloadProgress[] = [];
+    await same(await find({ onDownload: (progress) => seen.push(progress) }), BYTES);
     expect(seen.at(-1)).toEqual({ name: "m.safetensors", loaded: BYTES.length, total: BYTES.length });
   });
   test("packed by the server on its way is unpacked", async () => {
@@ -189,8 +189,8 @@ describe("after a cut", () => {
     await fails(/cut short/);
     server.seen.length = 0;
     serve(file(BYTES, ETAG));
-    const seen: Progress[] = [];
-    await same(await find({ onProgress: (progress) => seen.push(progress) }), BYTES);
+    const seen: DownloadProgress[] = [];
+    await same(await find({ onDownload: (progress) => seen.push(progress) }), BYTES);
     expect(ranges()).toEqual([expect.stringMatching(/^bytes=[1-9]\d*-$/)]);
     expect(seen[0]!.loaded).toBeGreaterThan(60_000);
     expect(await remains()).toEqual(["m.safetensors"]);
@@ -223,7 +223,7 @@ describe("after a cut", () => {
        import { nodeRuntime } from ${source("runtimes/node.ts")};
        await locate(${JSON.stringify(`${server.origin}/m.safetensors`)}, nodeRuntime(), {
          cache: ${JSON.stringify(cache)},
-         onProgress: ({ loaded }) => { if (loaded >= 100_000) console.log("enough"); },
+         onDownload: ({ loaded }) => { if (loaded >= 100_000) console.log("enough"); },
        });`,
     );
     // Types are stripped by Node 26, which is the one that npm scripts run under.
@@ -239,7 +239,7 @@ describe("after a cut", () => {
   test("by the caller: the AbortError, and the part is kept", async () => {
     serve(stall(file(BYTES, ETAG), 100_000));
     const controller = new AbortController();
-    const found = find({ signal: controller.signal, onProgress: () => controller.abort() });
+    const found = find({ signal: controller.signal, onDownload: () => controller.abort() });
     await expect(found).rejects.toMatchObject({ name: "AbortError" });
     await same(await find(), BYTES);
     expect(ranges()[1]).toMatch(/^bytes=[1-9]/);

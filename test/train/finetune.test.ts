@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromBytes } from "../../src/bytes.ts";
-import { convert } from "../../src/convert.ts";
+import { convertModel } from "../../src/convert.ts";
 import { ModelError } from "../../src/errors.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import type { Pixels } from "../../src/image.ts";
-import type { Model } from "../../src/model.ts";
+import { closable } from "../../src/model.ts";
 import { uniform } from "../../src/models/random.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { PRESETS, type Preprocess } from "../../src/preprocess.ts";
@@ -56,11 +56,11 @@ async function bytesOf(pieces: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<
 function network(spec: ResNetSpec, seed: number): Promise<Uint8Array> {
   const graph = resnet("small", spec, [32, 32, 3]);
   const preprocess: Preprocess = { ...PRESETS["torchvision-v1"], resize: [36, 36], crop: [32, 32] };
-  const model: Model = {
+  const model = closable({
     ...{ source: "small", arch: "small", spec, graph, preprocess, labels: [], guesses: [] },
     checkpoint: initialise(graph, seed),
-  };
-  return bytesOf(convert(model));
+  });
+  return bytesOf(convertModel(model));
 }
 
 const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -68,7 +68,7 @@ function modelOf(env: Env): Promise<Classifier> {
 async function loadModel({ BUCKET, MODEL }: Env): Promise<Classifier> {
   const object = await BUCKET.get(MODEL);
   if (object === null) throw new Error(`${MODEL} is not in the bucket`);
-  return load(fromStream(MODEL, object.body, object.size), { memory: 48e6 });
+  return load(fromStream(MODEL, object.body, object.size), { memoryBytes: 48e6 });
 }
 
 async function* keysOf(bucket: Bucket, prefix: string): AsyncGenerator<string> {

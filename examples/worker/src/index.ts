@@ -9,7 +9,7 @@ const MODEL = "model.safetensors";
 
 async function loadModel(): Promise<Classifier> {
   // Of the 128 MB that a Worker may have, this much for weights and activations; photos want the rest.
-  const options = { memory: 48e6 };
+  const options = { memoryBytes: 48e6 };
   if (env.WEIGHTS === undefined) return load(await env.ASSETS.fetch(`https://assets.local/${MODEL}`), options);
   const object = await env.WEIGHTS.get(MODEL);
   if (object === null) throw new Error(`${MODEL} is not in the bucket`);

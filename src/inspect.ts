@@ -1,0 +1,109 @@
+/** What a model is and what it needs, without loading it. */
+
+import { checkBuildOptions, type LoadOptions } from "./classifier.ts";
+import { engineTarget } from "./engine.ts";
+import { fold } from "./fold.ts";
+import { inputShape, type Node, outputNode, type Shape } from "./graph.ts";
+import type { Build } from "./kernels.ts";
+import type { Source } from "./model.ts";
+import { type Network, networkOfSource } from "./network.ts";
+import { macCount, opOf, parameterCount } from "./ops/ops.ts";
+import { defaultMemory, fitWeights, plan } from "./plan.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Tape } from "./tape.ts";
+import { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
+import type { Part } from "./train/options.ts";
+
+export interface InspectOptions extends LoadOptions {
+  /** Adds what fine-tuning of this part needs. */
+  readonly train?: Part;
+  /** Images of a training step. */
+  readonly batch?: number;
+}
+
+/** One layer of the folded network. */
+export interface LayerInspection {
+  readonly name: string;
+  readonly op: Node["op"];
+  /** Of its output. */
+  readonly shape: Shape;
+  /** How a convolution is computed. */
+  readonly algorithm: string | undefined;
+  readonly kernels: readonly string[];
+  /** Multiplications and additions. */
+  readonly macs: number;
+  /** Of its packed weights. */
+  readonly weightBytes: number;
+}
+
+/** What a model is and needs. */
+export interface Inspection extends Omit<Network, "graph"> {
+  readonly build: Build;
+  /** `[h, w, c]` */
+  readonly input: Shape;
+  /** Numbers of its last layer. */
+  readonly outputs: number;
+  readonly parameters: number;
+  /** Of one image. */
+  readonly macs: number;
+  /** Wasm memory for the weights and one image. */
+  readonly memoryBytes: number;
+  /** Of the packed weights. */
+  readonly weightBytes: number;
+  readonly layers: readonly LayerInspection[];
+  /** The steps for one image. */
+  readonly tape: Tape;
+  /** With `train`: what that takes. */
+  readonly training?: FinetuneNeeds;
+}
+
+/**
+ * Describes a model: its network, its layers and how each is computed, the memory it takes. No weight is read.
+ *
+ * @param source as `load` takes it, or a name of `RESNETS` for a network without weights
+ * @throws as `load`
+ */
+export async function inspectWith(runtime: Runtime, source: Source, options: InspectOptions = {}): Promise<Inspection> {
+  checkBuildOptions(options);
+  const { graph, ...network } = await networkOfSource(runtime, source, options);
+  const target = engineTarget(options);
+  const folded = fold(graph);
+  const { memoryBytes = defaultMemory(folded), winograd = true, tuning, train, batch } = options;
+  const weights = fitWeights(
+    folded,
+    target.build,
+    { memory: memoryBytes, winograd, tuning },
+    outputNode(folded).inputs,
+  );
+  const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
+  const { threads, build } = target;
+  const layers = folded.nodes.map((node): LayerInspection => {
+    const variant = weights.variants.get(node.name);
+    return {
+      name: node.name,
+      op: node.op,
+      shape: node.shape,
+      algorithm: variant?.algorithm,
+      kernels: [...new Set(tape.filter(({ label }) => label === node.name).map(({ kernel }) => kernel))],
+      macs: opOf(node).macs(node),
+      weightBytes: opOf(node).weightBytes(node, variant),
+    };
+  });
+  const training =
+    train === undefined
+      ? undefined
+      : finetuneNeeds(graph, { train, threads, build, memoryBytes, ...(batch === undefined ? {} : { batch }) });
+  return {
+    ...network,
+    build,
+    input: inputShape(folded),
+    outputs: outputNode(folded).shape[2],
+    parameters: parameterCount(graph),
+    macs: macCount(graph),
+    memoryBytes: end,
+    weightBytes: weights.end,
+    layers,
+    tape,
+    ...(training === undefined ? {} : { training }),
+  };
+}
