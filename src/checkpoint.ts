@@ -25,6 +25,14 @@ export type GuessKey =
 /** A weight file opened at the door: validated, named, its bytes read only on demand. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Tensors that are there but of an element type or layout that no weight here has: their names, and what they are. */
+  readonly foreign?: ReadonlyMap<string, string>;
+  /** What a tensor is called in the file, for messages. */
+  originalName?(name: string): string;
+  /** What was assumed when it was opened. */
+  readonly guesses?: readonly Guess[];
+  /** The file is of contrastive training: the network makes embeddings. */
+  readonly contrastive?: boolean;
   /** Tensors are read in the order of `tensors`, each once: the file comes as a stream. */
   readonly sequential?: boolean;
   /** What the file says about itself (safetensors `__metadata__`, batch-norm epsilon, layer names …). */

@@ -7,7 +7,7 @@ import { measureDotThroughput } from "./dot-throughput.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
 import { expectedGot, ImageError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
-import { elementBytes, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
+import { elementBytes, featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
@@ -35,7 +35,7 @@ export interface BuildOptions extends EngineOptions {
 
 export interface LoadOptions extends ModelOptions, BuildOptions {}
 
-/** A batch of preprocessed images: `shape` `[n, h, w, 3]`, `data` in that order. */
+/** A batch of preprocessed images: `shape` `[n, h, w, 3]`, or `[n, h, w, 1]` for a gray network, `data` in that order. */
 export interface ImageTensor {
   readonly data: Float32Array;
   readonly shape: readonly [n: number, h: number, w: number, c: number];
@@ -195,7 +195,7 @@ export class Classifier {
   /**
    * Logits of preprocessed images.
    *
-   * @param images `[n, h, w, 3]` f32, any height and width the network leaves pixels of
+   * @param images `[n, h, w, c]` f32, any height and width the network leaves pixels of
    * @returns `[n, classes]`
    * @throws OptionError when shape and data disagree
    */
@@ -207,10 +207,19 @@ export class Classifier {
   #batches(images: ImageTensor, name: string): Promise<Matrix> {
     const [n, h, w, c] = images.shape;
     const size = n * h * w * c;
-    if (c !== 3 || ![n, h, w].every((side) => Number.isInteger(side) && side > 0) || size !== images.data.length) {
+    const channels = inputShape(this.#graph)[2];
+    if (
+      c !== channels ||
+      ![n, h, w].every((side) => Number.isInteger(side) && side > 0) ||
+      size !== images.data.length
+    ) {
       throw new OptionError(
         "images",
-        expectedGot("images", "[n, h, w, 3] with as many numbers", `[${images.shape}] with ${images.data.length}`),
+        expectedGot(
+          "images",
+          `[n, h, w, ${channels}] with as many numbers`,
+          `[${images.shape}] with ${images.data.length}`,
+        ),
       );
     }
     return this.#alone(async () => {
@@ -328,14 +337,15 @@ export class Classifier {
   }
 
   #pooled(): string {
-    return outputNode(this.#graph).inputs[0]!;
+    return featuresNode(this.#graph).name;
   }
 
   /** The plan for a batch and input size, with memory for it. */
   #plan(batch: number, h: number, w: number, kept: readonly string[] = []): Forward {
     return this.#engine.plan(`${batch}×${h}×${w} ${kept.join(" ")}`, () => {
       const { target } = this.#engine;
-      const made = plan(this.#graph, this.#weights, target, batch, [h, w, 3], [this.#pooled(), ...kept]);
+      const [, , c] = inputShape(this.#graph);
+      const made = plan(this.#graph, this.#weights, target, batch, [h, w, c], [this.#pooled(), ...kept]);
       return { ...made, tapes: [made.tape] };
     });
   }

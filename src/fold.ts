@@ -55,7 +55,7 @@ export function fold(graph: Graph): Graph {
     }
     nodes.push(node);
   }
-  return { name: graph.name, nodes };
+  return { ...graph, nodes };
 }
 
 /** Whether nothing has been clamped yet. */

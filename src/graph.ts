@@ -182,9 +182,15 @@ export function inputShape(graph: Graph): Shape {
   return graph.nodes[0]!.shape;
 }
 
-/** The last node: the logits, `[1, 1, classes]`. */
+/** The last node: the logits, `[1, 1, classes]`, or features where a network has no classifier. */
 export function outputNode(graph: Graph): Node {
   return graph.nodes.at(-1)!;
+}
+
+/** The node whose output the last layer classifies; the last node itself where it is no linear layer. */
+export function featuresNode(graph: Graph): Node {
+  const last = outputNode(graph);
+  return last.op === "linear" ? nodeOf(graph, last.inputs[0]!) : last;
 }
 
 /** Output length of a sliding window over `size` elements. */

@@ -1,10 +1,10 @@
 /** The network of a source: of a model, or of a name in the table that needs no weights. */
 import type { Guess } from "./checkpoint.ts";
 import type { Graph } from "./graph.ts";
-import { checkSize, type ModelOptions, type Source, withModel } from "./model.ts";
+import { type ModelOptions, type Source, withModel } from "./model.ts";
 import { PRETRAINED } from "./models/pretrained.ts";
 import { RESNETS, resnet } from "./models/resnet.ts";
-import type { Preprocess } from "./preprocess.ts";
+import { checkSize, type Preprocess } from "./preprocess.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Dtype } from "./tensor.ts";
 

@@ -114,7 +114,7 @@ export function resize(graph: Graph, input: Shape): Graph {
     shapes.set(node.name, shape);
     return { ...node, shape };
   });
-  return { name: graph.name, nodes };
+  return { ...graph, nodes };
 }
 
 /** A stretch of the tape during which a buffer holds something. */

@@ -2,6 +2,7 @@
  * How pixels become the input of a network: sizes, filter, normalisation. Whoever describes it (an option, a file's metadata,
  * a configuration), `checkPreprocess` checks it once.
  */
+import { expectedGot, OptionError } from "./errors.ts";
 
 /** Of an image or of a network's input. */
 export type Sides = readonly [height: number, width: number];
@@ -137,4 +138,12 @@ export function sidesOf(size: number | Sides): Sides {
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** An input's size as height and width. Throws `OptionError` unless both are whole numbers of pixels. */
+export function checkSize(size: number | Sides): Sides {
+  const sides = sidesOf(size);
+  if (sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1)) return sides;
+  const expected = "a whole number of pixels, 1 or more, or [height, width]";
+  throw new OptionError("size", expectedGot("size", expected, `${size}`));
 }

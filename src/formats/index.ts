@@ -17,4 +17,4 @@ export {
 } from "./safetensors.ts";
 export { openSharded, SHARDED } from "./sharded.ts";
 export { TFJS } from "./tfjs.ts";
-export { TORCH } from "./torch.ts";
+export { TORCH } from "./torch/format.ts";

@@ -54,32 +54,37 @@ const HF_BLOCK =
   /^(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|normalization)\./;
 
 /**
- * The torchvision name of a tensor in a PyTorch checkpoint: torchvision's and timm's own, Hugging Face's, and those
- * of the CIFAR networks (`module.linear.weight`, `layer2.0.shortcut.0.weight`). A name that it does not know stays as
- * it is; `undefined` for one to leave out (`num_batches_tracked` only counts training steps).
+ * The torchvision name of a tensor in a PyTorch network, without what stands before the network: torchvision's and timm's own,
+ * Hugging Face's, those of the CIFAR networks (`layer2.0.shortcut.0.weight`), and those of `nn.Sequential(*resnet.children())`.
+ * A name that it does not know stays as it is; `undefined` for one to leave out (`num_batches_tracked` only counts training
+ * steps, profilers add `total_ops` and `total_params`).
+ *
+ * @param isSequential whether children have numbers instead of names
  */
-export function canonical(name: string): string | undefined {
-  const plain = name.replace(/^module\./, "");
-  if (plain.endsWith("num_batches_tracked")) return undefined;
-  const block = HF_BLOCK.exec(plain);
+export function canonical(name: string, isSequential = false): string | undefined {
+  if (/(?:^|\.)(?:num_batches_tracked|total_ops|total_params)$/.test(name)) return undefined;
+  if (isSequential) {
+    const [, child, rest] = /^(\d)\.(.+)$/.exec(name) ?? [];
+    const module = { 0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4" }[child ?? ""];
+    return module === undefined ? name : `${module}.${rest}`;
+  }
+  const block = HF_BLOCK.exec(name);
   if (block !== null) {
     const [prefix, stage, layer, index, kind] = block;
     const position = index === undefined ? 0 : Number(index) + 1;
     const module = inBlock(Number(stage) + 1, Number(layer), kind === "normalization", position);
-    return `${module}.${plain.slice(prefix.length)}`;
+    return `${module}.${name.slice(prefix.length)}`;
   }
-  const v2 = V2_BLOCK.exec(plain);
+  const v2 = V2_BLOCK.exec(name);
   if (v2 !== null) {
     const [prefix, stage, layer, kind, index] = v2;
     const module = inBlock(Number(stage) + 1, Number(layer), kind === "norm", Number(index ?? 0));
-    return `${module}.${plain.slice(prefix.length)}`;
+    return `${module}.${name.slice(prefix.length)}`;
   }
-  return plain
+  return name
     .replace(/^stem\.conv\./, "conv1.")
-    .replace(/^head\.fc\./, "fc.")
-    .replace(/\.se_module\./, ".se.")
+    .replace(/^(layer\d+\.\d+)\.se_module\./, "$1.se.")
     .replace(/^(?:resnet\.)?embedder\.embedder\.convolution\./, "conv1.")
     .replace(/^(?:resnet\.)?embedder\.embedder\.normalization\./, "bn1.")
-    .replace(/^(?:classifier\.1|linear)\./, "fc.")
     .replace(/^(layer\d+\.\d+)\.shortcut\.([01])\./, "$1.downsample.$2.");
 }

@@ -4,7 +4,8 @@
 import type { ByteSource, Folder } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import type { TensorInfo } from "../tensor.ts";
+import { AROUND, chosen, ELSEWHERE, renamed } from "./choose.ts";
+import { derived } from "./derived.ts";
 import { canonical } from "./names.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { KIND_LABELS, type Kind, SNIFF_BYTES, sniff } from "./sniff.ts";
@@ -35,18 +36,30 @@ export const SAFETENSORS: Format = {
 };
 
 /**
- * Opens the weight file `entry` of `folder`. Tensors have torchvision's names; nothing is read but the description.
+ * Opens the weight file `entry` of `folder`. Tensors have torchvision's names; those around the network keep their own behind
+ * `../` or `//` (choose.ts). Nothing is read but the description.
  *
  * @param formats those to try, in order
+ * @param key which network, where the file has several
  * @throws ModelError when the file is absent, is of another kind, or is not what it says it is
  */
-export async function openCheckpoint(folder: Folder, entry: string, formats: readonly Format[]): Promise<Checkpoint> {
+export async function openCheckpoint(
+  folder: Folder,
+  entry: string,
+  formats: readonly Format[],
+  key?: string,
+): Promise<Checkpoint> {
   const source = await folder.open(entry);
   try {
     const kind = sniff(await source.read(0, Math.min(SNIFF_BYTES, source.size)));
     const found = { folder, entry, source, kind };
     const format = formats.find((each) => each.reads(found));
-    if (format !== undefined) return renamed(await format.open(found), source.name);
+    if (format !== undefined) {
+      const opened = await format.open(found);
+      // What has a graph of its own names its tensors for that.
+      if (opened.graph !== undefined || (opened.metadata.graph && opened.metadata.architecture)) return opened;
+      return underOurNames(source.name, chosen(source.name, derived(source.name, opened), key));
+    }
     const labels = formats.map(({ label }) => label);
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
     const hint =
@@ -58,30 +71,12 @@ export async function openCheckpoint(folder: Folder, entry: string, formats: rea
   }
 }
 
-/** The checkpoint under torchvision's names; tensors that no network has a use for are left out. */
-function renamed(inner: Checkpoint, where: string): Checkpoint {
-  if (inner.graph !== undefined) return inner;
-  const originals = new Map<string, string>();
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, info] of inner.tensors) {
-    const to = canonical(name);
-    if (to === undefined) continue;
-    const other = originals.get(to);
-    if (other !== undefined) {
-      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, `two, "${other}" and "${name}"`), {
-        subject: to,
-      });
-    }
-    originals.set(to, name);
-    tensors.set(to, to === "fc.weight" ? asMatrix(info) : info);
-  }
-  return { ...inner, tensors, read: (name, into) => inner.read(originals.get(name) ?? name, into) };
-}
-
-/** timm's ResNet v2 classifies by a 1×1 convolution. */
-function asMatrix(info: TensorInfo): TensorInfo {
-  const [outputs, inputs, h, w] = info.shape;
-  if (info.shape.length !== 4 || h !== 1 || w !== 1) return info;
-  const [so, si] = info.strides ?? [inputs!, 1];
-  return { dtype: info.dtype, shape: [outputs!, inputs!], strides: [so!, si!] };
+/** The checkpoint under torchvision's names; counters of training steps are left out. */
+function underOurNames(where: string, inner: Checkpoint): Checkpoint {
+  const isSequential = inner.tensors.has("0.weight") && inner.tensors.has("4.0.conv1.weight");
+  return renamed(where, inner, (name) => {
+    const isOutside = name.startsWith(AROUND) || name.startsWith(ELSEWHERE);
+    const to = canonical(name, isSequential && !isOutside);
+    return to === undefined || !isOutside ? to : name;
+  });
 }

@@ -17,7 +17,7 @@ import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
-import { TORCH } from "../formats/torch.ts";
+import { TORCH } from "../formats/torch/format.ts";
 import { locate } from "../hub/locate.ts";
 import { inspectWith } from "../inspect.ts";
 import { openModelWith } from "../model.ts";

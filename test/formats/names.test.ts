@@ -38,8 +38,8 @@ describe("PyTorch", () => {
   const stage = "resnet.encoder.stages.1.layers.2";
   test.each([
     ["layer1.0.conv1.weight", "layer1.0.conv1.weight"],
-    ["module.layer3.8.bn2.running_var", "layer3.8.bn2.running_var"],
-    ["module.linear.weight", "fc.weight"],
+    ["layer3.8.bn2.running_var", "layer3.8.bn2.running_var"],
+    ["layer1.0.se_module.fc1.weight", "layer1.0.se.fc1.weight"],
     ["layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"],
     ["layer2.0.shortcut.1.running_mean", "layer2.0.downsample.1.running_mean"],
     ["resnet.embedder.embedder.convolution.weight", "conv1.weight"],
@@ -49,9 +49,15 @@ describe("PyTorch", () => {
     [`${stage}.layer.2.normalization.bias`, "layer2.2.bn3.bias"],
     [`${stage}.shortcut.convolution.weight`, "layer2.2.downsample.0.weight"],
     [`${stage}.shortcut.normalization.running_var`, "layer2.2.downsample.1.running_var"],
-    ["classifier.1.bias", "fc.bias"],
     ["something.else", "something.else"],
   ])("%s is %s", (from, to) => expect(canonical(from)).toBe(to));
+
+  test.each([
+    ["0.weight", "conv1.weight"],
+    ["1.running_mean", "bn1.running_mean"],
+    ["7.1.bn2.bias", "layer4.1.bn2.bias"],
+    ["9.weight", "9.weight"],
+  ])("%s of a Sequential is %s", (from, to) => expect(canonical(from, true)).toBe(to));
 
   test("counters of training steps are left out", () => {
     expect(canonical("module.bn1.num_batches_tracked")).toBeUndefined();

@@ -1,6 +1,6 @@
 /**
  * ONNX models: the network and its weights in one protobuf, or with the weights in files beside it. Residual networks as
- * PyTorch, timm and Optimum export them, opset 7 to 21; they become the same graph as any other model.
+ * PyTorch, timm and Optimum export them, opset 7 to 27; they become the same graph as any other model.
  */
 import type { Folder } from "../../bytes.ts";
 import type { Checkpoint } from "../../checkpoint.ts";
@@ -24,10 +24,10 @@ export const ONNX: Format = {
  * Opens the ONNX model `entry` of `folder` and reads its graph; weights stay where they are until they are asked for, and
  * external data is looked for in the same folder only.
  *
- * Tensors are named for the graph's nodes: `<node>.weight`, `.bias`, `.running_mean`, `.running_var`. Metadata: `format`
- * "onnx"; `producer`, `opset`; `softmax` "dropped" when the graph ended in probabilities; `normalises_input`, "1" or
- * "255", when it normalises pixels itself, from 0…1 or 0…255; `input_size` "open" when the file leaves it so; and all the
- * file's own as `onnx.<key>`.
+ * Tensors are named for the graph's nodes: `<node>.weight`, `.bias`, `.running_mean`, `.running_var`. A graph that ends in
+ * probabilities becomes one of the logits before them; `graph.output` says what was left out. Metadata: `format` "onnx";
+ * `producer`, `opset`; `normalises_input`, "1" or "255", when it normalises pixels itself, from 0…1 or 0…255; `input_size`
+ * "open" when the file leaves it so; and all the file's own as `onnx.<key>`.
  *
  * @throws ModelError naming the operator, node or tensor that is damaged or that no residual network has
  */
@@ -37,7 +37,7 @@ export async function openOnnx(folder: Folder, entry: string): Promise<Checkpoin
   const store = storeOf(source, folder, entry.slice(0, entry.lastIndexOf("/") + 1));
   try {
     const model = await readModel(source);
-    const { graph, weights, softmax, pixels, open } = await importGraph(where, model, store);
+    const { graph, weights, pixels, open } = await importGraph(where, model, store);
     const producer = [model.producerName, model.producerVersion].filter((each) => each !== "").join(" ");
     return {
       tensors: new Map([...weights].map(([name, { info }]) => [name, info])),
@@ -45,7 +45,6 @@ export async function openOnnx(folder: Folder, entry: string): Promise<Checkpoin
         format: "onnx",
         ...(producer === "" ? {} : { producer }),
         opset: `${opsetOf(where, model)}`,
-        ...(softmax ? { softmax: "dropped" } : {}),
         ...(pixels === undefined ? {} : { normalises_input: `${pixels}` }),
         ...(open ? { input_size: "open" } : {}),
         ...Object.fromEntries(model.metadata.map(({ key, value }) => [`onnx.${key}`, value])),

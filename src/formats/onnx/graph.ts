@@ -5,14 +5,18 @@
 
 import { expectedGot, ModelError } from "../../errors.ts";
 import type { Graph, Node, Shape } from "../../graph.ts";
+import type { OutputKind } from "../../output.ts";
 import { nodeLabel } from "./call.ts";
-import { begin, type Network, type Value, type Weight } from "./network.ts";
+import { type Activation, begin, type Network, type Value, type Weight } from "./network.ts";
 import { apply, OPERATORS } from "./operators.ts";
 import type { GraphProto, ModelProto, NodeProto, ValueProto } from "./proto.ts";
 import { isFloat, locate, type Store, typeName } from "./stored.ts";
 
-/** Operator sets whose meaning is known here. */
-const OPSETS = { first: 7, last: 21 } as const;
+/**
+ * Operator sets whose meaning is known here. Since 21 the operators read here have only got more element types, and `Cast` an
+ * attribute for 8-bit floats (docs/Changelog.md of github.com/onnx/onnx).
+ */
+const OPSETS = { first: 7, last: 27 } as const;
 /** Longest side of an image. */
 const MAX_SIDE = 16384;
 /** Sides tried for an input that leaves them open: ImageNet's and CIFAR's. */
@@ -24,8 +28,6 @@ export interface Imported {
   readonly graph: Graph;
   /** By our names: `<node>.weight` … */
   readonly weights: ReadonlyMap<string, Weight>;
-  /** Whether probabilities came last; the graph ends at the logits before them. */
-  readonly softmax: boolean;
   /** The largest value of a pixel it expects, where it normalises pixels itself. */
   readonly pixels: 1 | 255 | undefined;
   /** Whether its size was chosen here. */
@@ -107,7 +109,17 @@ function producersOf(where: string, { node: nodes, initializer, input }: GraphPr
 }
 
 /** Operators that leave the numbers as they are, or classes in their order. */
-const TRANSPARENT = new Set(["Softmax", "LogSoftmax", "Identity", "Cast", "Dropout", "Flatten", "Reshape", "Squeeze"]);
+const TRANSPARENT = new Set([
+  "Softmax",
+  "LogSoftmax",
+  "Sigmoid",
+  "Identity",
+  "Cast",
+  "Dropout",
+  "Flatten",
+  "Reshape",
+  "Squeeze",
+]);
 
 /** The graph's output; of several, the only one that a linear layer makes. */
 function chooseOutput(where: string, { output }: GraphProto, producers: Producers): string {
@@ -283,8 +295,13 @@ async function readAt(where: string, proto: GraphProto, plan: Plan, store: Store
       { subject: output },
     );
   }
-  const kept = live(nodes, value.node);
-  const graph: Graph = { name: proto.name || "onnx", nodes: kept.map((node) => asRunnable(node, value.node, network)) };
+  const [last, kind] = logitsOf(nodes, value);
+  const kept = live(nodes, last);
+  const graph: Graph = {
+    name: proto.name || "onnx",
+    nodes: kept.map((node) => asRunnable(node, last, network)),
+    ...(kind === undefined ? {} : { output: kind }),
+  };
   const weights = new Map<string, Weight>();
   const names = new Set(kept.map(({ name }) => name));
   for (const [name, weight] of network.weights) {
@@ -293,10 +310,19 @@ async function readAt(where: string, proto: GraphProto, plan: Plan, store: Store
   return {
     graph,
     weights,
-    softmax: value.pending?.kind === "softmax",
     pixels: pixelsOf(graph, network),
     open: false,
   };
+}
+
+/** The node of the logits, and what the graph makes of them at its end: that is then done by whoever reads them. */
+function logitsOf(
+  nodes: ReadonlyMap<string, Node>,
+  { node: name, pending }: Activation,
+): readonly [name: string, kind: OutputKind | undefined] {
+  if (pending?.kind === "softmax") return [name, "softmax"];
+  const node = nodes.get(name)!;
+  return node.op === "sigmoid" ? [node.inputs[0]!, "sigmoid"] : [name, undefined];
 }
 
 /** Nodes that `last` depends on: what was computed for its shape only is left out. */

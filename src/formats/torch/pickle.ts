@@ -1,142 +1,20 @@
 /**
  * Python pickles, read as data: a machine for their opcodes (protocols 1 to 5, as documented in CPython's pickletools.py)
- * that knows nothing of Python. What a pickle imports is a name on a list or an error; calling one gives a value that this
- * project describes, so that no code can run. There is no recursion, and memory is bounded by the number of opcodes.
+ * that knows nothing of Python. What a pickle imports is only a name; calling one gives a container, a value that
+ * vocabulary.ts describes, or an opaque object, so that no code can run. There is no recursion, and memory is bounded by the
+ * number of opcodes.
  */
-import { expectedGot, ModelError } from "../errors.ts";
+import { expectedGot, ModelError } from "../../errors.ts";
+import { describe, dictOf, type Global, isDict, isGlobal, isOpaque, type Opaque, opaque } from "./objects.ts";
+import { CONTAINERS, checkName, type Vocabulary } from "./vocabulary.ts";
 
 /** More than any checkpoint has: a ResNet-152 with its optimizer needs a tenth of it. */
 const MAX_OPCODES = 1 << 21;
 /** Longest name or number in a line of text, and longest integer, in bytes. */
 const MAX_LINE_BYTES = 255;
 
-/** A dict, in the order it was written. Nothing is looked up while a pickle is read, so no keys can be made to collide. */
-export interface Dict {
-  readonly kind: "dict";
-  /** `[key, value]` each, unless the pickle makes the dict of a list of something else. */
-  readonly items: unknown[];
-}
-
-/** A name that the pickle imports: `torch.FloatStorage`. */
-export interface Global {
-  readonly kind: "global";
-  readonly name: string;
-}
-
-/** An instance of a class that is on the list only so that it can be passed over (`argparse.Namespace`). */
-export interface Instance {
-  readonly kind: "instance";
-  readonly name: string;
-  /** Its attributes, when the pickle gives any. */
-  state: unknown;
-}
-
-/** What calling a global gives. Throws `ModelError` when the arguments are not those it takes. */
-export type Call = (args: readonly unknown[], where: string) => unknown;
-
-/** What a pickle may name, beyond Python's own containers and numpy's scalars. */
-export interface Vocabulary {
-  /** By full name; `undefined` for what is only passed on, never called. */
-  readonly globals: ReadonlyMap<string, Call | undefined>;
-  /** The object outside the pickle under `id`. */
-  persistent(id: unknown, where: string): unknown;
-}
-
-export function isDict(value: unknown): value is Dict {
-  return isKind(value, "dict");
-}
-
-export function isGlobal(value: unknown): value is Global {
-  return isKind(value, "global");
-}
-
-/** Whether a value is described by an object of this `kind`: nothing in a pickle can make one of its own. */
-export function isKind(value: unknown, kind: string): boolean {
-  return typeof value === "object" && value !== null && (value as { kind?: unknown }).kind === kind;
-}
-
-/** A dict's keys and values where the keys are texts. */
-export function* entriesOf(dict: Dict): Generator<readonly [string, unknown]> {
-  for (const item of dict.items) {
-    if (Array.isArray(item) && typeof item[0] === "string") yield [item[0], item[1]];
-  }
-}
-
-/** The value of a dict's key `key`: the last, as in Python, when the pickle sets it twice. */
-export function lookup(dict: Dict, key: string): unknown {
-  let found: unknown;
-  for (const [each, value] of entriesOf(dict)) if (each === key) found = value;
-  return found;
-}
-
-function dictOf(items: unknown[] = []): Dict {
-  return { kind: "dict", items };
-}
-
-/** The meaning of a class whose instances are passed over. */
-export function instance(name: string): Call {
-  return () => ({ kind: "instance", name, state: undefined }) satisfies Instance;
-}
-
-// What is already a container is taken as it is: copies could be asked for without end.
-
-/** `OrderedDict()`, or as Python 2 writes it, `OrderedDict([[key, value], …])`; `Counter(dict)`. */
-const toDict: Call = ([items], where) => {
-  if (items === undefined || isDict(items)) return items ?? dictOf();
-  if (Array.isArray(items)) return dictOf(items);
-  throw new ModelError("malformed", expectedGot(where, "pairs of keys and values to make a dict of", describe(items)));
-};
-
-const toList: Call = ([items], where) => {
-  if (items === undefined || Array.isArray(items)) return items ?? [];
-  throw new ModelError("malformed", expectedGot(where, "a list to make a container of", describe(items)));
-};
-
-/** Python's own names, and numpy's for the scalars and random states that training scripts save beside the weights. */
-const STANDARD: ReadonlyMap<string, Call | undefined> = new Map<string, Call | undefined>([
-  ["collections.OrderedDict", toDict],
-  ["collections.Counter", toDict],
-  ["collections.defaultdict", () => dictOf()],
-  ["collections.deque", toList],
-  ...["builtins", "__builtin__"].flatMap((module): [string, Call | undefined][] => [
-    [`${module}.dict`, toDict],
-    ...["list", "tuple", "set", "frozenset"].map((name): [string, Call] => [`${module}.${name}`, toList]),
-    ...["complex", "bytearray", "bytes", "slice", "range", "object"].map((name): [string, Call] => [
-      `${module}.${name}`,
-      instance(name),
-    ]),
-    ...["int", "float", "bool", "str"].map((name): [string, undefined] => [`${module}.${name}`, undefined]),
-  ]),
-  ...["copyreg", "copy_reg"].map((module): [string, Call] => [
-    `${module}._reconstructor`,
-    ([type], where) => instance(isGlobal(type) ? type.name : "object")([], where),
-  ]),
-  ...["numpy.core.multiarray", "numpy._core.multiarray"].flatMap((module): [string, Call][] =>
-    ["scalar", "_reconstruct"].map((name) => [`${module}.${name}`, instance(`numpy.${name}`)]),
-  ),
-  ["numpy.ndarray", undefined],
-  ...[
-    "numpy.dtype",
-    "_codecs.encode",
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "datetime.date",
-    "datetime.datetime",
-    "datetime.timedelta",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib.PurePosixPath",
-    "pathlib.PureWindowsPath",
-  ].map((name): [string, Call] => [name, instance(name)]),
-]);
-
-/** Modules whose names in a pickle mean that it wants to run something. */
-const RUNS_CODE =
-  /^(?:os|posix|nt|pty|sys|subprocess|commands|runpy|code|socket|shutil|importlib|webbrowser|operator|functools|(?:__)?builtins?(?:__)?)\./;
-
 /** All bytes objects: nothing here has a use for them. */
-const BYTES: Instance = Object.freeze({ kind: "instance", name: "bytes", state: undefined });
+const BYTES: Opaque = Object.freeze({ kind: "opaque", name: "bytes" });
 
 /** Thrown inside the machine when the bytes end before the pickle does. */
 const CUT = Symbol("cut");
@@ -230,26 +108,32 @@ function run(
     memo[index] = top();
   };
   const global = (name: string): void => {
-    if (!vocabulary.globals.has(name) && !STANDARD.has(name)) refuse(`${file}: byte ${opcode}`, name);
+    checkName(`${file}: byte ${opcode}`, name);
     stack.push({ kind: "global", name } satisfies Global);
   };
   const call = (callable: unknown, args: unknown): void => {
-    if (!isGlobal(callable)) fail("a name to call", describe(callable));
+    if (!isGlobal(callable) && !isOpaque(callable)) fail("a name to call", describe(callable));
     if (!Array.isArray(args)) fail(`arguments for ${callable.name}`, describe(args));
-    const meaning = vocabulary.globals.get(callable.name) ?? STANDARD.get(callable.name);
-    if (meaning === undefined) fail("something that can be called", callable.name);
-    stack.push(meaning(args, `${file}: byte ${opcode}`));
+    const meaning = isGlobal(callable)
+      ? (vocabulary.calls.get(callable.name) ?? CONTAINERS.get(callable.name))
+      : undefined;
+    stack.push(meaning === undefined ? opaque(callable.name) : meaning(args, `${file}: byte ${opcode}`));
   };
   const append = (items: readonly unknown[]): void => {
     const list = top();
+    // A class derived from list.
+    if (isOpaque(list)) return;
     if (!Array.isArray(list)) fail("a list to append to", describe(list));
     for (const item of items) list.push(item);
   };
   const set = (items: readonly unknown[]): void => {
     const dict = top();
-    if (!isDict(dict)) fail("a dict to set items of", describe(dict));
+    if (!isDict(dict) && !isOpaque(dict)) fail("a dict to set items of", describe(dict));
     if (items.length % 2 !== 0) fail("as many values as keys", `${items.length} items`);
-    for (let i = 0; i < items.length; i += 2) dict.items.push([items[i], items[i + 1]]);
+    if (dict === BYTES) fail("a dict to set items of", "bytes");
+    // An opaque object of a class derived from dict.
+    if (isOpaque(dict)) dict.items ??= [];
+    for (let i = 0; i < items.length; i += 2) dict.items!.push([items[i], items[i + 1]]);
   };
 
   for (let count = 0; count < MAX_OPCODES; count++) {
@@ -419,7 +303,7 @@ function run(
         break;
       }
       case 0x92: {
-        // NEWOBJ_EX: with keyword arguments, which nothing on the list needs
+        // NEWOBJ_EX: with keyword arguments, which no container needs
         pop();
         const args = pop();
         call(pop(), args);
@@ -440,12 +324,10 @@ function run(
         break;
       }
       case 0x62: {
-        // BUILD
-        const state = pop();
+        // BUILD: the attributes of an object, of which none is needed here; those of an OrderedDict are `_metadata`
+        pop();
         const value = top();
-        if (isKind(value, "instance") && value !== BYTES) (value as Instance).state = state;
-        // The attributes of an OrderedDict (`_metadata` of a state dict) are of no use here.
-        else if (!isDict(value)) fail("an object that may have attributes", describe(value));
+        if (typeof value !== "object" || value === null) fail("an object that may have attributes", describe(value));
         break;
       }
       case 0x51: // BINPERSID
@@ -466,27 +348,4 @@ function narrow(value: bigint): number | bigint {
 
 function integer(digits: string, fail: (expected: string, got: string) => never): number | bigint {
   return /^[+-]?\d+$/.test(digits) ? narrow(BigInt(digits)) : fail("an integer", describe(digits));
-}
-
-function refuse(where: string, name: string): never {
-  const hint = RUNS_CODE.test(name)
-    ? "nothing of it was run here, but Python would run it: do not load this file there unless you trust its maker"
-    : name.startsWith("torch._utils._rebuild_")
-      ? "neither sparse nor quantized tensors are read; save dense ones"
-      : "no code is run here; in Python, save the weights alone: torch.save(model.state_dict(), path)";
-  const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
-  throw new ModelError(
-    "unsupported",
-    expectedGot(where, "tensors, numbers, texts and their containers only", shown, hint),
-    { subject: name },
-  );
-}
-
-/** A value as an error shows it, never longer than a line. */
-export function describe(value: unknown): string {
-  if (typeof value === "string") return value.length > 60 ? `${JSON.stringify(value.slice(0, 60))}…` : `"${value}"`;
-  if (typeof value !== "object" || value === null) return value === null ? "None" : String(value).slice(0, 60);
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  const { kind, name } = value as { readonly kind: string; readonly name?: string };
-  return name ?? `a ${kind}`;
 }
