@@ -78,6 +78,8 @@ export type {
 } from "./train/finetune.ts";
 export type { EpochRecord, FitProgress } from "./train/fit.ts";
 export {
+  LOSSES,
+  type Loss,
   OPTIMIZERS,
   type OptimizerName,
   PARTS,

@@ -31,7 +31,7 @@ function defaultOf(at: number): string {
 }
 
 function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number): Option {
-  const option = new Option(flag, name === "train" || name === "output" ? help : `${help}${defaultOf(at)}`);
+  const option = new Option(flag, name === "train" || name === "loss" ? help : `${help}${defaultOf(at)}`);
   if (kind.choices !== undefined) return option.choices(kind.choices as readonly string[]);
   if (kind.type !== "number") return option;
   return option.argParser((text) => {

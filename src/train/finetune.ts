@@ -14,6 +14,7 @@ import { type Graph, inputShape, nodeOf, outputNode } from "../graph.ts";
 import { pickBuild } from "../kernels.ts";
 import { checkPreset, closable, type Model, type Source, withModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
+import type { OutputKind } from "../output.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import { checkSize, sized } from "../preprocess.ts";
 import type { Runtime } from "../runtime.ts";
@@ -23,7 +24,13 @@ import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts
 import { computeFeatures, FEATURE_BATCH, type Features, VIEWS } from "./features.ts";
 import { type EpochRecord, type FitProgress, fit } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
-import { fingerprintOf, type ResolvedTrainingOptions, resolveOptions, type TrainingOptions } from "./options.ts";
+import {
+  fingerprintOf,
+  type Loss,
+  type ResolvedTrainingOptions,
+  resolveOptions,
+  type TrainingOptions,
+} from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
 import { type BatchSource, featureSource, imageSource, type Labelled } from "./sources.ts";
 import { checksumOf } from "./state.ts";
@@ -132,6 +139,9 @@ function overlaid(checkpoint: Checkpoint, tensors: readonly NamedTensor[]): Chec
   };
 }
 
+/** What the logits mean that a loss was computed from. */
+const OUTPUTS = { cross_entropy: "softmax", bce: "sigmoid" } as const satisfies Record<Loss, OutputKind>;
+
 /** What all phases of one training share. */
 interface TrainingContext {
   readonly runtime: Runtime;
@@ -209,8 +219,8 @@ async function checksumOfWeights(checkpoint: Checkpoint): Promise<string> {
 }
 
 /** A part of the set, with what its labels become. */
-function labelled({ resolved: { output } }: TrainingContext, { classes, examples }: Dataset): Labelled {
-  return { examples, classes: classes.length, output };
+function labelled({ resolved: { loss } }: TrainingContext, { classes, examples }: Dataset): Labelled {
+  return { examples, classes: classes.length, loss };
 }
 
 /** A source of one part of the set, whose images are varied. */
@@ -261,11 +271,11 @@ async function trainHead(
 
 /** How the head is trained before more of the network follows. */
 function headFirst(
-  { seed, winograd, labelSmoothing, output }: ResolvedTrainingOptions,
+  { seed, winograd, labelSmoothing, loss }: ResolvedTrainingOptions,
   images: number,
 ): ResolvedTrainingOptions {
-  const options = { train: "head", seed, winograd, labelSmoothing, output } as const;
-  return resolveOptions(options, { isNew: false, images, isMultiLabel: output === "sigmoid" });
+  const options = { train: "head", seed, winograd, labelSmoothing, loss } as const;
+  return resolveOptions(options, { isNew: false, images, isMultiLabel: loss === "bce" });
 }
 
 /** The head's own tensors: closing it leaves the model's checkpoint open. */
@@ -301,7 +311,7 @@ export async function finetuneWith(
     }
     // Its weights are read again: to compute features, to be trained, and to be written.
     const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
-    const { output } = resolved;
+    const output = OUTPUTS[resolved.loss];
     const isSameOutput = (opened.graph.output ?? "softmax") === output;
     const isSame = isSameOutput && JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);
     const { length } = dataset.classes;
@@ -335,7 +345,7 @@ export async function trainNewWith(
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const { preprocess = spec.stem === "cifar" ? "cifar" : "torchvision-v1", size } = options;
   const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
-  const graph = { ...resnet(arch, spec, shape), output: resolved.output };
+  const graph = { ...resnet(arch, spec, shape), output: OUTPUTS[resolved.loss] };
   const [height, width] = inputShape(graph);
   const model = closable({
     ...{ source: arch, arch, spec, graph, labels: dataset.classes, guesses: [] },

@@ -17,6 +17,9 @@ export type Part = (typeof PARTS)[number];
 export const OPTIMIZERS = ["sgd", "adamw"] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 
+export const LOSSES = ["cross_entropy", "bce"] as const;
+export type Loss = (typeof LOSSES)[number];
+
 /** What the values of one option must be. */
 export interface Kind<T> {
   readonly type: "number" | "string" | "boolean";
@@ -126,15 +129,11 @@ const STEP_OPTIONS = {
   }),
   /** Whether biases and norms decay too, as in PyTorch. */
   decayNorms: row(SWITCH, true, { flag: "--no-decay-norms", help: "no weight decay for biases and norms" }),
-  /** `softmax`: an image shows one class; `sigmoid`: any number of them. */
-  output: row<"softmax" | "sigmoid">(
-    oneOf(["softmax", "sigmoid"]),
-    ({ isMultiLabel }) => (isMultiLabel ? "sigmoid" : "softmax"),
-    {
-      flag: "--output <kind>",
-      help: "softmax: an image shows one class; sigmoid: any number (default: as its labels)",
-    },
-  ),
+  /** `cross_entropy`: an image shows one class; `bce`, binary cross-entropy: any number of them. */
+  loss: row<Loss>(oneOf(LOSSES), ({ isMultiLabel }) => (isMultiLabel ? "bce" : "cross_entropy"), {
+    flag: "--loss <name>",
+    help: "cross_entropy: an image shows one class; bce: any number of them (default: as its labels are)",
+  }),
   /** Part of a label that is spread over all classes. */
   labelSmoothing: row(SHARE, 0, {
     flag: "--label-smoothing <s>",
@@ -259,13 +258,13 @@ export function resolveOptions(
   const setup = isNew ? "scratch" : (options.train ?? "head") === "head" ? "head" : "part";
   const context = { setup, images, isMultiLabel } as const;
   const resolved = resolve(TRAINING_OPTIONS, { ...options }, context) as unknown as ResolvedTrainingOptions;
-  const { batch, warmup, epochs, output, norms, train } = resolved;
+  const { batch, warmup, epochs, loss, norms, train } = resolved;
   if (batch > images) {
     throw new OptionError("batch", expectedGot("batch", `at most the ${images} images of the set`, `${batch}`));
   }
-  if (output === "softmax" && isMultiLabel) {
+  if (loss !== "bce" && isMultiLabel) {
     const hint = "its images have several labels each, or none";
-    throw new OptionError("output", expectedGot("output", "sigmoid for this set", "softmax", hint));
+    throw new OptionError("loss", expectedGot("loss", "bce for this set", loss, hint));
   }
   if (norms === "live" && train !== "head" && batch === 1) {
     const hint = "live norms need the statistics of a batch; freeze them, or take more images at once";

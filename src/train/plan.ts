@@ -18,6 +18,7 @@ import { candidates, choose, type Variant } from "../variants.ts";
 import { divide } from "./fuse.ts";
 import { gradientOf, lifetimesOf } from "./lifetimes.ts";
 import type { Optimizer } from "./optimizers.ts";
+import type { Loss } from "./options.ts";
 
 /** What is trained and how: all that the layout of memory and the tapes depend on. */
 export interface TrainSpec {
@@ -31,7 +32,7 @@ export interface TrainSpec {
   readonly winograd: boolean;
   readonly optimizer: Optimizer;
   /** Which loss: of classes that exclude each other, or of classes that are each present or absent. */
-  readonly output: "softmax" | "sigmoid";
+  readonly loss: Loss;
   /** Whether biases and norms decay too. */
   readonly decayNorms: boolean;
   readonly labelSmoothing: number;
@@ -184,7 +185,7 @@ export interface TrainPlan {
   readonly scratchBytes: number;
   /** `[batch, h, w, c]` f32. */
   readonly input: number;
-  /** `[batch]` i32, or for sigmoids `[batch, classes]` u8 of 0 and 1. */
+  /** `[batch]` i32, or for `bce` `[batch, classes]` u8 of 0 and 1. */
   readonly labels: number;
   /** `[batch, 2]` f32: loss, and 1 where the label is the first largest logit, or the share of classes that are right. */
   readonly losses: number;
@@ -210,7 +211,7 @@ export function planStep(
   const output = outputNode(graph);
   const classes = output.shape[2];
   const labels = layout.end;
-  const losses = align(labels + (spec.output === "sigmoid" ? batch * classes : 4 * batch));
+  const losses = align(labels + (spec.loss === "bce" ? batch * classes : 4 * batch));
   const base = align(losses + 8 * batch);
   const { buffers, targets, wants } = lifetimesOf(graph, { frozen, trains: spec.trains }, batch, backward);
   const { addresses, end } = place(buffers, base);
@@ -288,7 +289,7 @@ export function planStep(
 
 /** Cross-entropy of a softmax, or of a sigmoid for each class. */
 function lossStep(
-  { output, labelSmoothing: smoothing }: TrainSpec,
+  { loss, labelSmoothing: smoothing }: TrainSpec,
   batch: number,
   shared: {
     readonly n: number;
@@ -299,7 +300,7 @@ function lossStep(
   },
   labels: number,
 ): Step {
-  return output === "sigmoid"
+  return loss === "bce"
     ? step("loss", "bce_f32", batch, { ...shared, targets: labels, smoothing })
     : step("loss", "loss_f32", batch, { ...shared, labels, smoothing });
 }

@@ -4,6 +4,7 @@ import { seedFrom } from "../models/random.ts";
 import type { Augment } from "./augment.ts";
 import { type Example, labelsOf } from "./dataset.ts";
 import type { Features } from "./features.ts";
+import type { Loss } from "./options.ts";
 import type { Preparer } from "./preparer.ts";
 import type { Targets } from "./trainer.ts";
 
@@ -28,7 +29,7 @@ export interface Labelled {
   readonly examples: readonly Example[];
   /** Number of classes. */
   readonly classes: number;
-  readonly output: "softmax" | "sigmoid";
+  readonly loss: Loss;
 }
 
 /** How images become inputs. */
@@ -100,8 +101,8 @@ function gather(
   return { images, labels: targetsOf(set, good), indices: good };
 }
 
-function targetsOf({ examples, classes, output }: Labelled, indices: readonly number[]): Targets {
-  if (output === "softmax") return Int32Array.from(indices, (index) => labelsOf(examples[index]!)[0]!);
+function targetsOf({ examples, classes, loss }: Labelled, indices: readonly number[]): Targets {
+  if (loss === "cross_entropy") return Int32Array.from(indices, (index) => labelsOf(examples[index]!)[0]!);
   const targets = new Uint8Array(indices.length * classes);
   indices.forEach((index, i) => {
     for (const label of labelsOf(examples[index]!)) targets[i * classes + label] = 1;

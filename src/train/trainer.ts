@@ -63,8 +63,8 @@ export interface Evaluation {
 }
 
 /**
- * What images show. `output: "softmax"`: `[n]`, each below the number of classes; `"sigmoid"`: `[n, classes]`, 1 for a class
- * that the image shows and 0 for others.
+ * What images show. For `loss: "cross_entropy"` `[n]`, each below the number of classes; for `"bce"` `[n, classes]`, 1 for a
+ * class that the image shows and 0 for others.
  */
 export type Targets = Int32Array | Uint8Array;
 
@@ -123,7 +123,7 @@ function specOf(graph: Graph, options: TrainOptions): { readonly spec: TrainSpec
     trains: predicateOf(graph, typeof train === "function" ? train : resolved.train),
     live: resolved.norms === "live",
     winograd: resolved.winograd,
-    output: resolved.output,
+    loss: resolved.loss,
     optimizer: resolved.optimizer === "sgd" ? sgd({ momentum, nesterov, weightDecay }) : adamw({ weightDecay }),
     decayNorms: resolved.decayNorms,
     labelSmoothing: resolved.labelSmoothing,
@@ -427,12 +427,12 @@ export class Trainer {
   #check(images: Float32Array, labels: Targets, most: number): number {
     const [h, w, c] = this.graph.nodes[0]!.shape;
     const classes = outputNode(this.graph).shape[2];
-    const isSigmoid = this.#layout.spec.output === "sigmoid";
-    if (isSigmoid !== labels instanceof Uint8Array) {
-      const expected = isSigmoid ? "a Uint8Array [n, classes] for sigmoids" : "an Int32Array [n] for a softmax";
+    const isMulti = this.#layout.spec.loss === "bce";
+    if (isMulti !== labels instanceof Uint8Array) {
+      const expected = isMulti ? "a Uint8Array [n, classes] for bce" : "an Int32Array [n] for cross_entropy";
       throw new ArgumentTypeError("labels", expectedGot("labels", expected, labels.constructor.name));
     }
-    const n = isSigmoid ? labels.length / classes : labels.length;
+    const n = isMulti ? labels.length / classes : labels.length;
     if (!Number.isInteger(n) || n < 1 || n > most) {
       const limit = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
       throw new OptionError("labels", expectedGot("labels", `those of 1${limit} images`, `${labels.length} numbers`));
@@ -440,7 +440,7 @@ export class Trainer {
     if (images.length !== n * h * w * c) {
       throw new OptionError("images", expectedGot("images", `${n} × ${h} × ${w} × ${c} numbers`, `${images.length}`));
     }
-    const largest = isSigmoid ? 1 : classes - 1;
+    const largest = isMulti ? 1 : classes - 1;
     const bad = labels.find((label) => label < 0 || label > largest);
     if (bad !== undefined) throw new OptionError("labels", expectedGot("labels", `0 to ${largest}`, `${bad}`));
     return n;
@@ -487,7 +487,7 @@ export class Trainer {
   ): Promise<{ loss: number; correct: number }> {
     const { batch } = plan;
     const classes = outputNode(this.graph).shape[2];
-    const [size, each] = [count(this.graph.nodes[0]!.shape), this.#layout.spec.output === "sigmoid" ? classes : 1];
+    const [size, each] = [count(this.graph.nodes[0]!.shape), this.#layout.spec.loss === "bce" ? classes : 1];
     this.#engine.floats(plan.input, batch * size).set(images.subarray(first * size, (first + batch) * size));
     const mine = labels.subarray(first * each, (first + batch) * each);
     const bytes = new Uint8Array(mine.buffer, mine.byteOffset, mine.byteLength);

@@ -159,7 +159,11 @@ describe("a training", () => {
   }, 60_000);
   test("does not go on with other images or another beginning", async () => {
     let state: Uint8Array | undefined;
-    await train({ onCheckpoint: (bytes) => void (state ??= bytes) });
+    await train({
+      onCheckpoint(bytes) {
+        state ??= bytes;
+      },
+    });
     const others = { classes: SET.classes, examples: SET.examples.map((each) => ({ ...each, name: `x${each.name}` })) };
     const going = trainNewWith(nodeRuntime(), "resnet20", others, { ...OPTIONS, resume: state! });
     await expect(going).rejects.toMatchObject({ code: "metadata", subject: "images" });

@@ -223,7 +223,7 @@ describe("a step", () => {
     await Promise.all([whole.dispose(), joined.dispose()]);
   });
   it("of several labels an image has the loss and gradient of PyTorch's BCEWithLogitsLoss", async () => {
-    const trainer = await small({ output: "sigmoid", norms: "frozen", train: "head", learningRate: 1e-6 });
+    const trainer = await small({ loss: "bce", norms: "frozen", train: "head", learningRate: 1e-6 });
     const targets = Uint8Array.from([1, 1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1]);
     const { logits } = await trainer.evaluate(IMAGES, targets);
     const { loss, correct } = await trainer.step(IMAGES, targets);
