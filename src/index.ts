@@ -100,5 +100,5 @@ export {
 } from "./train/trainer.ts";
 export type { ClassAccuracy, Validated } from "./train/validate.ts";
 export type { TuneOptions } from "./tune.ts";
-export type { Tuning } from "./variants.ts";
+export type { Tuning, Vectors } from "./variants.ts";
 export type { Views } from "./views.ts";
