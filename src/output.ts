@@ -4,7 +4,8 @@
  * `softmax`: logits of classes that exclude each other. `sigmoid`: logits of classes that are each present or absent.
  * `none`: no classes; the numbers are features or other values, and are not turned into probabilities.
  */
-export type OutputKind = "softmax" | "sigmoid" | "none";
+export const OUTPUT_KINDS = ["softmax", "sigmoid", "none"] as const;
+export type OutputKind = (typeof OUTPUT_KINDS)[number];
 
 /** Softmax in f64, shifted by the largest logit so that it never overflows. */
 export function softmax(logits: Float32Array): Float64Array {

@@ -256,19 +256,20 @@ export function fitWeights(
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
+  const tooLittle = (bytes: number): OptionError => {
+    const mb = (value: number): string => `${(value / 1e6).toFixed(1)} MB`;
+    return new OptionError("memory", expectedGot("memory", `at least ${mb(bytes)} for ${graph.name}`, mb(memory)));
+  };
+  // What activations alone need is arithmetic; steps, of which a huge input has millions, are not written for it.
+  const least = place(lifetimes(graph, 1, [...kept, graph.nodes.at(-1)!.name]), STATIC_BYTES).end;
+  if (!(least <= memory)) throw tooLittle(least);
   const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));
     const excess = need(weights) - memory;
     if (excess <= 0) return weights;
-    if (allowed <= 0) {
-      const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-      throw new OptionError(
-        "memory",
-        expectedGot("memory", `at least ${mb(memory + excess)} for ${graph.name}`, mb(memory)),
-      );
-    }
+    if (!(allowed > 0 && Number.isFinite(excess))) throw tooLittle(memory + excess);
     allowed = Math.max(0, Math.min(allowed, weights.end) - excess);
   }
 }
