@@ -62,6 +62,7 @@ export function conv_i8(
   lo: f32,
   hi: f32,
 ): void {
+  assert((c / groups) % 2 == 0);
   const table = scratch + TAIL_BYTES;
   const m = batch * oh * ow;
   const k = c / groups;

@@ -108,6 +108,7 @@ export function gemm_i16(
   panels: usize,
   out: usize,
 ): void {
+  assert(n % 8 == 0 && k % 2 == 0);
   const perGroup = n >> 3;
   const perChunk = perGroup * groups;
   const panelBytes = (<usize>k) << 4;

@@ -43,6 +43,7 @@ export function gemm_wgrad_f32(
   dy: usize,
   dw: usize,
 ): void {
+  assert(m >= 1);
   const across = (n + 7) >> 3;
   const down = (k + mr - 1) / mr;
   const perGroup = across * down;

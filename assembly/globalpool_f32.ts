@@ -14,6 +14,7 @@
  * Why: a whole cache line a pixel, so that a strided walk wastes nothing.
  */
 export function globalpool_f32(from: i32, to: i32, pixels: i32, c: i32, input: usize, out: usize): void {
+  assert(pixels >= 1);
   const blocks = (c + 15) >> 4;
   const pixel = (<usize>c) << 2;
   const part: f32 = (1.0 as f32) / <f32>pixels;

@@ -28,6 +28,7 @@ export function globalpool_i8(
   lo: f32,
   hi: f32,
 ): void {
+  assert(pixels < 1 << 23);
   const blocks = (c + 15) >> 4;
   for (let unit = from; unit < to; ++unit) {
     const image = unit / blocks;

@@ -31,6 +31,7 @@ export function shortcut_dgrad_f32(
   dy: usize,
   dx: usize,
 ): void {
+  assert(before + c <= n);
   const bytes = (<usize>c) << 2;
   for (let unit = from; unit < to; ++unit) {
     const image = unit / h;

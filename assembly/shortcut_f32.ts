@@ -29,6 +29,7 @@ export function shortcut_f32(
   input: usize,
   out: usize,
 ): void {
+  assert(before + c <= n);
   const bytes = (<usize>c) << 2;
   const blank = (<usize>before) << 2;
   const rest = ((<usize>n) << 2) - blank - bytes;

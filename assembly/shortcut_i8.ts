@@ -28,6 +28,7 @@ export function shortcut_i8(
   input: usize,
   out: usize,
 ): void {
+  assert(before + c <= n);
   for (let unit = from; unit < to; ++unit) {
     const image = unit / oh;
     const y = unit - image * oh;

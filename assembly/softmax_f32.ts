@@ -13,6 +13,7 @@
  * Why: a thousand scalars a picture; the sum is kept in f64.
  */
 export function softmax_f32(from: i32, to: i32, n: i32, input: usize, out: usize): void {
+  assert(n >= 1);
   const bytes = (<usize>n) << 2;
   for (let unit = from; unit < to; ++unit) {
     const a = input + <usize>unit * bytes;

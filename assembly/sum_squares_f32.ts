@@ -16,6 +16,7 @@
 import { madd } from "./simd";
 
 export function sum_squares_f32(from: i32, to: i32, n: i32, input: usize, out: usize): void {
+  assert(n % 4 == 0);
   for (let unit = from; unit < to; ++unit) {
     let at = input + ((<usize>unit) << 14);
     const end = input + ((<usize>min(n, (unit + 1) << 12)) << 2);

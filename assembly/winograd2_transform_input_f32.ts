@@ -39,6 +39,7 @@ export function winograd2_transform_input_f32(
   zeros: usize,
   out: usize,
 ): void {
+  assert(c % 4 == 0);
   const half = scratch + 64;
   const bytes = (<usize>c) << 2;
   for (let unit = from; unit < to; ++unit) {

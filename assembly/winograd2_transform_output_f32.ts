@@ -40,6 +40,7 @@ export function winograd2_transform_output_f32(
   lo: f32,
   hi: f32,
 ): void {
+  assert(n % 4 == 0);
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const bytes = (<usize>n) << 2;

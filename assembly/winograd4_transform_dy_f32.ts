@@ -33,6 +33,7 @@ export function winograd4_transform_dy_f32(
   zeros: usize,
   out: usize,
 ): void {
+  assert(n % 4 == 0);
   const half = scratch + 64;
   const bytes = (<usize>n) << 2;
   const p2 = f32x4.splat(2);

@@ -28,6 +28,7 @@ export function winograd4_transform_hwio_f32(
   bias: usize,
   out: usize,
 ): void {
+  assert(n % 4 == 0 && c % 4 == 0);
   const columns = turned ? c : n;
   const cells = turned ? n : c;
   const panelBytes = (<usize>(cells + 1)) << 5;

@@ -43,6 +43,7 @@ export function winograd4_transform_input_f32(
   zeros: usize,
   out: usize,
 ): void {
+  assert(c % 4 == 0);
   const half = scratch + 144;
   const bytes = (<usize>c) << 2;
   const p4 = f32x4.splat(4);

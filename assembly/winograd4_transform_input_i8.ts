@@ -42,6 +42,7 @@ export function winograd4_transform_input_i8(
   zeros: usize,
   out: usize,
 ): void {
+  assert(c % 8 == 0);
   const half = scratch + 144;
   const bytes = (<usize>c) << 1;
   for (let unit = from; unit < to; ++unit) {

@@ -42,6 +42,7 @@ export function winograd4_transform_output_f32(
   lo: f32,
   hi: f32,
 ): void {
+  assert(n % 4 == 0);
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const p2 = f32x4.splat(2);

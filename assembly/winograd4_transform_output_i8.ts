@@ -79,6 +79,7 @@ export function winograd4_transform_output_i8(
   lo: f32,
   hi: f32,
 ): void {
+  assert(n % 4 == 0);
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const scale4 = f32x4.splat(rs);

@@ -21,6 +21,7 @@
  * Why: runs once a model.
  */
 export function winograd4_transform_weights_i8(from: i32, to: i32, n: i32, c: i32, weights: usize, out: usize): void {
+  assert(n % 8 == 0 && c % 2 == 0);
   const panelBytes = (<usize>c) << 4;
   const position = panelBytes * (n >> 3);
   for (let unit = from; unit < to; ++unit) {

@@ -23,6 +23,7 @@ export function winograd4_transform_wgrad_f32(
   products: usize,
   dw: usize,
 ): void {
+  assert(n % 4 == 0);
   const row = (<usize>n) << 2;
   const position = row * c;
   for (let unit = from; unit < to; ++unit) {

@@ -80,3 +80,36 @@ export function confusions(answers: readonly Answered[]): readonly Confusion[] {
 export function mistakes(answers: readonly Answered[]): readonly Answered[] {
   return answers.filter(({ label, best }) => best[0]![0] !== label).sort((a, b) => b.best[0]![1] - a.best[0]![1]);
 }
+
+/** Fewer images than this say nothing about chance. */
+const TELLING = 10;
+
+/**
+ * What in the answers points at a mistake outside of the model: another preprocessing, classes in another order, a model
+ * of something else. A sentence each.
+ *
+ * @param classes how many the model has
+ */
+export function suspicion(
+  answers: readonly Answered[],
+  classes: number,
+  nameOf: (index: number) => string,
+): readonly string[] {
+  const remarks: string[] = [];
+  const count = answers.length;
+  const labels = new Set(answers.map(({ label }) => label));
+  const given = new Set(answers.map(({ best }) => best[0]![0]));
+  const hint = "are preprocessing and the order of classes right?";
+  if (given.size === 1 && labels.size > 1) {
+    remarks.push(`every image of ${labels.size} classes was classified as "${nameOf([...given][0]!)}": ${hint}`);
+  }
+  const right = hits(answers, 1);
+  const [least] = wilson(right, count);
+  if (right === 0 ? count > 2 : count >= TELLING && least <= 1 / classes) {
+    const chance = `${(100 / classes).toFixed(1)} %`;
+    remarks.push(
+      `${right} of ${count} images right is what guessing among ${classes} classes gives (${chance}): ${hint}`,
+    );
+  }
+  return remarks;
+}

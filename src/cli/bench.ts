@@ -12,7 +12,7 @@ import { macCount } from "../ops/ops.ts";
 import { measurePeak } from "../peak.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
 import { environment } from "./environment.ts";
-import { type Accuracy, accuracyOf } from "./eval.ts";
+import { accuracyOf } from "./evaluate.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { mean, percentile } from "./statistics.ts";
@@ -93,7 +93,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   const peakGflops = measurePeak(kernels);
   const samplesPerSecond = (1000 * scenario.samples) / mean(latencies);
   const gflops = (2 * macCount(model.model.graph) * samplesPerSecond) / 1e9;
-  const accuracy: Accuracy | undefined =
+  const accuracy =
     options.accuracy === undefined ? undefined : await accuracyOf(model, options.accuracy, options, signal);
   const report = {
     scenario: options.scenario,

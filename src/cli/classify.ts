@@ -19,17 +19,19 @@ interface Result {
 
 const BAR = 24;
 
-function show({ image, predictions, ms }: Result): string {
-  const lines = predictions.map(({ label, probability }) => {
+function show({ image, predictions, ms }: Result, threshold: number): string {
+  const shown = predictions.filter(({ probability }) => probability >= threshold);
+  const none = shown.length === 0 ? [`  no class from ${100 * threshold} % on; the most probable is`] : [];
+  const lines = (shown.length === 0 ? predictions.slice(0, 1) : shown).map(({ label, probability }) => {
     return `  ${(100 * probability).toFixed(1).padStart(5)} %  ${barOf(probability, BAR).padEnd(BAR)}  ${label}`;
   });
-  return [`${image}  (${ms.toFixed(0)} ms)`, ...lines, ""].join("\n");
+  return [`${image}  (${ms.toFixed(0)} ms)`, ...none, ...lines, ""].join("\n");
 }
 
 /** Classifies every image; those that cannot be read are reported and the others are still classified. */
 export async function classify(
   images: readonly string[],
-  options: CommonOptions & { readonly topK: number; readonly recursive?: boolean },
+  options: CommonOptions & { readonly topK: number; readonly recursive?: boolean; readonly threshold?: number },
 ): Promise<number> {
   const photos = await photosOf(images, options.recursive === true);
   const started = performance.now();
@@ -40,6 +42,8 @@ export async function classify(
     options.quiet,
     `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
+  // Classes that exclude each other are a ranking; others are present or absent.
+  const threshold = options.threshold ?? (model.model.graph.output === "sigmoid" ? 0.5 : 0);
   const results: Result[] = [];
   // On a terminal the results themselves show the progress.
   const bar = imageBar(options.quiet === true || (!options.json && process.stdout.isTTY === true), photos.length);
@@ -55,7 +59,7 @@ export async function classify(
     }
     bar.tick("");
     const last = results.at(-1)!;
-    if (!options.json && last.error === undefined) process.stdout.write(`${show(last)}\n`);
+    if (!options.json && last.error === undefined) process.stdout.write(`${show(last, threshold)}\n`);
   }
   bar.stop();
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);

@@ -109,6 +109,35 @@ export function inModelClasses(
   return { examples: relabelled(examples, indices), ...(guess !== undefined && { guess }) };
 }
 
+/** Class names that mean yes, whatever the model calls its class. */
+const YES = ["1", "yes", "true", "positive", "pos"];
+
+/**
+ * The examples of a set of two classes for a model of one logit: those of its class have the label 0, others none.
+ *
+ * @returns as `inModelClasses`
+ * @throws DatasetError (`classes`) for more than two classes
+ */
+export function asYesOrNo(
+  where: string,
+  { classes, examples }: Dataset,
+  { labels }: Pick<Model, "labels">,
+): { readonly examples: readonly Example[]; readonly guess?: string } {
+  if (classes.length > 2) {
+    const expected = `two classes, ${labels[0] ?? "yes"} and its opposite, for a model of one logit`;
+    throw new DatasetError("classes", expectedGot(where, expected, classes.join(", ")));
+  }
+  const names = classes.map((name) => name.toLowerCase());
+  const byName = names.indexOf(labels[0]?.toLowerCase() ?? "");
+  const found = byName >= 0 ? byName : names.findIndex((name) => YES.includes(name));
+  // Without a name that says so, the second class: Keras and PyTorch number folders by name, and 1 is yes.
+  const yes = found >= 0 ? found : names.length - 1;
+  return {
+    examples: examples.map((example) => ({ ...example, label: example.label === yes ? [0] : [] })),
+    ...(found < 0 && { guess: `the model's one logit means "${classes[yes]}"` }),
+  };
+}
+
 /** Names that the two parts of a set go by. */
 const PARTS = { train: ["train", "training"], val: ["val", "valid", "validation", "test"] } as const;
 

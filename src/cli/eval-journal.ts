@@ -1,18 +1,16 @@
 /** An evaluation's journal: a line for each image, valid as long as the image has the same bytes. */
 import { ModelError } from "../errors.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
-import type { Example } from "../train/dataset.ts";
+import { type Example, labelsOf } from "../train/dataset.ts";
 import type { Answered } from "./accuracy.ts";
 import { digestOf } from "./fingerprint.ts";
+import type { Scored } from "./multilabel.ts";
 
 /** Classes that are kept of each answer. */
 export const BEST = 5;
 
-/** An example with one label. */
-export type Labelled = Example & { readonly label: number };
-
 /** What is kept of an image in the journal: its answer, or that it could not be read. */
-export type Result = Answered | { readonly name: string; readonly failed: string };
+export type Result = Answered | Scored | { readonly name: string; readonly failed: string };
 
 /** A line of the journal. Of several for one image the last one counts. */
 export interface Entry {
@@ -26,7 +24,7 @@ export interface Entry {
 /** Whether a line of a journal can be a result for these examples, by models of so many classes. */
 export function isEntryOf(
   value: unknown,
-  examples: readonly Labelled[],
+  examples: readonly Example[],
   classes: number,
   ensemble: number,
 ): value is Entry {
@@ -40,6 +38,16 @@ export function isEntryOf(
     Array.isArray(list) && list.length === Math.min(BEST, classes) && list.every(isItem);
   const isAnswer = (item: unknown): boolean =>
     Array.isArray(item) && isClass(item[0]) && Number.isFinite(item[1]) && item[1] >= 0 && item[1] <= 1;
+  if ("scores" in result || typeof example.label !== "number") {
+    const { labels, scores } = result as Partial<Scored>;
+    return (
+      typeof example.label !== "number" &&
+      JSON.stringify(labels) === JSON.stringify(labelsOf(example)) &&
+      Array.isArray(scores) &&
+      scores.length === classes &&
+      scores.every((score) => Number.isFinite(score) && score >= 0 && score <= 1)
+    );
+  }
   const { label, best, members } = result;
   return (
     label === example.label &&

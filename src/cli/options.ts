@@ -4,8 +4,9 @@ import type { LoadOptions } from "../classifier.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
-import { PRESETS, type PresetName, type Triple } from "../preprocess.ts";
-import { byteCount, deviation, positive, triple, whole } from "./parse.ts";
+import type { OutputKind } from "../output.ts";
+import { PRESETS, type PresetName, type Sides } from "../preprocess.ts";
+import { byteCount, channels, deviation, positive, sides, whole } from "./parse.ts";
 import { downloadBar } from "./progress.ts";
 import { readTuning } from "./tuning-file.ts";
 
@@ -15,13 +16,16 @@ export interface CommonOptions {
   threads: number;
   build: "baseline" | "relaxed" | "auto";
   preprocess?: PresetName;
-  mean?: Triple;
-  std?: Triple;
+  mean?: readonly number[];
+  std?: readonly number[];
   memory?: number;
   tuning?: string;
   arch?: string;
   stride?: "3x3" | "1x1";
-  size?: number;
+  size?: Sides;
+  squash?: boolean;
+  output?: OutputKind;
+  key?: string;
   epsilon?: number;
   cache?: string;
   offline?: boolean;
@@ -35,8 +39,8 @@ export function withCommon(command: Command): Command {
     .addOption(new Option("--threads <n>", "threads to compute with").argParser(whole(1)).default(1))
     .addOption(new Option("--build <build>", "kernels to use").choices([...BUILDS, "auto"]).default("auto"))
     .addOption(new Option("--preprocess <preset>", "how pixels become the input").choices(Object.keys(PRESETS)))
-    .option("--mean <R,G,B>", "mean of pixels scaled to 0…1", triple)
-    .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1", deviation)
+    .option("--mean <R,G,B>", "mean of pixels scaled to 0…1, or one number for gray", channels)
+    .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1, or one number for gray", deviation)
     .option("--tuning <file>", "the file that the tune command wrote")
     .option("--memory <bytes>", "budget for weights and activations, as in 200MB", byteCount)
     .addOption(new Option("--arch <name>", "the network, where the file does not say").choices(Object.keys(RESNETS)))
@@ -44,7 +48,16 @@ export function withCommon(command: Command): Command {
       new Option("--stride <where>", "a bottleneck's stride, where the file does not say").choices(["3x3", "1x1"]),
     )
     .option("--epsilon <number>", "of batch norms, where the file does not say", positive)
-    .option("--size <pixels>", "side of the square input", whole(1))
+    .option("--size <pixels>", "of the input: one side of a square, or HxW", sides)
+    .option("--squash", "resize to the input's size without keeping proportions, and without a crop")
+    .addOption(
+      new Option("--output <kind>", "what the outputs are, where the file does not say").choices([
+        "softmax",
+        "sigmoid",
+        "none",
+      ]),
+    )
+    .option("--key <text>", "part of the names of the network to take, where the file holds several")
     .option("--cache <dir>", "folder for downloads")
     .option("--offline", "never use the network")
     .option("--quiet", "no progress, no remarks")
@@ -77,8 +90,12 @@ export function withModels(command: Command): Command {
 
 /** What `load` is called with. */
 export function loadOptions(options: Omit<CommonOptions, "model">, signal: AbortSignal): LoadOptions {
-  const { build, threads, arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memory } = options;
-  const given = { arch, stride, epsilon, size, cache, offline, preprocess, mean, std, memoryBytes: memory };
+  const { build, threads, arch, key, output, stride, epsilon, size, squash } = options;
+  const { preprocess, mean, std, cache, offline, memory: memoryBytes } = options;
+  const given = {
+    ...{ arch, key, output, stride, epsilon, size, squash },
+    ...{ preprocess, mean, std, cache, offline, memoryBytes },
+  };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });

@@ -1,6 +1,6 @@
 /** Values of options on the command line: each parser returns the value, or throws commander's usage error. */
 import { InvalidArgumentError } from "commander";
-import type { Triple } from "../preprocess.ts";
+import type { Sides } from "../preprocess.ts";
 
 /** A whole number of at least `least`. */
 export function whole(least: number): (text: string) => number {
@@ -11,19 +11,27 @@ export function whole(least: number): (text: string) => number {
   };
 }
 
-/** Three numbers with commas between them. */
-export function triple(text: string): Triple {
-  const [r, g, b, ...rest] = text.split(",").map(Number);
-  if (![r, g, b].every(Number.isFinite) || rest.length > 0)
-    throw new InvalidArgumentError("expected three numbers R,G,B");
-  return [r!, g!, b!];
+/** Three numbers with commas between them, or one. */
+export function channels(text: string): readonly number[] {
+  const values = text.split(",").map((each) => (each.trim() === "" ? Number.NaN : Number(each)));
+  if (values.every(Number.isFinite) && (values.length === 3 || values.length === 1)) return values;
+  throw new InvalidArgumentError("expected three numbers R,G,B, or one for gray");
 }
 
-/** Three numbers above 0. */
-export function deviation(text: string): Triple {
-  const values = triple(text);
-  if (values.some((value) => value <= 0)) throw new InvalidArgumentError("expected three numbers above 0");
+/** Three numbers above 0, or one. */
+export function deviation(text: string): readonly number[] {
+  const values = channels(text);
+  if (values.some((value) => value <= 0)) throw new InvalidArgumentError("expected numbers above 0");
   return values;
+}
+
+/** A side of a square, or height and width as in `320x192`. */
+export function sides(text: string): Sides {
+  const [, height, width = height] = /^(\d+)(?:[x×](\d+))?$/i.exec(text) ?? [];
+  if (!(Number(height) > 0 && Number(width) > 0)) {
+    throw new InvalidArgumentError("expected a whole number of pixels, or height and width as in 320x192");
+  }
+  return [Number(height), Number(width)];
 }
 
 export function positive(text: string): number {
@@ -106,4 +114,12 @@ export function names(text: string): readonly string[] {
     }
     throw new InvalidArgumentError("expected names of hosts without ports, as in photos.example.com");
   });
+}
+
+/** A probability. */
+export function threshold(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError("expected a number from 0 to 1");
+  return value;
 }

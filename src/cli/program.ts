@@ -10,7 +10,19 @@ import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
 import { withCommon, withModel, withModels } from "./options.ts";
-import { byteCount, corsOrigin, crops, fromZero, names, origins, port, positive, sizes, whole } from "./parse.ts";
+import {
+  byteCount,
+  corsOrigin,
+  crops,
+  fromZero,
+  names,
+  origins,
+  port,
+  positive,
+  sizes,
+  threshold,
+  whole,
+} from "./parse.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
 import { finetune, trainNew } from "./train.ts";
@@ -26,11 +38,17 @@ export function program(done: (status: number) => void): Command {
   withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin"))
     .description("the most probable classes of each image")
     .option("--top-k <n>", "classes to show", whole(1), 5)
+    .option(
+      "--threshold <p>",
+      "least probability that is shown; 0.5 where classes do not exclude each other",
+      threshold,
+    )
     .option("--recursive", "look into the folders in a folder")
     .action(async (images, options) => done(await classify(images, options)));
   withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
     .description("accuracy over labelled images")
-    .option("--labels <csv>", "lines of file,label")
+    .option("--labels <csv>", "lines of file,label, or of file and several labels")
+    .option("--threshold <p>", "probability from which on an image has a label, of several", threshold)
     .option("--limit <n>", "only the first n images", whole(1))
     .option("--crops <n>", "views of each image: 1, or 10", crops)
     .option(

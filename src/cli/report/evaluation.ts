@@ -1,4 +1,4 @@
-/** The report of `eval`: how right, how sure, what for what, and the worst mistakes. */
+/** The report of `eval`: accuracy, calibration, confusions, and the most confident mistakes. */
 import {
   type Answered,
   type Bin,
@@ -10,7 +10,8 @@ import {
   wilson,
 } from "../accuracy.ts";
 import { environment } from "../environment.ts";
-import type { EvalCommand, Evaluation, Member } from "../eval.ts";
+import type { EvalCommand, Member } from "../eval.ts";
+import type { Evaluation } from "../evaluate.ts";
 import { MATRIX, matrix, pictures } from "./answers.ts";
 import { type Chart, document, escaped, figure, figures, grid, percent } from "./page.ts";
 
@@ -31,7 +32,7 @@ function reliabilityChart(bins: readonly Bin[]): Chart {
   return {
     id: "reliability",
     caption:
-      "Points on the line mean what they say; below it the model is surer than right. A larger point is more images.",
+      "On the line, confidence equals accuracy; below it the model is overconfident. A larger point is more images.",
     description: `Accuracy by confidence: ${bins.map((bin) => `${percent(bin.confidence, 0)}: ${percent(bin.accuracy, 0)}`).join(", ")}`,
     config: {
       type: "scatter",
@@ -85,7 +86,7 @@ function classAccuracies(
 
 /** The page. */
 export async function evaluationReport(
-  evaluation: Evaluation,
+  evaluation: Extract<Evaluation, { readonly kind: "single" }>,
   { directory, options, members, labels }: Subject,
 ): Promise<string> {
   const { accuracy, answers } = evaluation;
@@ -131,9 +132,9 @@ export async function evaluationReport(
             ],
           ),
         ]),
-    "<h2>How sure, how right</h2>",
+    "<h2>Calibration</h2>",
     figure(chart),
-    "<h2>What was taken for what</h2>",
+    "<h2>Confusions</h2>",
     seen.length <= MATRIX
       ? matrix(all, seen, nameOf)
       : grid(

@@ -1,0 +1,51 @@
+/**
+ * What a kernel became: its WebAssembly as text, or the machine code that V8's optimizing compiler makes of it here.
+ *
+ *     npm run wat -- [KERNEL] [--build baseline|relaxed]
+ *     npm run asm -- KERNEL [--build baseline|relaxed]
+ */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+const root = join(import.meta.dirname, "..");
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { build: { type: "string", default: "baseline" }, asm: { type: "boolean", default: false } },
+});
+const [kernel] = positionals;
+const file = join(root, `wasm/${values.build}.wasm`);
+
+/** The kernel's function index: JavaScript gives exported WebAssembly functions that name. */
+async function indexOf(name: string): Promise<string> {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const { instance } = await WebAssembly.instantiate(readFileSync(file), { env: { memory } });
+  const found = instance.exports[name];
+  if (typeof found !== "function") throw new Error(`${name}: expected a kernel of ${file}, got none of that name`);
+  return found.name;
+}
+
+function run(program: string, args: readonly string[]): string {
+  return execFileSync(process.execPath, [program, ...args], { cwd: root, encoding: "utf8", maxBuffer: 1e9 });
+}
+
+if (values.asm) {
+  if (kernel === undefined) throw new Error("npm run asm: expected the name of a kernel, got none");
+  const compile = `new WebAssembly.Module(require("node:fs").readFileSync(${JSON.stringify(file)}))`;
+  const flags = [
+    "--no-liftoff",
+    "--no-wasm-lazy-compilation",
+    `--print-wasm-code-function-index=${await indexOf(kernel)}`,
+  ];
+  process.stdout.write(run("--no-wasm-tier-up", [...flags, "--eval", compile]));
+} else {
+  const text = run(join(root, "node_modules/binaryen/bin/wasm-dis"), ["--all-features", file]);
+  if (kernel === undefined) process.stdout.write(text);
+  else {
+    const [, name] = new RegExp(`\\(export "${kernel}" \\(func (\\$\\w+)\\)`).exec(text) ?? [];
+    if (name === undefined) throw new Error(`${kernel}: expected a kernel of ${file}, got none of that name`);
+    const start = text.indexOf(`\n (func ${name} `);
+    process.stdout.write(`${text.slice(start + 1, text.indexOf("\n )\n", start) + 3)}\n`);
+  }
+}
