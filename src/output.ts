@@ -6,10 +6,6 @@ export const OUTPUT_KINDS = ["softmax", "sigmoid", "none"] as const;
  * `softmax`: logits of classes that exclude each other. `sigmoid`: logits of classes that are each present or absent.
  * `none`: no classes; the numbers are features or other values, and are not turned into probabilities.
  */
-<<<<<<< HEAD
-export const OUTPUT_KINDS = ["softmax", "sigmoid", "none"] as const;
-=======
->>>>>>> main
 export type OutputKind = (typeof OUTPUT_KINDS)[number];
 
 /** Softmax in f64, shifted by the largest logit so that it never overflows. */

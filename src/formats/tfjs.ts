@@ -44,7 +44,7 @@ export const TFJS: Format = {
 /**
  * Opens the TensorFlow.js layers model `entry` of `folder` and checks its manifest against its shards.
  *
- * Metadata: `format` "tfjs"; `output`, where probabilities come last: the network then ends before them; `norm_epsilon`, the batch norms' epsilon; `stride_in_1x1`, "true" when bottlenecks
+ * Metadata: `format` "tfjs"; `output_kind`, where probabilities come last: the network then ends before them; `norm_epsilon`, the batch norms' epsilon; `stride_in_1x1`, "true" when bottlenecks
  * have their stride on the first 1×1 (v1), "false" when on the 3×3 (v1.5), absent when the network has neither.
  *
  * Throws `ModelError` naming the file, layer, weight or shard at fault.
@@ -76,7 +76,7 @@ export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoin
       format: "tfjs",
       ...normEpsilon(where, layers),
       ...strideIn1x1(where, layers),
-      ...(head.output === undefined ? {} : { output: head.output }),
+      ...(head.output === undefined ? {} : { output_kind: head.output }),
     };
     checkPadding(where, layers);
     return {

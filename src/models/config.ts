@@ -124,24 +124,24 @@ function readTransformers({ where, json }: Described): ModelHints {
     ...(labels === undefined ? {} : { classes: labels.length }),
   };
   const said = [`network from ${CONFIG}`, ...(labels === undefined ? [] : [`labels from ${CONFIG}`])];
-<<<<<<< HEAD
-  const output = outputOf(where, json.problem_type ?? undefined);
+  const output = outputOf(where, json.problem_type);
   return { spec, ...(labels === undefined ? {} : { labels }), ...(output === undefined ? {} : { output }), said };
 }
 
-/** What transformers trains a head for. */
+/** What `problem_type` says of the output (transformers, `PretrainedConfig`). */
+function outputOf(where: string, problem: unknown): OutputKind | undefined {
+  if (problem === undefined || problem === null) return undefined;
+  const kind = typeof problem === "string" && Object.hasOwn(PROBLEMS, problem) ? PROBLEMS[problem] : undefined;
+  if (kind !== undefined) return kind;
+  const known = Object.keys(PROBLEMS).join(", ");
+  throw new ModelError("metadata", expectedGot(where, `a problem_type of ${known}`, show(problem)));
+}
+
 const PROBLEMS: Readonly<Record<string, OutputKind>> = {
   single_label_classification: "softmax",
   multi_label_classification: "sigmoid",
   regression: "none",
 };
-
-function outputOf(where: string, problem: unknown): OutputKind | undefined {
-  if (problem === undefined) return undefined;
-  if (typeof problem === "string" && Object.hasOwn(PROBLEMS, problem)) return PROBLEMS[problem];
-  const expected = `problem_type ${Object.keys(PROBLEMS).join(", ")}`;
-  throw new ModelError("metadata", expectedGot(where, expected, show(problem)), { subject: "problem_type" });
-}
 
 /** Arguments of timm's models that change nothing in inference, or that the tensors say. */
 const HARMLESS_ARGS =
@@ -162,26 +162,7 @@ function checkTimmArgs(where: string, json: Json): void {
     const expected = key === "global_pool" ? `"avg"` : key === "act_layer" ? `"relu"` : "the architecture's own";
     throw new ModelError("metadata", expectedGot(where, `${key} ${expected}`, show(value)), { subject: key });
   }
-=======
-  const output = outputOf(where, json.problem_type);
-  return { spec, ...(labels === undefined ? {} : { labels }), ...(output === undefined ? {} : { output }), said };
->>>>>>> main
 }
-
-/** What `problem_type` says of the output (transformers, `PretrainedConfig`). */
-function outputOf(where: string, problem: unknown): OutputKind | undefined {
-  if (problem === undefined || problem === null) return undefined;
-  const kind = typeof problem === "string" && Object.hasOwn(PROBLEMS, problem) ? PROBLEMS[problem] : undefined;
-  if (kind !== undefined) return kind;
-  const known = Object.keys(PROBLEMS).join(", ");
-  throw new ModelError("metadata", expectedGot(where, `a problem_type of ${known}`, show(problem)));
-}
-
-const PROBLEMS: Readonly<Record<string, OutputKind>> = {
-  single_label_classification: "softmax",
-  multi_label_classification: "sigmoid",
-  regression: "none",
-};
 
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
 function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHints {

@@ -3,22 +3,12 @@
  * safetensors files hold it in `__metadata__`, so that the file alone is enough.
  *
  * Keys, all of them strings: `architecture` a name; `spec` a `ResNetSpec` as JSON, or `graph` a `Graph` as JSON where
-<<<<<<< HEAD
  * the network is no ResNet of the table; `size` of the input; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a
- * JSON array; `output` an `OutputKind`. A file has them all or is another program's: what that means by such keys is not known.
+ * JSON array; `output_kind` an `OutputKind`. A file has them all or is another program's: what that means by such keys is not known.
  */
 
 import { expectedGot, ModelError } from "../errors.ts";
 import { type Graph, inputShape } from "../graph.ts";
-=======
- * the network is no ResNet of the table; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a JSON array;
- * `output_kind` an `OutputKind`.
- */
-
-import { expectedGot, ModelError } from "../errors.ts";
-import type { Graph, Shape } from "../graph.ts";
-import { inputShape } from "../graph.ts";
->>>>>>> main
 import { OUTPUT_KINDS, type OutputKind } from "../output.ts";
 import { checkPreprocess, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ResNetSpec } from "./resnet.ts";
@@ -63,11 +53,7 @@ export function writeMetadata({ arch, spec, graph, preprocess, labels }: Describ
     ...(norm === undefined ? {} : { norm_epsilon: `${norm.epsilon}` }),
     preprocess: JSON.stringify(preprocess),
     ...(labels.length === 0 ? {} : { labels: JSON.stringify(labels) }),
-<<<<<<< HEAD
-    ...(graph.output === undefined ? {} : { output: graph.output }),
-=======
     ...(graph.output === undefined ? {} : { output_kind: graph.output }),
->>>>>>> main
   };
 }
 
@@ -89,7 +75,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     stride_in_1x1: (text) => text === "true" || text === "false",
     preprocess: (text) => isObject(parsed(text)),
     labels: (text) => isTexts(parsed(text)),
-    output: (text) => OUTPUT_KINDS.some((kind) => kind === text),
+    output_kind: (text) => OUTPUT_KINDS.some((kind) => kind === text),
   };
   const entries = Object.entries(metadata).filter(([key, text]) => Object.hasOwn(isMeant, key) && isMeant[key]!(text));
   return readOwn(where, Object.fromEntries(entries));
@@ -157,8 +143,6 @@ function readOwn(where: string, metadata: Readonly<Record<string, string>>): Mod
   const epsilon = number("norm_epsilon");
   const sides = metadata.size?.match(/^(\d+)x(\d+)$/);
   const size = sides ? ([Number(sides[1]), Number(sides[2])] as const) : number("size");
-  const output = OUTPUT_KINDS.find((kind) => kind === metadata.output);
-  if (metadata.output !== undefined && output === undefined) fail("output", OUTPUT_KINDS.join(", "));
   const stride = metadata.stride_in_1x1 === undefined ? {} : { stride: strideOf(metadata.stride_in_1x1) };
   return {
     ...(metadata.architecture === undefined || spec === undefined ? {} : { arch: metadata.architecture }),
@@ -168,11 +152,7 @@ function readOwn(where: string, metadata: Readonly<Record<string, string>>): Mod
     ...(epsilon === undefined ? {} : { epsilon }),
     ...(preprocess === undefined ? {} : { preprocess }),
     ...(labels === undefined ? {} : { labels: labels as string[] }),
-<<<<<<< HEAD
-    ...(output === undefined ? {} : { output }),
-=======
     ...(output === undefined ? {} : { output: output as OutputKind }),
->>>>>>> main
     said: [],
   };
 }
@@ -181,50 +161,6 @@ function strideOf(text: string): ResNetSpec["stride"] {
   return text === "true" ? "1x1" : "3x3";
 }
 
-<<<<<<< HEAD
-=======
-/** Infinities, which clamps are made of and JSON has none of, as text. */
-function graphToJson(graph: Graph): string {
-  return JSON.stringify(graph, (_, value) => (Math.abs(value) === Number.POSITIVE_INFINITY ? `${value}` : value));
-}
-
-const OPS = ["input", "conv", "norm", "clamp", "add", "maxpool", "avgpool", "globalpool", "shortcut", "linear"];
-
-function graphOf(where: string, value: unknown): Graph {
-  const graph = JSON.parse(JSON.stringify(value), (_, item) => {
-    return item === "Infinity" || item === "-Infinity" ? Number(item) : item;
-  }) as Graph;
-  const culprit = `${where}: __metadata__ "graph"`;
-  if (!Array.isArray(graph?.nodes) || graph.nodes[0]?.op !== "input") {
-    throw new ModelError("metadata", expectedGot(culprit, "nodes, the input first", "something else"), {
-      subject: "graph",
-    });
-  }
-  if (graph.output !== undefined && !OUTPUT_KINDS.includes(graph.output)) {
-    const message = expectedGot(culprit, `an output of ${OUTPUT_KINDS.join(", ")}`, JSON.stringify(graph.output));
-    throw new ModelError("metadata", message, { subject: "graph" });
-  }
-  const before = new Set<string>();
-  for (const node of graph.nodes) {
-    const inputs: readonly string[] = Array.isArray(node?.inputs) ? node.inputs : ["?"];
-    const known = [...OPS, "gate", "sigmoid"].includes(node.op) && isShape(node.shape) && typeof node.name === "string";
-    const missing = inputs.find((name) => !before.has(name));
-    if (!known || missing !== undefined || before.has(node.name)) {
-      const got = missing === undefined ? `${JSON.stringify(node).slice(0, 80)}` : `"${node.name}" after "${missing}"`;
-      throw new ModelError("metadata", expectedGot(culprit, "nodes of known kinds, each after its inputs", got), {
-        subject: "graph",
-      });
-    }
-    before.add(node.name);
-  }
-  return graph;
-}
-
-function isShape(shape: Shape): boolean {
-  return Array.isArray(shape) && shape.length === 3 && shape.every((size) => Number.isSafeInteger(size) && size > 0);
-}
-
->>>>>>> main
 function isSpec(value: unknown): value is ResNetSpec {
   const spec = value as ResNetSpec;
   return (

@@ -94,13 +94,13 @@ describe("a layers model", () => {
       model({ layers: [...LAYERS.slice(0, 3), ...head], weights, files: { "c.bin": bytes } }),
     );
     expect([...tensors.keys()]).toEqual(["conv1.weight", "bn1.weight", "fc.0.weight", "fc.2.weight"]);
-    expect(metadata.output).toBe("softmax");
+    expect(metadata.output_kind).toBe("softmax");
     const one = model({
       layers: [...LAYERS.slice(0, 3), layer("my_head", "Dense", { activation: "sigmoid" })],
       weights: [CONV, GAMMA, { ...DENSE, name: "my_head/kernel" }],
     });
     expect([...(await open(one)).tensors.keys()]).toEqual(["conv1.weight", "bn1.weight", "fc.weight"]);
-    expect((await open(one)).metadata.output).toBe("sigmoid");
+    expect((await open(one)).metadata.output_kind).toBe("sigmoid");
   });
   test.each([
     ["an activation that is not run", [layer("a", "Dense", { activation: "tanh" })], /"a": .* got tanh/],
