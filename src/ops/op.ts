@@ -3,9 +3,9 @@
  */
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ConvNode, Node } from "../graph.ts";
-import type { Build, Step } from "../tape.ts";
+import type { Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
-import type { Variant } from "../variants.ts";
+import type { Tiles, Variant } from "../variants.ts";
 
 /** A tensor that a node wants from the checkpoint, in PyTorch's name and shape. */
 export interface Param {
@@ -17,7 +17,7 @@ export interface Param {
 
 /** Where things are while an operation writes its steps. All addresses in bytes. */
 export interface Place {
-  readonly build: Build;
+  readonly tiles: Tiles;
   /** Images at once. */
   readonly batch: number;
   /** The node that `name` is the output of. */
