@@ -24,8 +24,9 @@ export interface ServeCommand extends CommonOptions {
   readonly maxWaiting: number;
   readonly maxBodies: number;
   readonly minRate: number;
-  /** Seconds, as the three below. */
+  /** Seconds, as the four below. */
   readonly timeout: number;
+  readonly photoTimeout: number;
   readonly bodyTimeout: number;
   readonly urlTimeout: number;
   readonly grace: number;
@@ -73,8 +74,8 @@ async function startModel(options: ServeCommand, signal: AbortSignal): Promise<P
   const model = await openModel(options.model, given);
   await model.close();
   for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
-  const { workers, timeout } = options;
-  return startPool(options.model, portable(given), { workers, photoTimeoutMs: 500 * timeout });
+  const { workers, photoTimeout } = options;
+  return startPool(options.model, portable(given), { workers, photoTimeoutMs: 1000 * photoTimeout });
 }
 
 /** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests that are under way. */
@@ -93,6 +94,8 @@ export async function serve(options: ServeCommand): Promise<number> {
     ...logger(options.log, options.quiet === true),
     ...withHosts(hostsOf(host, options.hosts)),
   });
+  /** Ends connections that are still open when the time for a stop is over. */
+  const cutting = new AbortController();
   let underway = 0;
   const answer = async (request: Request): Promise<Response> => {
     underway += 1;
@@ -112,6 +115,7 @@ export async function serve(options: ServeCommand): Promise<number> {
       requestTimeout: 1000 * (bodyTimeout + timeout),
       connectionsCheckingInterval: CHECK_MS,
     },
+    deno: { signal: cutting.signal },
     bun: { idleTimeout: Math.min(255, timeout + bodyTimeout) },
   });
   try {
@@ -129,7 +133,9 @@ export async function serve(options: ServeCommand): Promise<number> {
     while (underway > 0 && performance.now() < end) await new Promise((done) => setTimeout(done, CLOSE_MS));
     // Clients keep connections open for a next request; Node waits for those that it did not find idle at once.
     const idle = setInterval(() => (server.node?.server as Server | undefined)?.closeIdleConnections(), CLOSE_MS);
-    const cut = setTimeout(() => void server.close(true), Math.max(100, end - performance.now()));
+    const cut = setTimeout(() => cutting.abort(), Math.max(100, end - performance.now()));
+    const cutNode = (): void => void server.close(true);
+    cutting.signal.addEventListener("abort", cutNode);
     await server.close(underway > 0);
     clearTimeout(cut);
     clearInterval(idle);
