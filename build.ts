@@ -75,22 +75,14 @@ await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
-  ["png", "@jsquash/png/codec/pkg/squoosh_png_bg.wasm"],
-  ["webp", "@jsquash/webp/codec/dec/webp_dec.wasm"],
+  ["webp", "icodec/dist/webp-dec.wasm"],
 ] as const) {
   await stage(`wasm/${name}.wasm`, [join("node_modules", file)], () => {
     copyFileSync(join(root, "node_modules", file), join(root, `wasm/${name}.wasm`));
   });
 }
 /** Packages whose code is in `wasm/` or `dist/`: those named here, and those that esbuild puts into a bundle. */
-const bundled = new Set([
-  "assemblyscript",
-  "@jsquash/jpeg",
-  "@jsquash/png",
-  "@jsquash/webp",
-  "chart.js",
-  "@kurkle/color",
-]);
+const bundled = new Set(["assemblyscript", "@jsquash/jpeg", "icodec", "chart.js", "@kurkle/color"]);
 
 /** One bundle per entry, in `dist/`. Nothing stays to be installed: the package has no dependencies. */
 async function bundle(options: BuildOptions): Promise<void> {

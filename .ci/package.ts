@@ -116,7 +116,6 @@ const types = tool(
   "./baseline.shared.wasm",
   "./relaxed.shared.wasm",
   "./jpeg.wasm",
-  "./png.wasm",
   "./webp.wasm",
 );
 check("@arethetypeswrong/cli", types.good, types.good ? "types are right" : types.said);

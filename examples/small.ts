@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { deflateSync } from "node:zlib";
 import encodeJpeg, { init as initJpeg } from "@jsquash/jpeg/encode.js";
-import encodeWebp, { init as initWebp } from "@jsquash/webp/encode.js";
+import { webp as webpCodec } from "icodec/node";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { randomCheckpoint, uniform } from "../src/models/random.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
@@ -105,6 +105,6 @@ export async function jpeg(width: number, height: number): Promise<Uint8Array<Ar
 
 /** A WebP, lossy. */
 export async function webp(width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
-  await initWebp(await moduleAt("@jsquash/webp/codec/enc/webp_enc.wasm"));
-  return new Uint8Array(await encodeWebp(smooth(width, height)));
+  await webpCodec.loadEncoder();
+  return new Uint8Array(webpCodec.encode({ ...smooth(width, height), depth: 8 }));
 }

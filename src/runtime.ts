@@ -6,7 +6,7 @@ import type { Format } from "./formats/open.ts";
 import type { ModelHints } from "./models/metadata.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
-export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "png" | "webp";
+export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp";
 
 export type WorkerJob = "worker" | "preparer";
 

@@ -1,27 +1,36 @@
 /**
- * Encoded images → RGBA pixels, upright. JPEG by mozjpeg, PNG by the Rust `png` crate and WebP by libwebp, all as WebAssembly
- * of @jsquash, so that every runtime decodes alike; CMYK JPEGs by jpeg-js and the first picture of a GIF by gifuct-js,
- * slower and in JavaScript. Anything else is refused by name.
+ * Encoded images → RGBA pixels, upright. JPEG by mozjpeg and WebP by libwebp, both as WebAssembly, so that every runtime decodes
+ * alike; PNG by the platform's inflate; CMYK JPEGs by jpeg-js, slower and in JavaScript; the first picture of a GIF by
+ * `gif.ts`. Anything else is refused by name.
  *
  * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is applied, as browsers apply it;
  * torchvision's datasets do not.
+ *
+ * Every format has the same budget, spent before the work: pixels, and pixels times passes. What a file claims beyond it is
+ * refused from its headers.
  */
 import mozjpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
-import libwebp from "@jsquash/webp/codec/dec/webp_dec.js";
 import { release } from "../bytes.ts";
 import { expectedGot, ImageError, type ImageErrorCode } from "../errors.ts";
-import type { Pixels } from "../image.ts";
+import { type Pixels, SIDE_LIMIT } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { decodeCmyk } from "./cmyk.ts";
 import { decodeBy, type Factory } from "./emscripten.ts";
-import { decodeGif } from "./gif.ts";
-import { gifHeader, type Header, jpegHeader, pngHeader, webpHeader } from "./header.ts";
+import { Fault } from "./fault.ts";
+import { decodeGif, gifHeader } from "./gif.ts";
+import { type Header, webpHeader } from "./header.ts";
+import { jpegHeader } from "./jpeg-header.ts";
 import { type Codec, kindOf } from "./kind.ts";
 import { orientationOf, upright } from "./orientation.ts";
-import { decodePng } from "./png.ts";
+import { decodePng, pngHeader } from "./png.ts";
+import { decodeWebp } from "./webp.ts";
 
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
 export const PIXEL_LIMIT = 100e6;
+/** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
+export const PASS_LIMIT = 8;
+/** Most pixels of a CMYK JPEG: its decoder takes 60 bytes and 0.2 µs for each. */
+export const CMYK_PIXEL_LIMIT = 16e6;
 
 const READABLE = "a JPEG, PNG, WebP or GIF image";
 
@@ -38,7 +47,7 @@ const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>
  * @param name what to call it in an error
  * @param maxPixels a limit below `PIXEL_LIMIT`
  * @throws ImageError: "not-an-image" or "unsupported" for other formats, "malformed" or "truncated" for a damaged file,
- * "too-large" above the limit, "memory" when there is no memory for the pixels
+ * "too-large" above the limits, "memory" when there is no memory for the pixels
  */
 export async function decodeImage(
   bytes: Uint8Array,
@@ -46,52 +55,65 @@ export async function decodeImage(
   name: string,
   maxPixels = PIXEL_LIMIT,
 ): Promise<Pixels> {
-  const refuse = (code: ImageErrorCode, expected: string, got: string, hint?: string): never => {
-    throw new ImageError(code, expectedGot(name, expected, got, hint));
-  };
   const kind = kindOf(bytes);
-  if ("other" in kind) return refuse(kind.code, READABLE, kind.other, "convert it to JPEG");
+  if ("other" in kind) throw new ImageError(kind.code, expectedGot(name, READABLE, kind.other, "convert it to JPEG"));
   const { codec } = kind;
-  const header = HEADERS[codec](bytes);
-  if (header === undefined) return refuse("malformed", `a ${codec} with its header`, "a broken one");
-  const { width, height, complete, exif } = header;
-  if (width * height > maxPixels) {
-    return refuse("too-large", `at most ${maxPixels / 1e6} megapixels`, `${width}×${height}`);
-  }
-  if (width === 0 || height === 0) return refuse("malformed", "at least one pixel", `${width}×${height}`);
-  if (!complete) return refuse("truncated", `a complete ${codec}`, "one that is cut short");
-  let pixels: Pixels;
   try {
-    pixels = await decodeAs(codec, header, bytes, runtime, maxPixels);
+    const header = checkedHeader(codec, bytes, name, maxPixels);
+    const pixels = await decodeAs(codec, header, bytes, runtime);
+    if (pixels.width !== header.width || pixels.height !== header.height) {
+      throw new Fault("malformed", `one of ${pixels.width}×${pixels.height} pixels where its header says otherwise`);
+    }
+    const turned = upright(pixels, orientationOf(header.exif));
+    if (turned.data.buffer !== pixels.data.buffer) release(pixels.data);
+    return turned;
   } catch (cause) {
-    const code = cause instanceof RangeError ? "memory" : "malformed";
-    const got = code === "memory" ? "one whose pixels do not fit into memory" : "a broken one";
-    throw new ImageError(code, expectedGot(name, `a ${codec} that can be decoded`, got), { cause });
+    throw cause instanceof ImageError ? cause : undecodable(codec, name, cause);
   }
-  if (pixels.width * pixels.height > maxPixels) {
-    return refuse("malformed", `${width}×${height} pixels`, `${pixels.width}×${pixels.height}`);
-  }
-  const turned = upright(pixels, orientationOf(exif));
-  if (turned.data.buffer !== pixels.data.buffer) release(pixels.data);
-  return turned;
 }
 
-async function decodeAs(
-  codec: Codec,
-  header: Header,
-  bytes: Uint8Array,
-  runtime: Runtime,
-  maxPixels: number,
-): Promise<Pixels> {
+/** What the headers say, when it is within the budget. */
+function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, maxPixels: number): Header {
+  const refuse = (code: ImageErrorCode, expected: string, got: string): never => {
+    throw new ImageError(code, expectedGot(name, expected, got));
+  };
+  const header = HEADERS[codec](bytes);
+  if (header === undefined) return refuse("malformed", `a ${codec} with its header`, "a broken one");
+  const { width, height, complete, cmyk = false, passed = 0 } = header;
+  const limit = cmyk ? Math.min(maxPixels, CMYK_PIXEL_LIMIT) : maxPixels;
+  if (width * height > limit) {
+    refuse("too-large", `at most ${limit / 1e6} megapixels${cmyk ? " of CMYK" : ""}`, `${width}×${height}`);
+  }
+  if (Math.max(width, height) > SIDE_LIMIT) {
+    refuse("too-large", `sides of at most ${SIDE_LIMIT} pixels`, `${width}×${height}`);
+  }
+  if (width === 0 || height === 0) refuse("malformed", "at least one pixel", `${width}×${height}`);
+  if (!complete) refuse("truncated", `a complete ${codec}`, "one that is cut short");
+  if (passed > PASS_LIMIT * limit) {
+    const most = `at most ${(PASS_LIMIT * limit) / 1e6} megapixels in all its scans`;
+    refuse("too-large", most, `${Math.ceil(passed / 1e6)}`);
+  }
+  return header;
+}
+
+/** What a decoder's failure means. */
+function undecodable(codec: Codec, name: string, cause: unknown): ImageError {
+  const isFull = cause instanceof RangeError;
+  const code = cause instanceof Fault ? cause.code : isFull ? "memory" : "malformed";
+  const got = cause instanceof Fault ? cause.message : isFull ? "one that does not fit into memory" : "a broken one";
+  return new ImageError(code, expectedGot(name, `a ${codec} that can be decoded`, got), { cause });
+}
+
+async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
   switch (codec) {
     case "JPEG":
-      if (header.cmyk) return decodeCmyk(bytes, header.width * header.height);
+      if (header.cmyk === true) return decodeCmyk(bytes, header.width * header.height);
       return decodeBy(mozjpeg as unknown as Factory, await runtime.module("jpeg"), bytes, false);
     case "PNG":
-      return decodePng(await runtime.module("png"), bytes);
+      return decodePng(bytes);
     case "WebP":
-      return decodeBy(libwebp as unknown as Factory, await runtime.module("webp"), bytes);
+      return decodeWebp(await runtime.module("webp"), bytes, header);
     case "GIF":
-      return decodeGif(bytes, maxPixels);
+      return decodeGif(bytes, header);
   }
 }

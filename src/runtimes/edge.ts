@@ -6,7 +6,6 @@
  */
 import baseline from "../../wasm/baseline.wasm";
 import jpeg from "../../wasm/jpeg.wasm";
-import png from "../../wasm/png.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
@@ -58,7 +57,7 @@ export function createHandler(options: HandlerOptions): (request: Request) => Pr
 async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   const given = await givenModule(name);
   if (given !== undefined) return given;
-  const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, png, webp };
+  const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, webp };
   const module = imported[name];
   if (module instanceof WebAssembly.Module) return module;
   const hint = `give it to init({ "${name}": { module } })`;

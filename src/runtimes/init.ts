@@ -15,7 +15,7 @@ const given = new Map<ModuleName, ModuleInit>();
 /**
  * Replaces modules that this entry would find by itself, before anything is loaded: for a bundler that puts them elsewhere.
  *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg`, `png` and `webp`
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`
  */
 export function init(modules: Readonly<Partial<Record<ModuleName, ModuleInit>>>): void {
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);

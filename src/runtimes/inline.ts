@@ -4,7 +4,6 @@
  */
 import baseline from "../../wasm/baseline.wasm";
 import jpeg from "../../wasm/jpeg.wasm";
-import png from "../../wasm/png.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
@@ -52,7 +51,7 @@ export const convert: Library["convert"] = (...given) => convertWith(runtime, ..
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   // In this entry the build puts bytes in place of modules.
-  const bytes = { baseline, relaxed, jpeg, png, webp } as unknown as Partial<Record<ModuleName, BufferSource>>;
+  const bytes = { baseline, relaxed, jpeg, webp } as unknown as Partial<Record<ModuleName, BufferSource>>;
   const mine = bytes[name];
   if (mine === undefined) {
     const hint = "one thread is all that the inline entry has";

@@ -11,7 +11,6 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
   "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
   jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
-  png: () => new URL("../../wasm/png.wasm", import.meta.url),
   webp: () => new URL("../../wasm/webp.wasm", import.meta.url),
 };
 

@@ -79,6 +79,45 @@ deep_rows = [row.astype(">u2").tobytes() for row in deep]
 deep_gray_rows = [row.astype(">u2").tobytes() for row in deep[:, :, 0]]
 palette = image.quantize(16)
 
+
+
+def u16(*numbers):
+    return b"".join(struct.pack("<H", number) for number in numbers)
+
+
+def gif(parts, screen=(W, H), palette=None):
+    """A GIF by hand: what Pillow cannot write."""
+    table = b"" if palette is None else palette
+    flags = 0 if palette is None else 0x80 | (len(palette) // 3).bit_length() - 2
+    return b"GIF89a" + u16(*screen) + bytes([flags, 0, 0]) + table + b"".join(parts) + b";"
+
+
+def codes_of(data):
+    """The picture of a GIF that Pillow wrote: from its descriptor to the end of its blocks."""
+    at = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    while data[at] != 0x2C:
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    return data[at:-1]
+
+
+plain_gif = encoded(palette, "GIF", interlace=0)
+table = plain_gif[13 : 13 + 3 * 2 ** ((plain_gif[10] & 7) + 1)]
+picture = codes_of(plain_gif)
+assert picture[9] & 0x80 == 0
+moved = picture[:1] + u16(2, 1) + picture[5:]
+own_table = picture[:9] + bytes([0x80 | plain_gif[10] & 7]) + table[::-1] + picture[10:]
+comment = b"!\xfe" + b"\x05hello" * 3 + b"\0"
+transparent = b"!\xf9\x04\x01" + u16(0) + b"\x03\0"
+
+
+def animated_webp(**options):
+    frames = [rgba, rgba.rotate(180)]
+    return encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], **options)
+
+
 # name: bytes, and the RGB they hold: None for what Pillow decodes them to
 IMAGES = {
     "baseline.jpg": (encoded(image, "JPEG", quality=95, subsampling=0), None),
@@ -97,7 +136,22 @@ IMAGES = {
     "still.gif": (encoded(palette, "GIF"), None),
     "animated.gif": (encoded(palette, "GIF", save_all=True, append_images=[palette.rotate(180)]), None),
     "interlaced.gif": (encoded(palette, "GIF", interlace=1), None),
+    "no-trailer.gif": (plain_gif[:-1], None),
+    "comments.gif": (gif([comment, transparent, comment, picture], palette=table), None),
+    "larger-screen.gif": (gif([moved], (W + 6, H + 4), table), None),
+    "larger-screen-transparent.gif": (gif([transparent, moved], (W + 6, H + 4), table), None),
+    "beyond-its-screen.gif": (gif([moved], (W - 5, H - 5), table), None),
+    "own-table.gif": (gif([own_table], palette=table), None),
+    "short-table.gif": (gif([picture], palette=table[:24]), None),
+    "two-colours.gif": (encoded(gray.convert("1"), "GIF"), None),
+    "many-colours.gif": (encoded(image.resize((90, 70)).quantize(256), "GIF"), None),
+    "animated.webp": (animated_webp(lossless=True, exact=True), None),
+    "animated-lossy.webp": (animated_webp(quality=90), None),
     "rgb.png": (encoded(image, "PNG"), None),
+    "four-colours.png": (png(0, 2, [bytes([0x1B] * 5)] * H), None),
+    "sixteen-grays.png": (png(0, 4, [bytes(range(5, 245, 24))] * H), None),
+    "interlaced-bits.png": (encoded(gray.convert("1"), "PNG"), None),
+    "noise.png": (encoded(Image.fromarray(np.dstack([NOISE, NOISE[::-1], NOISE[:, ::-1]])), "PNG"), None),
     "rgba.png": (encoded(rgba, "PNG"), None),
     "gray.png": (encoded(gray, "PNG"), None),
     "gray-alpha.png": (encoded(rgba.convert("LA"), "PNG"), None),
@@ -113,9 +167,8 @@ IMAGES = {
 def entry(data, pixels):
     if pixels is None:
         pixels = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    assert pixels.shape in [(H, W, 3), (W, H, 3)]
     shown = base64.b64encode(zlib.compress(pixels.tobytes(), 9)).decode()
-    size = {} if pixels.shape == (H, W, 3) else {"lies": True}
+    size = {} if pixels.shape == (H, W, 3) else {"size": [pixels.shape[1], pixels.shape[0]]}
     return {"base64": base64.b64encode(data).decode(), "rgbZlib": shown, **size}
 
 
