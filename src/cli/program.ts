@@ -119,7 +119,7 @@ export function program(done: (status: number) => void): Command {
       positive,
       10,
     )
-    .option("--grace <seconds>", "for requests under way when the service stops", fromZero, 10)
+    .option("--grace <seconds>", "for requests in progress when the service stops", fromZero, 10)
     .addOption(
       new Option("--log <kind>", "a line on stderr for each request").choices(["none", "text", "json"]).default("none"),
     )

@@ -78,7 +78,7 @@ async function startModel(options: ServeCommand, signal: AbortSignal): Promise<P
   return startPool(options.model, portable(given), { workers, photoTimeoutMs: 1000 * photoTimeout });
 }
 
-/** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests that are under way. */
+/** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests in progress. */
 export async function serve(options: ServeCommand): Promise<number> {
   const stopping = new AbortController();
   const stop = (): void => stopping.abort(new Error("interrupted"));
@@ -130,6 +130,8 @@ export async function serve(options: ServeCommand): Promise<number> {
       await new Promise((done) => stopping.signal.addEventListener("abort", done, { once: true }));
     }
     const end = performance.now() + 1000 * options.grace;
+    // A connection or a worker that does not end must not keep the process.
+    setTimeout(() => process.exit(0), 1000 * options.grace + LAST_MS).unref();
     while (underway > 0 && performance.now() < end) await new Promise((done) => setTimeout(done, CLOSE_MS));
     // Clients keep connections open for a next request; Node waits for those that it did not find idle at once.
     const idle = setInterval(() => (server.node?.server as Server | undefined)?.closeIdleConnections(), CLOSE_MS);
@@ -156,6 +158,8 @@ async function listener(): Promise<typeof Listen> {
 const HEADERS_MS = 15_000;
 const CHECK_MS = 5_000;
 const CLOSE_MS = 50;
+/** After the time for requests in progress. */
+const LAST_MS = 2_000;
 
 function withHosts(hosts: readonly string[] | undefined): Pick<HandlerOptions, "hosts"> {
   return hosts === undefined ? {} : { hosts };

@@ -17,9 +17,21 @@ export interface Service {
 }
 
 const root = join(import.meta.dirname, "../..");
-const bin = (path: string): string => join(root, "node_modules", path);
+/** Deno, Bun and workerd are in packages of their own. */
+const [deno, bun] = ["deno", "bun"].map((name) => join(root, "test/runtimes/node_modules/.bin", name)) as [
+  string,
+  string,
+];
+const workerd = join(root, "examples/node_modules/workerd");
 
-function probes(pid: number): Pick<Service, "rss" | "own" | "files"> {
+/** The program itself where npm's is a wrapper around it. */
+function programOf(pid: number): number {
+  const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+  return child === undefined || child === "" ? pid : programOf(Number(child));
+}
+
+function probes(wrapper: number): Pick<Service, "rss" | "own" | "files"> {
+  const pid = programOf(wrapper);
   const field = (key: string): number => {
     const text = readFileSync(`/proc/${pid}/status`, "utf8");
     return Number(new RegExp(`${key}:\\s+(\\d+)`).exec(text)![1]) * 1.024e-3;
@@ -46,8 +58,9 @@ async function startServe(name: string, command: readonly string[], model: strin
   return {
     ...{ name, url, ...probes(child.pid!) },
     async stop() {
-      child.kill("SIGTERM");
-      const late = setTimeout(() => child.kill("SIGKILL"), 30_000);
+      const pid = programOf(child.pid!);
+      process.kill(pid, "SIGTERM");
+      const late = setTimeout(() => process.kill(pid, "SIGKILL"), 30_000);
       await ended;
       clearTimeout(late);
     },
@@ -65,9 +78,7 @@ async function startWorkerd(model: string, folder: string): Promise<Service> {
 /** A runtime's name, and how its service is started; absent ones are left out. */
 export const RUNTIMES: Readonly<Record<string, ((model: string, folder: string) => Promise<Service>) | undefined>> = {
   node: (model) => startServe("node", [process.execPath], model),
-  deno: existsSync(bin(".bin/deno"))
-    ? (model) => startServe("deno", [bin(".bin/deno"), "run", "-A"], model)
-    : undefined,
-  bun: existsSync(bin(".bin/bun")) ? (model) => startServe("bun", [bin(".bin/bun")], model) : undefined,
-  workerd: existsSync(bin("workerd")) ? startWorkerd : undefined,
+  deno: existsSync(deno) ? (model) => startServe("deno", [deno, "run", "-A"], model) : undefined,
+  bun: existsSync(bun) ? (model) => startServe("bun", [bun], model) : undefined,
+  workerd: existsSync(workerd) ? startWorkerd : undefined,
 };
