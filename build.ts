@@ -4,7 +4,7 @@
  *
  *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
  */
-import { execFileSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import {
   copyFileSync,
   existsSync,
@@ -33,9 +33,44 @@ function newest(...paths: readonly string[]): number {
   );
 }
 
-/** Runs a tool of `node_modules`; what it prints goes to stderr, and so does its failure. */
-function tool(script: string, ...args: readonly string[]): void {
-  execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio: ["ignore", 2, 2] });
+/** Runs a tool of `node_modules`; what it prints goes to stderr. Throws `Error` when it fails. */
+function tool(script: string, ...args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, [join(root, "node_modules", script), ...args], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${script} ${args.join(" ")}: expected exit code 0, got ${code}`));
+    });
+  });
+}
+
+/** A number below 2³² as WebAssembly writes it (LEB128). */
+function leb128(value: number): readonly number[] {
+  return value < 128 ? [value] : [(value & 127) | 128, ...leb128(value >>> 7)];
+}
+
+/**
+ * The same module over shared memory of up to 4 GiB. Code is the same for both kinds of memory, so only the import changes, the
+ * one entry of the kernels' import section: "env" "memory", a memory of at least one page.
+ */
+function overSharedMemory(module: Uint8Array): Uint8Array {
+  const name = [..."\u0001\u0003env\u0006memory\u0002"].map((character) => character.charCodeAt(0));
+  const [plain, shared] = [
+    [...name, 0, 1],
+    [...name, 3, 1, ...leb128(65536)],
+  ];
+  const section = Buffer.from([2, plain.length, ...plain]);
+  const at = Buffer.from(module).indexOf(section);
+  if (at < 0) throw new Error("kernels: expected a module that imports a memory and nothing else, got another");
+  return Buffer.concat([
+    module.subarray(0, at),
+    Buffer.from([2, shared.length, ...shared]),
+    module.subarray(at + section.length),
+  ]);
 }
 
 /** Does `make` unless `mark` is newer than `sources`. */
@@ -46,16 +81,16 @@ async function stage(mark: string, sources: readonly string[], make: () => void 
 }
 
 mkdirSync(join(root, "wasm"), { recursive: true });
-await stage("wasm/.built", ["assembly", "asconfig.json"], () => {
-  for (const target of ["baseline", "relaxed", "baseline.shared", "relaxed.shared"]) {
-    const file = `wasm/${target}.wasm`;
-    tool("assemblyscript/bin/asc.js", "--config", "asconfig.json", "--target", target);
-    const features = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals"];
-    if (target.startsWith("relaxed")) features.push("relaxed-simd");
-    if (target.endsWith("shared")) features.push("threads");
-    const enable = features.map((feature) => `--enable-${feature}`);
-    tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
-  }
+await stage("wasm/.built", ["assembly", "asconfig.json"], async () => {
+  const features = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals"];
+  const compile = async (build: string, more: readonly string[]): Promise<void> => {
+    const file = `wasm/${build}.wasm`;
+    await tool("assemblyscript/bin/asc.js", "--config", "asconfig.json", "--target", build);
+    const enable = [...features, ...more].map((feature) => `--enable-${feature}`);
+    await tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
+    writeFileSync(join(root, `wasm/${build}.shared.wasm`), overSharedMemory(readFileSync(join(root, file))));
+  };
+  await Promise.all([compile("baseline", []), compile("relaxed", ["relaxed-simd"])]);
 });
 // The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
 await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
@@ -71,6 +106,16 @@ await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
   writeFileSync(join(root, "wasm/arguments.js"), `export const KERNEL_ARGUMENTS = {\n${table("", "")}\n};\n`);
   const types = table("readonly ", "readonly ").replaceAll("],", "];");
   writeFileSync(join(root, "wasm/arguments.d.ts"), `export declare const KERNEL_ARGUMENTS: {\n${types}\n};\n`);
+});
+// The numbers of the register tiles, for plans and packers.
+await stage("wasm/tile.js", ["assembly/tile.ts"], async () => {
+  const numbers = Object.entries((await import("./assembly/tile.ts")) as Record<string, number>);
+  writeFileSync(
+    join(root, "wasm/tile.js"),
+    numbers.map(([name, value]) => `export const ${name} = ${value};\n`).join(""),
+  );
+  const types = numbers.map(([name, value]) => `export declare const ${name} = ${value};\n`);
+  writeFileSync(join(root, "wasm/tile.d.ts"), types.join(""));
 });
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
@@ -192,6 +237,6 @@ if (!process.argv.includes("--wasm")) {
       "--outDir",
       "dist",
     ];
-    tool("typescript/bin/tsc", "-p", "tsconfig.build.json", ...types);
+    await tool("typescript/bin/tsc", "-p", "tsconfig.build.json", ...types);
   });
 }

@@ -17,12 +17,12 @@ import {
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { basename, extname, join } from "node:path";
-import { gzipSync } from "node:zlib";
-import { build, type Plugin } from "esbuild";
+import { extname, join } from "node:path";
+import { build } from "esbuild";
 import puppeteer from "puppeteer-core";
 import { startWorker } from "../examples/worker/workerd.ts";
 import { fixtures } from "../test/runtimes/fixtures.ts";
+import { imported, modules } from "../test/sizes.ts";
 import { check, finish, root } from "./checks.ts";
 
 const home = mkdtempSync(join(tmpdir(), "resnet-wasm-package-"));
@@ -30,60 +30,14 @@ const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 const bin = (name: string): string => join(root, "node_modules/.bin", name);
 const runtimes = join(root, "test/runtimes/node_modules/.bin");
 
-// Sizes.
-
-/** What a bundler makes of what one imports, without the decoders: they are others' code, and fetched when first needed. */
-async function sizeOf(contents: string): Promise<{ readonly raw: number; readonly gzip: number }> {
-  const without: Plugin = {
-    name: "without decoders",
-    setup({ onResolve }) {
-      onResolve({ filter: /\.wasm$|^node:|^module$/ }, ({ path }) => ({ path, external: true }));
-      onResolve({ filter: /\/image\.ts$/ }, ({ path, resolveDir }) =>
-        basename(resolveDir) === "decode" ? { path, external: true } : undefined,
-      );
-    },
-  };
-  const options = {
-    bundle: true,
-    write: false,
-    minify: true,
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-  } as const;
-  const { outputFiles } = await build({ ...options, stdin: { contents, resolveDir: root }, plugins: [without] });
-  const bytes = outputFiles[0]!.contents;
-  return { raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
-}
-
-const rows: string[] = [];
-for (const name of readdirSync(join(root, "wasm")).filter((file) => file.endsWith(".wasm"))) {
-  const bytes = readFileSync(join(root, "wasm", name));
-  const isOurs = /^(baseline|relaxed)/.test(name);
-  rows.push(`| ${name} | ${kB(bytes.length)} | ${kB(gzipSync(bytes, { level: 9 }).length)} |`);
-  if (isOurs) check(`${name} within 100 kB`, bytes.length <= 100_000, kB(bytes.length));
-}
-const imports = {
-  "core: load, from bytes or a stream": 'export { load } from "./src/runtimes/edge.ts"',
-  "the same with names, hubs and caches": 'export { load } from "./src/runtimes/browser.ts"',
-  "all of it, training and int8 too": 'export * from "./src/runtimes/browser.ts"',
-} as const;
-for (const [name, contents] of Object.entries(imports)) {
-  const { raw, gzip } = await sizeOf(contents);
-  rows.push(`| ${name} | ${kB(raw)} | ${kB(gzip)} |`);
-  if (name.startsWith("core")) check("core JavaScript within 30 kB, gzip, without decoders", gzip <= 30_000, kB(gzip));
-}
+const sizes = [
+  ...modules(),
+  await imported("core: load, from bytes or a stream", 'export { load } from "./src/runtimes/edge.ts"'),
+  await imported("the same with names, hubs and caches", 'export { load } from "./src/runtimes/browser.ts"'),
+  await imported("all of it, training and int8 too", 'export * from "./src/runtimes/browser.ts"'),
+];
+const rows = sizes.map(({ name, bytes, gzip }) => `| ${name} | ${kB(bytes)} | ${kB(gzip)} |`);
 process.stdout.write(`\n| | bytes | gzip |\n| --- | --- | --- |\n${rows.join("\n")}\n\n`);
-
-// What the core may not have.
-for (const name of ["browser.js", "inline.js", "edge.js", "node.js"]) {
-  const text = readFileSync(join(root, "dist/runtimes", name), "utf8");
-  check(`${name}: no eval`, !/(?<![.\w])eval\(|new Function\(/.test(text), "none");
-}
-for (const name of ["inline.js", "edge.js"]) {
-  const text = readFileSync(join(root, "dist/runtimes", name), "utf8");
-  check(`${name}: no address of its own, no import on the way`, !/import\.meta|\bimport\(/.test(text), "none");
-}
 
 // The manifest.
 const tarball = join(

@@ -35,6 +35,7 @@ export type { Model, ModelOptions, Source } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec } from "./models/resnet.ts";
 export type { Network } from "./network.ts";
+export { OUTPUT_KINDS, type OutputKind } from "./output.ts";
 export {
   type ChannelOrder,
   FILTERS,
@@ -88,5 +89,5 @@ export {
   type TrainPart,
 } from "./train/trainer.ts";
 export type { TuneOptions } from "./tune.ts";
-export type { Tuning } from "./variants.ts";
+export type { Tuning, Vectors } from "./variants.ts";
 export type { Views } from "./views.ts";

@@ -8,16 +8,21 @@ import type { KernelExports } from "../src/tape.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "resnet-wasm-debug-"));
-const memory = new WebAssembly.Memory({ initial: 2 });
 /** The second page: the first holds the tables that `exp` reads. */
 const at = 65536;
-let debug: KernelExports;
-let release: KernelExports;
 
-const instantiate = (file: string): KernelExports => {
-  const module = new WebAssembly.Module(readFileSync(file));
-  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
-};
+interface Instance {
+  readonly memory: WebAssembly.Memory;
+  readonly exports: KernelExports;
+}
+let debug: Instance;
+let release: Instance;
+
+function instantiate(file: string): Instance {
+  const memory = new WebAssembly.Memory({ initial: 2 });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), { env: { memory } });
+  return { memory, exports: exports as unknown as KernelExports };
+}
 
 beforeAll(() => {
   const file = join(folder, "debug.wasm");
@@ -30,8 +35,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("the debug build", () => {
   it("gives the bytes of the release build", () => {
-    const numbers = new Float32Array(memory.buffer, at, 12);
-    const results = [debug, release].map((exports) => {
+    const results = [debug, release].map(({ memory, exports }) => {
+      const numbers = new Float32Array(memory.buffer, at, 12);
       numbers.set([1, 2, 3, 4, 5, 6]);
       exports.softmax_f32(0, 2, 3, at, at + 24);
       return [...numbers.subarray(6)];
@@ -41,8 +46,8 @@ describe("the debug build", () => {
   });
 
   it("traps where an assertion does not hold; the release build has none", () => {
-    expect(() => debug.sum_squares_f32(0, 1, 5, at, at + 64)).toThrow(WebAssembly.RuntimeError);
-    expect(() => release.sum_squares_f32(0, 1, 5, at, at + 64)).not.toThrow();
-    expect(() => debug.sum_squares_f32(0, 1, 8, at, at + 64)).not.toThrow();
+    expect(() => debug.exports.sum_squares_f32(0, 1, 5, at, at + 64)).toThrow(WebAssembly.RuntimeError);
+    expect(() => release.exports.sum_squares_f32(0, 1, 5, at, at + 64)).not.toThrow();
+    expect(() => debug.exports.sum_squares_f32(0, 1, 8, at, at + 64)).not.toThrow();
   });
 });

@@ -1,0 +1,27 @@
+/** What the built package may weigh, and what its entries may not contain. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { imported, modules } from "./sizes.ts";
+
+const built = (name: string): string => readFileSync(new URL(`../dist/runtimes/${name}`, import.meta.url), "utf8");
+
+describe("sizes", () => {
+  it.each(modules().filter(({ name }) => /^(baseline|relaxed)/.test(name)))("$name within 100 kB", ({ bytes }) => {
+    expect(bytes).toBeLessThanOrEqual(100_000);
+  });
+  it("load from bytes or a stream within 40 kB, gzip, without decoders", async () => {
+    const { gzip } = await imported("core", 'export { load } from "./src/runtimes/edge.ts"');
+    expect(gzip).toBeLessThanOrEqual(40_000);
+    // What it takes at least: less means that the measure left out more than the decoders.
+    expect(gzip).toBeGreaterThan(15_000);
+  });
+});
+
+describe("entries", () => {
+  it.each(["browser.js", "inline.js", "edge.js", "node.js"])("%s evaluates no text", (name) => {
+    expect(built(name)).not.toMatch(/(?<![.\w])eval\(|new Function\(/);
+  });
+  it.each(["inline.js", "edge.js"])("%s has no address of its own and imports nothing later", (name) => {
+    expect(built(name)).not.toMatch(/import\.meta|\bimport\(/);
+  });
+});
