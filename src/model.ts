@@ -10,7 +10,7 @@ import { type Format, openCheckpoint } from "./formats/open.ts";
 import { type Graph, inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
-import { readMetadata } from "./models/metadata.ts";
+import { isOwn, readMetadata } from "./models/metadata.ts";
 import type { ResNetSpec } from "./models/resnet.ts";
 import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
@@ -114,7 +114,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
   const { name, located, known } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats, options.key);
   try {
-    const quantization = readQuantization(name, opened.metadata);
+    const quantization = isOwn(opened.metadata) ? readQuantization(name, opened.metadata) : undefined;
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
