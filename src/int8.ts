@@ -16,6 +16,12 @@ export interface Quantization {
   readonly weightSums: Readonly<Record<string, number>>;
 }
 
+/**
+ * Largest scale; the smallest is its inverse. Scales of trained networks are within 1e-4…10. Sums are multiplied by quotients of
+ * scales, which stay finite in f32 within these bounds.
+ */
+const MAX_SCALE = 2 ** 40;
+
 /** Activations are at most this, on either side. */
 export const LIMIT = 127;
 
@@ -91,7 +97,7 @@ export function toInt8(
 }
 
 function checkScale(where: string, name: string, scale: unknown): number {
-  if (typeof scale === "number" && Number.isFinite(scale) && scale > 0) return scale;
+  if (typeof scale === "number" && scale >= 1 / MAX_SCALE && scale <= MAX_SCALE) return scale;
   const got = scale === undefined ? "none" : `${scale}`;
   throw new ModelError(
     "metadata",

@@ -36,6 +36,7 @@ const COMMON = [
     "BYTE_LIMIT",
     "FILTERS",
     "METHODS",
+    "LOSSES",
     "OPTIMIZERS",
     "OUTPUT_KINDS",
     "PARTS",
@@ -48,7 +49,7 @@ const COMMON = [
 ];
 
 const OWN = {
-  node: ["createHandler", "nodeRuntime"],
+  node: ["createHandler", "enableWideVectors", "nodeRuntime"],
   browser: ["browserRuntime", "init"],
   inline: ["init", "inlineRuntime"],
   edge: ["createHandler", "edgeRuntime", "init"],
