@@ -26,6 +26,19 @@ export interface EvalOptions extends Omit<CommonOptions, "model"> {
   readonly threshold?: number;
 }
 
+/** A member of an ensemble, on its own. */
+export interface Member {
+  readonly model: string;
+  readonly top1: number;
+  readonly top5: number;
+}
+
+/** The command's options: `--model` may come several times. */
+export interface EvalCommand extends EvalOptions {
+  readonly model: readonly string[];
+  readonly report?: string;
+}
+
 interface Figures {
   /** Those that could be read. */
   readonly images: number;

@@ -43,7 +43,7 @@ export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = 
 }
 
 /** Whether an image is pixels already, so that nothing is decoded. */
-export function isRaw(image: ImageInput): image is RawPixels {
+function isRaw(image: ImageInput): image is RawPixels {
   return typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image;
 }
 

@@ -20,12 +20,12 @@ import type { Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
 import { type Dataset, trainingSets } from "./dataset.ts";
-import { computeFeatures, FEATURE_BATCH, type Features, VIEWS } from "./features.ts";
+import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
 import { type EpochRecord, type FitProgress, fit, type Validated, validate } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
 import { fingerprintOf, type ResolvedTrainingOptions, resolveOptions, type TrainingOptions } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
-import { type BatchSource, featureSource, imageSource } from "./sources.ts";
+import { type BatchSource, type Features, featureSource, imageSource } from "./sources.ts";
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 
 /** How the model is found and read. */

@@ -653,7 +653,10 @@ describe("a model from an ONNX file", () => {
   test("of open size says that its size is a guess", async () => {
     const inputs = [{ name: "x", dims: ["n", 3, "h", "w"] }];
     const { guesses } = await model(classifier(4, [conv()], [CONV_WEIGHT], { inputs }));
-    expect(guesses).toContainEqual({ key: "size", message: "images of 32×32 pixels, a size that the file leaves open" });
+    expect(guesses).toContainEqual({
+      key: "size",
+      message: "images of 32×32 pixels, a size that the file leaves open",
+    });
     const fixed = await model(classifier(4, [conv()], [CONV_WEIGHT]));
     expect(fixed.guesses.map(({ key }) => key)).not.toContain("size");
   });

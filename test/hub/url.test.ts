@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ModelError } from "../../src/errors.ts";
 import { locate } from "../../src/hub/locate.ts";
-import type { Located, LocateOptions, DownloadProgress, Runtime } from "../../src/runtime.ts";
+import type { DownloadProgress, Located, LocateOptions, Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { cut, file, payload, redirect, sha256, stall, startServer, status, type TestServer, turns } from "./server.ts";
 
