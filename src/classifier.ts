@@ -1,17 +1,16 @@
 /**
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
-import { release } from "./bytes.ts";
-import { type ImageInput, toPixels } from "./decode/input.ts";
+import { type ImageInput, withPixels } from "./decode/input.ts";
 import { measureDotThroughput } from "./dot-throughput.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
-import { expectedGot, ImageError, OptionError } from "./errors.ts";
+import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
-import { centreView, checkPixels, type Pixels, pixelAffine, planView, type View } from "./image.ts";
+import { centreView, type Pixels, pixelAffine, planView, type View } from "./image.ts";
 import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
-import { softmax } from "./output.ts";
+import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
@@ -51,13 +50,15 @@ export interface Prediction {
   readonly index: number;
   /** The class's name, or its index as text where the model has none. */
   readonly label: string;
-  /** Softmax of the logits, 0…1. */
+  /** 0…1: softmax of the logits, or the sigmoid of its own where classes do not exclude each other. */
   readonly probability: number;
 }
 
 export interface ClassifyOptions {
-  /** How many classes are given; 5 when absent. */
+  /** How many classes are given at most; 5 when absent. */
   readonly topK?: number;
+  /** Where classes do not exclude each other: those of at least this probability are given; 0.5 when absent. */
+  readonly threshold?: number;
   /** A limit for encoded images, in pixels. */
   readonly maxPixels?: number;
 }
@@ -143,48 +144,63 @@ export class Classifier {
     return this.#engine.kernels.build;
   }
 
+  /** What the numbers of the last layer mean. */
+  get output(): OutputKind {
+    return this.#graph.output ?? "softmax";
+  }
+
   /** Bytes of wasm memory held now. */
   get memoryBytes(): number {
     return this.#engine.kernels.memory.buffer.byteLength;
   }
 
   /**
-   * The most probable classes of one image, best first.
+   * The most probable classes of one image, best first. Where classes do not exclude each other (`output` is
+   * `sigmoid`), those above the threshold: all, some or none. A network of one logit always answers: with the probability
+   * of its one class, or of both where it has two labels.
    *
-   * @throws TypeError for something that is no image; OptionError for a `topK` below 1; ImageError for one that cannot be
-   * decoded; StateError after `dispose`
+   * @throws ArgumentTypeError for something that is no image; OptionError for an option out of range; ImageError for an image
+   * that cannot be decoded; ModelError with the code `no-classes` for a network without a classifier, with `not-finite`
+   * where its numbers overflow; StateError after `dispose`
    */
-  async classify(image: ImageInput, { topK = 5, maxPixels }: ClassifyOptions = {}): Promise<readonly Prediction[]> {
+  async classify(
+    image: ImageInput,
+    { topK = 5, threshold, maxPixels }: ClassifyOptions = {},
+  ): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
     }
+    if (threshold !== undefined && !(threshold >= 0 && threshold <= 1)) {
+      throw new OptionError("threshold", expectedGot("threshold", "a number from 0 to 1", `${threshold}`));
+    }
+    const kind = this.#classKind();
+    const { labels } = this.model;
     const logits = await this.#one(image, outputNode(this.#graph).name, maxPixels);
-    const probabilities = Float32Array.from(softmax(logits));
+    const probabilities = Float32Array.from(probabilitiesOf(kind, logits, classCount(logits.length, labels)));
+    const least = threshold ?? (kind === "sigmoid" && logits.length > 1 ? 0.5 : 0);
     return [...probabilities.keys()]
+      .filter((index) => probabilities[index]! >= least)
       .sort((a, b) => probabilities[b]! - probabilities[a]! || a - b)
       .slice(0, topK)
-      .map((index) => ({
-        index,
-        label: this.model.labels[index] ?? `${index}`,
-        probability: probabilities[index]!,
-      }));
+      .map((index) => ({ index, label: labels[index] ?? `${index}`, probability: probabilities[index]! }));
   }
 
   /**
    * Probabilities of every class, averaged over several views of one image.
    *
-   * @returns `[classes]`, which sum to 1
+   * @returns `[classes]`: they sum to 1, unless classes do not exclude each other; two for one logit with two labels
    * @throws as `classify`; OptionError for views that cannot be had
    */
   async probabilities(image: ImageInput, views: Views = {}): Promise<Float32Array> {
+    const kind = this.#classKind();
     return this.#withPixels(image, async (pixels) => {
       const seen = viewsOf(pixels, this.model.preprocess, views);
       const { name, shape } = outputNode(this.#graph);
-      const sums = new Float64Array(shape[2]);
+      const classes = classCount(shape[2], this.model.labels);
+      const sums = new Float64Array(classes);
       for (const view of seen) {
-        const forward = this.#prepare(pixels, [], view);
-        await this.#engine.run(forward.tape);
-        softmax(this.#values(forward, name, shape[2])).forEach((part, i) => {
+        const logits = await this.#forward(name, shape[2], (kept) => this.#prepare(pixels, kept, view));
+        probabilitiesOf(kind, logits, classes).forEach((part, i) => {
           sums[i]! += part;
         });
       }
@@ -228,10 +244,9 @@ export class Classifier {
       const each = h * w * c;
       for (let first = 0; first < n; first += BATCH) {
         const count = Math.min(BATCH, n - first);
-        const forward = this.#plan(count, h, w);
-        this.#write(forward, images.data.subarray(first * each, (first + count) * each));
-        await this.#engine.run(forward.tape);
-        data.set(this.#values(forward, name, count * columns), first * columns);
+        const batch = images.data.subarray(first * each, (first + count) * each);
+        const values = await this.#forward(name, count * columns, (kept) => this.#write(count, h, w, batch, kept));
+        data.set(values, first * columns);
       }
       return { data, shape: [n, columns] };
     });
@@ -272,9 +287,8 @@ export class Classifier {
    */
   async warmup(): Promise<{ readonly firstMs: number; readonly warmMs: number }> {
     return this.#alone(async () => {
-      const [h, w] = inputShape(this.#graph);
-      const forward = this.#plan(1, h, w);
-      this.#write(forward, new Float32Array(h * w * 3));
+      const [h, w, c] = inputShape(this.#graph);
+      const forward = this.#write(1, h, w, new Float32Array(h * w * c));
       let [firstMs, warmMs] = [0, Number.POSITIVE_INFINITY];
       for (let i = 0, still = 0; i < 30 && still < 3; ++i) {
         const start = performance.now();
@@ -313,27 +327,56 @@ export class Classifier {
 
   /** A call about one image, which is decoded before it has the memory to itself. */
   #withPixels<T>(image: ImageInput, work: (pixels: Pixels) => Promise<T>, maxPixels?: number): Promise<T> {
-    // Pixels that the caller passed in stay the caller's.
-    const isDecoded = !(typeof image === "object" && image !== null && "data" in image);
-    return this.#engine.call(async () => {
-      const pixels = await toPixels(image, this.#runtime, maxPixels);
-      checkPixels(pixels);
-      return this.#engine.exclusive(async () => {
-        const result = await work(pixels);
-        if (isDecoded) release(pixels.data);
-        return result;
-      });
+    return this.#engine.call(() => {
+      return withPixels(image, this.#runtime, maxPixels, (pixels) => this.#engine.exclusive(() => work(pixels)));
     });
   }
 
   /** One node's output for one image. */
   #one(image: ImageInput, name: string, maxPixels?: number): Promise<Float32Array> {
-    const work = async (pixels: Pixels): Promise<Float32Array> => {
-      const forward = this.#prepare(pixels);
-      await this.#engine.run(forward.tape);
-      return this.#values(forward, name, nodeOf(this.#graph, name).shape[2]);
-    };
+    const [, , columns] = nodeOf(this.#graph, name).shape;
+    const work = (pixels: Pixels): Promise<Float32Array> =>
+      this.#forward(name, columns, (kept) => this.#prepare(pixels, kept));
     return this.#withPixels(image, work, maxPixels);
+  }
+
+  /**
+   * One node's output.
+   *
+   * @param enter writes the input, and returns the plan for it, which keeps these nodes' outputs
+   * @throws ModelError that names the first node whose output is not finite
+   */
+  async #forward(name: string, count: number, enter: (kept: readonly string[]) => Forward): Promise<Float32Array> {
+    const forward = enter([]);
+    await this.#engine.run(forward.tape);
+    const values = this.#values(forward, name, count);
+    if (values.every(Number.isFinite)) return values;
+    // The same again, with every output kept: which was the first?
+    const names = this.#graph.nodes.map((node) => node.name);
+    let [culprit, got] = [name, values.find((value) => !Number.isFinite(value))!];
+    try {
+      const whole = enter(names);
+      await this.#engine.run(whole.tape);
+      const size = (node: string): number => nodeOf(this.#graph, node).shape.reduce((a, b) => a * b, whole.batch);
+      culprit = names.find((node) => !this.#values(whole, node, size(node)).every(Number.isFinite)) ?? name;
+    } catch (error) {
+      // Without memory for every output, the last one is named.
+      if (!(error instanceof RangeError || error instanceof ModelError || error instanceof ImageError)) throw error;
+    }
+    if (culprit === "input") throw new OptionError("images", expectedGot("images", "finite numbers", `${got}`));
+    const where = `${this.model.source}: "${culprit}"`;
+    const hint = "its weights, or those before it, are damaged, or too large for f32";
+    throw new ModelError("not-finite", expectedGot(where, "finite numbers", `${got}`, hint), { subject: culprit });
+  }
+
+  /** What its output means. Throws `ModelError` where there are no classes. */
+  #classKind(): Exclude<OutputKind, "none"> {
+    const { output } = this;
+    const { source } = this.model;
+    if (output !== "none") return output;
+    const hint = "`features` gives its numbers, and `finetune` trains a classifier on them";
+    const message = expectedGot(source, "a network with a classifier", "one without", hint);
+    throw new ModelError("no-classes", message);
   }
 
   #pooled(): string {
@@ -350,13 +393,14 @@ export class Classifier {
     });
   }
 
-  /** Writes preprocessed images, `[batch, h, w, 3]`, into the input of a plan. */
-  #write(forward: Forward, images: Float32Array): void {
+  /** Writes preprocessed images, `[batch, h, w, c]`, into the input of the returned plan. */
+  #write(batch: number, h: number, w: number, images: Float32Array, kept: readonly string[] = []): Forward {
     const engine = this.#engine;
+    const forward = this.#plan(batch, h, w, kept);
     const input = forward.addresses.get("input")!;
     if (this.#graph.nodes[0]!.int8 === undefined) {
       engine.floats(input, images.length).set(images);
-      return;
+      return forward;
     }
     // No activation is needed any more: the images may lie over them until they are bytes.
     const affine = align(input + images.length);
@@ -366,11 +410,11 @@ export class Classifier {
     const each = Array.from({ length: 12 }, (_, i) => i % 3);
     engine.floats(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
     engine.floats(staged, images.length).set(images);
-    const [h, w] = forward.input;
     runStep(
       engine.kernels.exports,
-      step("input", "quantize_i8", forward.batch * h, { c: w, input: staged, affine, out: input }),
+      step("input", "quantize_i8", batch * h, { c: w, input: staged, affine, out: input }),
     );
+    return forward;
   }
 
   /** The first `count` numbers of a node's output in a plan that has just run, whatever its element. */

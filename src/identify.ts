@@ -30,7 +30,10 @@ export interface Said {
 export interface NetworkOptions {
   /** A name of `RESNETS`; recognised from the tensors when absent. Tensors that it does not have are then left out. */
   readonly arch?: string;
-  /** What the network's last numbers mean; as the file says when absent, else classes that exclude each other. */
+  /**
+   * What the network's last numbers mean. When absent: as the file says, else the logit of yes or no for one number, and of
+   * classes that exclude each other for several.
+   */
   readonly output?: OutputKind;
   /** Where a bottleneck has its stride, when the file does not tell. */
   readonly stride?: "3x3" | "1x1";

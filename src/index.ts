@@ -35,6 +35,7 @@ export type { Model, ModelOptions, Source } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec } from "./models/resnet.ts";
 export type { Network } from "./network.ts";
+export { OUTPUT_KINDS, type OutputKind } from "./output.ts";
 export {
   type ChannelOrder,
   FILTERS,

@@ -8,6 +8,7 @@ import type { Build } from "./kernels.ts";
 import type { Source } from "./model.ts";
 import { type Network, networkOfSource } from "./network.ts";
 import { macCount, opOf, parameterCount } from "./ops/ops.ts";
+import type { OutputKind } from "./output.ts";
 import { defaultMemory, fitWeights, plan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Tape } from "./tape.ts";
@@ -41,8 +42,9 @@ export interface Inspection extends Omit<Network, "graph"> {
   readonly build: Build;
   /** `[h, w, c]` */
   readonly input: Shape;
-  /** Numbers of its last layer. */
+  /** Numbers of its last layer, and what they mean. */
   readonly outputs: number;
+  readonly output: OutputKind;
   readonly parameters: number;
   /** Of one image. */
   readonly macs: number;
@@ -98,6 +100,7 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
     build,
     input: inputShape(folded),
     outputs: outputNode(folded).shape[2],
+    output: graph.output ?? "softmax",
     parameters: parameterCount(graph),
     macs: macCount(graph),
     memoryBytes: end,

@@ -19,7 +19,7 @@ export {
 export { type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 export { resnet, resnetSpec } from "./models/resnet.ts";
 export { macCount, opOf, parameterCount, paramsOf } from "./ops/ops.ts";
-export { softmax } from "./output.ts";
+export { classCount, probabilitiesOf, softmax } from "./output.ts";
 export {
   type Budget,
   defaultMemory,

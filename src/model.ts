@@ -11,6 +11,7 @@ import { inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { readMetadata } from "./models/metadata.ts";
+import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
   channelsOf,
   checkPreprocess,
@@ -86,6 +87,7 @@ export async function withModel<T>(
  */
 export async function openModelWith(runtime: Runtime, source: Source, options: ModelOptions = {}): Promise<Model> {
   if (isModel(source)) return source;
+  if (options.output !== undefined) checkKind(options.output);
   const { name, located, known } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats, options.key);
   try {
@@ -93,7 +95,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
-    const network = identify(name, checkpoint, { file, beside, known: known?.arch }, options);
+    let network = identify(name, checkpoint, { file, beside, known: known?.arch }, options);
     const hints = { ...beside, ...file };
     const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
     const assumed = defaultPreset(network);
@@ -102,13 +104,23 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     // What a configuration says of classes is about a head, which this file may not have.
-    const named = network.graph.output === "none" && hints.labels?.length !== classes ? undefined : hints.labels;
-    if (named !== undefined && named.length !== classes) {
-      throw new ModelError(
-        "metadata",
-        expectedGot(`${name}: labels`, `${classes}, one for each class`, `${named.length}`),
-        { subject: "labels" },
-      );
+    const isNamed = (labels: readonly string[]): boolean => classCount(classes, labels) === labels.length;
+    const named = network.graph.output === "none" && !isNamed(hints.labels ?? []) ? undefined : hints.labels;
+    const expected = classes === 1 ? "1, or 2 for no and yes" : `${classes}, one for each class`;
+    if (named !== undefined && !isNamed(named)) {
+      const message = expectedGot(`${name}: labels`, expected, `${named.length}`);
+      throw new ModelError("metadata", message, { subject: "labels" });
+    }
+    if (options.labels !== undefined && !isNamed(options.labels)) {
+      throw new OptionError("labels", expectedGot("labels", expected, `${options.labels.length}`));
+    }
+    if (classes === 1 && network.graph.output === "softmax") {
+      if (options.output !== undefined) {
+        const hint = "softmax of one number is always 1";
+        throw new OptionError("output", expectedGot("output", "sigmoid or none for one number", "softmax", hint));
+      }
+      network = { ...network, graph: { ...network.graph, output: "sigmoid" } };
+      guesses.push({ key: "output", message: "one number for each image is the logit of yes or no, not a softmax" });
     }
     const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
     const [height, width, channels] = inputShape(network.graph);
@@ -140,6 +152,11 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     await opened.close();
     throw error;
   }
+}
+
+function checkKind(kind: OutputKind): void {
+  if (OUTPUT_KINDS.includes(kind)) return;
+  throw new OptionError("output", expectedGot("output", OUTPUT_KINDS.join(", "), JSON.stringify(kind)));
 }
 
 /** Whether a network was made for images that are not cropped: by its stem, and in another family by its input too. */

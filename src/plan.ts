@@ -7,7 +7,7 @@
  * Behind the weights lies, while they are being packed, the staging area of `weights.ts`.
  */
 
-import { expectedGot, OptionError } from "./errors.ts";
+import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } from "./graph.ts";
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
@@ -49,6 +49,8 @@ export interface Plan {
 
 /** Everything is placed on cache lines. */
 const LINE = 64;
+/** Bytes that a 32-bit address reaches. */
+const ADDRESSABLE_BYTES = 2 ** 32;
 /** Bytes at the start of memory that belong to the module itself (tables of `exp`). */
 export const STATIC_BYTES = 4096;
 
@@ -179,10 +181,20 @@ export function place(buffers: readonly Buffer[], base: number): { addresses: Ma
   return { addresses, end };
 }
 
+function placeActivations(
+  graph: Graph,
+  weights: WeightPlan,
+  batch: number,
+  kept: readonly string[],
+): { readonly addresses: ReadonlyMap<string, number>; readonly end: number } {
+  return place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), weights.end);
+}
+
 /**
  * Plans one batch of one input size.
  *
  * @param kept nodes whose output is read after the run; the last node always is
+ * @throws ModelError with the code `memory` when the activations do not fit into 32-bit addresses
  */
 export function plan(
   network: Graph,
@@ -194,7 +206,11 @@ export function plan(
 ): Plan {
   const graph = resize(network, input);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
-  const { addresses, end } = place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), weights.end);
+  const { addresses, end } = placeActivations(graph, weights, batch, kept);
+  if (end > ADDRESSABLE_BYTES) {
+    const needed = `${(end / 1e9).toFixed(1)} GB for ${batch} × ${input[0]}×${input[1]} pixels`;
+    throw new ModelError("memory", expectedGot("memory", "at most 4.3 GB", needed, "use a smaller batch or image"));
+  }
   let [workspaceBytes, scratchBytes] = [0, 0];
   const where: Place = {
     build,
@@ -247,7 +263,7 @@ export interface Budget {
  * counted but the scratch of further threads: the number of threads must not change how anything is computed, or it would
  * change the result.
  *
- * @throws RangeError when even the smallest does not
+ * @throws OptionError when even the smallest does not
  */
 export function fitWeights(
   graph: Graph,
@@ -257,18 +273,21 @@ export function fitWeights(
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
   const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
+  const refuse = (bytes: number): never => {
+    const mb = (value: number): string => `${(value / 1e6).toFixed(1)} MB`;
+    const message = expectedGot("memoryBytes", `at least ${mb(bytes)} for ${graph.name}`, mb(memory));
+    throw new OptionError("memoryBytes", message);
+  };
+  // Before any step is listed: an absurd input size has too many.
+  const smallest = planWeights(graph, choose(graph, 0, 1, tuning, dots));
+  const least = placeActivations(graph, smallest, 1, kept).end;
+  if (least > memory) refuse(least);
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));
     const excess = need(weights) - memory;
     if (excess <= 0) return weights;
-    if (allowed <= 0) {
-      const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-      throw new OptionError(
-        "memory",
-        expectedGot("memory", `at least ${mb(memory + excess)} for ${graph.name}`, mb(memory)),
-      );
-    }
+    if (allowed <= 0) refuse(memory + excess);
     allowed = Math.max(0, Math.min(allowed, weights.end) - excess);
   }
 }

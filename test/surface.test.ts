@@ -74,10 +74,20 @@ describe("a sub-path", () => {
   it("lowlevel exports the golden list", () => {
     expect(sorted(Object.keys(lowlevel))).toEqual(
       sorted([
-        ...["candidates", "checkBuildOptions", "checkWeights", "choose", "createEngine", "defaultMemory"],
+        ...["candidates", "checkBuildOptions", "checkWeights", "choose", "classCount", "createEngine", "defaultMemory"],
         ...["engineTarget", "ensureMemory", "finetuneNeeds", "fitWeights", "fold", "initialise", "inputShape"],
         ...["loadKernels", "loadModel", "macCount", "nodeOf", "opOf", "outputNode", "packWeights", "paramsOf"],
-        ...["parameterCount", "pickBuild", "plan", "planWeights", "printTape", "resize", "resnet", "resnetSpec"],
+        ...[
+          "parameterCount",
+          "pickBuild",
+          "plan",
+          "planWeights",
+          "printTape",
+          "probabilitiesOf",
+          "resize",
+          "resnet",
+          "resnetSpec",
+        ],
         ...["run", "runStep", "softmax", "step", "trainWith", "trainingNeeds", "tuneGraph", "withClasses"],
       ]),
     );

@@ -57,7 +57,7 @@ describe("fitWeights", () => {
   it("refuses what even direct convolution does not fit", () => {
     const graph = graphOf("resnet50");
     expect(() => fitWeights(graph, "baseline", { memory: 90e6, winograd: true }, [])).toThrow(
-      /memory: expected at least 10\d\.\d MB for resnet50, got 90\.0 MB/,
+      /memoryBytes: expected at least 10\d\.\d MB for resnet50, got 90\.0 MB/,
     );
   });
 });

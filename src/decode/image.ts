@@ -23,6 +23,7 @@ import { jpegHeader } from "./jpeg-header.ts";
 import { type Codec, kindOf } from "./kind.ts";
 import { orientationOf, upright } from "./orientation.ts";
 import { decodePng, pngHeader } from "./png.ts";
+import { Turn } from "./turn.ts";
 import { decodeWebp } from "./webp.ts";
 
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
@@ -46,6 +47,7 @@ const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>
  *
  * @param name what to call it in an error
  * @param maxPixels a limit below `PIXEL_LIMIT`
+ * @param turn keeps the memory of the pixels taken until the caller lets it go; else it counts while they are decoded
  * @throws ImageError: "not-an-image" or "unsupported" for other formats, "malformed" or "truncated" for a damaged file,
  * "too-large" above the limits, "memory" when there is no memory for the pixels
  */
@@ -54,22 +56,40 @@ export async function decodeImage(
   runtime: Runtime,
   name: string,
   maxPixels = PIXEL_LIMIT,
+  turn?: Turn,
 ): Promise<Pixels> {
   const kind = kindOf(bytes);
   if ("other" in kind) throw new ImageError(kind.code, expectedGot(name, READABLE, kind.other, "convert it to JPEG"));
   const { codec } = kind;
+  const own = turn ?? new Turn();
   try {
     const header = checkedHeader(codec, bytes, name, maxPixels);
+    await own.take(decodingBytes(codec, header));
     const pixels = await decodeAs(codec, header, bytes, runtime);
     if (pixels.width !== header.width || pixels.height !== header.height) {
       throw new Fault("malformed", `one of ${pixels.width}×${pixels.height} pixels where its header says otherwise`);
     }
     const turned = upright(pixels, orientationOf(header.exif));
     if (turned.data.buffer !== pixels.data.buffer) release(pixels.data);
+    own.keep(turned.data.byteLength);
     return turned;
   } catch (cause) {
     throw cause instanceof ImageError ? cause : undecodable(codec, name, cause);
+  } finally {
+    if (turn === undefined) own.release();
   }
+}
+
+/** Bytes that decoders take for each pixel, their results among them. */
+const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5 };
+/** What a progressive JPEG takes beside: its coefficients. */
+const COEFFICIENT_BYTES = 6;
+const CMYK_BYTES = 64;
+
+function decodingBytes(codec: Codec, { width, height, cmyk, passed = 0 }: Header): number {
+  const pixels = width * height;
+  if (cmyk === true) return CMYK_BYTES * pixels;
+  return (BYTES_PER_PIXEL[codec] + (passed > 1.5 * pixels ? COEFFICIENT_BYTES : 0)) * pixels;
 }
 
 /** What the headers say, when it is within the budget. */

@@ -1,5 +1,6 @@
 /** An image in any of the shapes a caller may have it in. */
 
+import { release } from "../bytes.ts";
 import { ArgumentTypeError, expectedGot } from "../errors.ts";
 import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
@@ -8,6 +9,7 @@ import { checkBytes, collect, gather } from "./bytes.ts";
 import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
 import { decodeImage, PIXEL_LIMIT } from "./image.ts";
 import { type RawPixels, rawPixels, typeName } from "./raw.ts";
+import { Turn } from "./turn.ts";
 
 /**
  * An image as a caller may have it: a path where the runtime has files, a URL (`https:`, `http:`, `file:`, `data:`, `blob:`),
@@ -30,16 +32,45 @@ export type ImageInput =
  * The pixels of an image.
  *
  * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
+ * @param turn as `decodeImage` takes it
  * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
  * for an image that is not there, is above a limit or cannot be decoded
  */
-export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Pixels> {
+export async function toPixels(
+  image: ImageInput,
+  runtime: Runtime,
+  maxPixels = PIXEL_LIMIT,
+  turn?: Turn,
+): Promise<Pixels> {
   if (isRaw(image)) return rawPixels(image);
   if (isDrawable(image)) return drawnPixels(image, maxPixels);
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
   const bytes = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
-  return decodeImage(bytes, runtime, name, maxPixels);
+  return decodeImage(bytes, runtime, name, maxPixels, turn);
+}
+
+/**
+ * Does `work` with the pixels of an image, whose memory counts against the limit until it is done. Afterwards the memory goes,
+ * unless the pixels are the caller's.
+ *
+ * @throws as `toPixels`
+ */
+export async function withPixels<T>(
+  image: ImageInput,
+  runtime: Runtime,
+  maxPixels: number | undefined,
+  work: (pixels: Pixels) => Promise<T>,
+): Promise<T> {
+  const turn = new Turn();
+  try {
+    const pixels = await toPixels(image, runtime, maxPixels, turn);
+    const result = await work(pixels);
+    if (!isRaw(image)) release(pixels.data);
+    return result;
+  } finally {
+    turn.release();
+  }
 }
 
 /** Whether an image is pixels already, so that nothing is decoded. */

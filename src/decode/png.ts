@@ -231,20 +231,20 @@ function unfilter(row: Uint8Array, above: Uint8Array, pixelBytes: number): void 
       for (let i = 1; i < length; ++i) row[i]! += above[i]!;
       return;
     case 3:
-      for (let i = 1; i < length; ++i) {
-        const left = i > pixelBytes ? row[i - pixelBytes]! : 0;
-        row[i]! += (left + above[i]!) >> 1;
-      }
+      for (let i = 1; i <= pixelBytes && i < length; ++i) row[i]! += above[i]! >> 1;
+      for (let i = 1 + pixelBytes; i < length; ++i) row[i]! += (row[i - pixelBytes]! + above[i]!) >> 1;
       return;
     case 4:
-      for (let i = 1; i < length; ++i) {
-        const isInside = i > pixelBytes;
-        const left = isInside ? row[i - pixelBytes]! : 0;
+      for (let i = 1; i <= pixelBytes && i < length; ++i) row[i]! += above[i]!;
+      for (let i = 1 + pixelBytes; i < length; ++i) {
+        const left = row[i - pixelBytes]!;
         const up = above[i]!;
-        const corner = isInside ? above[i - pixelBytes]! : 0;
+        const corner = above[i - pixelBytes]!;
         // Paeth's predictor: whichever is nearest to left + up − corner.
-        const [a, b, c] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
-        row[i]! += a <= b && a <= c ? left : b <= c ? up : corner;
+        const a = Math.abs(up - corner);
+        const b = Math.abs(left - corner);
+        const c = Math.abs(left + up - 2 * corner);
+        row[i] = row[i]! + (a <= b && a <= c ? left : b <= c ? up : corner);
       }
       return;
     default:
@@ -274,6 +274,16 @@ function putter(
   const isGray = color === GRAY || color === GRAY_ALPHA;
   // One colour may be transparent: all its bytes.
   const key = hasAlpha || transparency === undefined ? undefined : keyOf(transparency, channels, bytes);
+  // The common kinds of photos, a pixel at once.
+  if (depth === 8 && !isGray && key === undefined) {
+    const target = new Uint32Array(out.buffer);
+    return (row, first, step, count) => {
+      for (let x = 0, from = 0, to = first; x < count; ++x, from += channels, to += step) {
+        const alpha = hasAlpha ? row[from + 3]! : 255;
+        target[to] = row[from]! | (row[from + 1]! << 8) | (row[from + 2]! << 16) | (alpha << 24);
+      }
+    };
+  }
   return (row, first, step, count) => {
     for (let x = 0, from = 0, to = 4 * first; x < count; ++x, from += channels * bytes, to += 4 * step) {
       out[to] = row[from]!;

@@ -6,6 +6,7 @@
 import type { Folder } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
+import type { OutputKind } from "../output.ts";
 import { FILTERS, type Filter, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ModelHints } from "./metadata.ts";
 import type { ResNetSpec } from "./resnet.ts";
@@ -118,8 +119,24 @@ function readTransformers({ where, json }: Described): ModelHints {
     ...(labels === undefined ? {} : { classes: labels.length }),
   };
   const said = [`network from ${CONFIG}`, ...(labels === undefined ? [] : [`labels from ${CONFIG}`])];
-  return { spec, ...(labels === undefined ? {} : { labels }), said };
+  const output = outputOf(where, json.problem_type);
+  return { spec, ...(labels === undefined ? {} : { labels }), ...(output === undefined ? {} : { output }), said };
 }
+
+/** What `problem_type` says of the output (transformers, `PretrainedConfig`). */
+function outputOf(where: string, problem: unknown): OutputKind | undefined {
+  if (problem === undefined || problem === null) return undefined;
+  const kind = typeof problem === "string" && Object.hasOwn(PROBLEMS, problem) ? PROBLEMS[problem] : undefined;
+  if (kind !== undefined) return kind;
+  const known = Object.keys(PROBLEMS).join(", ");
+  throw new ModelError("metadata", expectedGot(where, `a problem_type of ${known}`, show(problem)));
+}
+
+const PROBLEMS: Readonly<Record<string, OutputKind>> = {
+  single_label_classification: "softmax",
+  multi_label_classification: "sigmoid",
+  regression: "none",
+};
 
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
 function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHints {

@@ -3,13 +3,14 @@
  * safetensors files hold it in `__metadata__`, so that the file alone is enough.
  *
  * Keys, all of them strings: `architecture` a name; `spec` a `ResNetSpec` as JSON, or `graph` a `Graph` as JSON where
- * the network is no ResNet of the table; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a JSON array.
+ * the network is no ResNet of the table; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a JSON array;
+ * `output_kind` an `OutputKind`.
  */
 
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Graph, Shape } from "../graph.ts";
 import { inputShape } from "../graph.ts";
-import type { OutputKind } from "../output.ts";
+import { OUTPUT_KINDS, type OutputKind } from "../output.ts";
 import { checkPreprocess, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ResNetSpec } from "./resnet.ts";
 
@@ -52,6 +53,7 @@ export function writeMetadata({ arch, spec, graph, preprocess, labels }: Describ
     ...(norm === undefined ? {} : { norm_epsilon: `${norm.epsilon}` }),
     preprocess: JSON.stringify(preprocess),
     ...(labels.length === 0 ? {} : { labels: JSON.stringify(labels) }),
+    ...(graph.output === undefined ? {} : { output_kind: graph.output }),
   };
 }
 
@@ -95,6 +97,9 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     fail("labels", "an array of names");
   }
   const graph = json("graph");
+  const output = metadata.output_kind;
+  if (output !== undefined && !OUTPUT_KINDS.some((kind) => kind === output))
+    fail("output_kind", OUTPUT_KINDS.join(", "));
   const number = (key: string): number | undefined => {
     const text = metadata[key];
     if (text === undefined) return undefined;
@@ -113,6 +118,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     ...(epsilon === undefined ? {} : { epsilon }),
     ...(preprocess === undefined ? {} : { preprocess }),
     ...(labels === undefined ? {} : { labels: labels as string[] }),
+    ...(output === undefined ? {} : { output: output as OutputKind }),
     said: [],
   };
 }
@@ -137,6 +143,10 @@ function graphOf(where: string, value: unknown): Graph {
     throw new ModelError("metadata", expectedGot(culprit, "nodes, the input first", "something else"), {
       subject: "graph",
     });
+  }
+  if (graph.output !== undefined && !OUTPUT_KINDS.includes(graph.output)) {
+    const message = expectedGot(culprit, `an output of ${OUTPUT_KINDS.join(", ")}`, JSON.stringify(graph.output));
+    throw new ModelError("metadata", message, { subject: "graph" });
   }
   const before = new Set<string>();
   for (const node of graph.nodes) {

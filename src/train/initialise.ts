@@ -1,8 +1,8 @@
 /** Weights to train from: a whole network's, or a new classifier's for a network that has been trained. */
 
 import type { Checkpoint } from "../checkpoint.ts";
-import { expectedGot, OptionError } from "../errors.ts";
-import { type Graph, nodeOf, outputNode } from "../graph.ts";
+import { expectedGot, ModelError, OptionError } from "../errors.ts";
+import { type Graph, type LinearNode, nodeOf, outputNode } from "../graph.ts";
 import { uniform } from "../models/random.ts";
 import { paramsOf } from "../ops/ops.ts";
 import type { TensorInfo } from "../tensor.ts";
@@ -62,9 +62,10 @@ export function initialise(graph: Graph, seed: number): Checkpoint {
 }
 
 /**
- * The same network with a new classifier for `classes` classes, initialised from `seed`; everything else as it is.
+ * The same network with a new classifier for `classes` classes, initialised from `seed`; everything else as it is. One that
+ * ends in its features gets a linear layer behind them.
  *
- * @throws RangeError for fewer than two classes, or a network that does not end in a linear layer
+ * @throws OptionError for fewer than two classes; ModelError for a network that ends otherwise
  */
 export function withClasses<T extends { readonly graph: Graph; readonly checkpoint: Checkpoint }>(
   model: T,
@@ -75,11 +76,24 @@ export function withClasses<T extends { readonly graph: Graph; readonly checkpoi
     throw new OptionError("classes", expectedGot("classes", "a whole number from 2", `${classes}`));
   }
   const last = outputNode(model.graph);
-  if (last.op !== "linear") throw new RangeError(expectedGot(last.name, "a linear layer at the end", last.op));
-  const head = { ...last, shape: [1, 1, classes] as const, bias: true };
-  const graph: Graph = { ...model.graph, nodes: [...model.graph.nodes.slice(0, -1), head] };
-  const made = initialise({ ...graph, nodes: [nodeOf(graph, last.inputs[0]!), head] }, seed);
-  const mine = new Set([`${last.name}.weight`, `${last.name}.bias`]);
+  const [h, w, channels] = last.shape;
+  if (last.op !== "linear" && (h !== 1 || w !== 1)) {
+    const message = expectedGot(`"${last.name}"`, "a linear layer or features at the end", `${h}×${w} pixels`);
+    throw new ModelError("unsupported", message, { subject: last.name });
+  }
+  const added: LinearNode = {
+    op: "linear",
+    name: "fc",
+    inputs: [last.name],
+    shape: [1, 1, classes],
+    channels,
+    bias: true,
+  };
+  const head: LinearNode = last.op === "linear" ? { ...last, shape: [1, 1, classes], bias: true } : added;
+  const before = last.op === "linear" ? model.graph.nodes.slice(0, -1) : model.graph.nodes;
+  const graph: Graph = { ...model.graph, output: "softmax", nodes: [...before, head] };
+  const made = initialise({ ...graph, nodes: [nodeOf(graph, head.inputs[0]!), head] }, seed);
+  const mine = new Set([`${head.name}.weight`, `${head.name}.bias`]);
   const old = model.checkpoint;
   const checkpoint: Checkpoint = {
     tensors: new Map([...old.tensors, ...[...made.tensors].filter(([name]) => mine.has(name))]),

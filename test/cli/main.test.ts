@@ -147,7 +147,7 @@ describe("inspect", () => {
     const { code, stderr } = await cli("inspect", "resnet18", "--memory", "20MB");
     expect({ code, stderr }).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/memory: expected at least .* MB/),
+      stderr: expect.stringMatching(/memoryBytes: expected at least .* MB/),
     });
   });
 });

@@ -1,12 +1,13 @@
 /** Encoded images: what Pillow sees in them, and a clear refusal of everything else. */
 import { readFileSync } from "node:fs";
-import { crc32, deflateSync, inflateSync } from "node:zlib";
+import { deflateSync, inflateSync } from "node:zlib";
 import { describe, expect, it, vi } from "vitest";
 import { Idle } from "../../src/decode/idle.ts";
 import { decodeImage, PIXEL_LIMIT } from "../../src/decode/image.ts";
 import type { Pixels } from "../../src/image.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { randomly } from "../wasm.ts";
+import { chunk, pngOf } from "./png-file.ts";
 
 interface Golden {
   readonly width: number;
@@ -49,22 +50,6 @@ function frameOf(bytes: Uint8Array): number {
 function tablesOf(bytes: Uint8Array): number {
   return bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc4);
 }
-function chunk(type: string, data: Uint8Array): Buffer {
-  const out = Buffer.concat([Buffer.alloc(4), latin(type), data, Buffer.alloc(4)]);
-  out.writeUInt32BE(data.length);
-  out.writeUInt32BE(crc32(out.subarray(4, -4)), out.length - 4);
-  return out;
-}
-/** An 8-bit RGBA PNG of these rows, each after its filter's number. */
-function pngOf(w: number, h: number, rows: Uint8Array, more: readonly Buffer[] = []): Buffer {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(w);
-  header.writeUInt32BE(h, 4);
-  header.set([8, 6], 8);
-  const parts = [chunk("IHDR", header), ...more, chunk("IDAT", deflateSync(rows)), chunk("IEND", new Uint8Array(0))];
-  return Buffer.concat([latin("\x89PNG\r\n\x1a\n"), ...parts]);
-}
-
 describe("decodes", () => {
   it.each(Object.keys(images))("%s as Pillow does", async (name) => {
     const pixels = await decodeImage(encoded(name), runtime, name);
