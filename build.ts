@@ -107,6 +107,16 @@ await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
   const types = table("readonly ", "readonly ").replaceAll("],", "];");
   writeFileSync(join(root, "wasm/arguments.d.ts"), `export declare const KERNEL_ARGUMENTS: {\n${types}\n};\n`);
 });
+// The numbers of the register tiles, for plans and packers.
+await stage("wasm/tile.js", ["assembly/tile.ts"], async () => {
+  const numbers = Object.entries((await import("./assembly/tile.ts")) as Record<string, number>);
+  writeFileSync(
+    join(root, "wasm/tile.js"),
+    numbers.map(([name, value]) => `export const ${name} = ${value};\n`).join(""),
+  );
+  const types = numbers.map(([name, value]) => `export declare const ${name} = ${value};\n`);
+  writeFileSync(join(root, "wasm/tile.d.ts"), types.join(""));
+});
 // The decoders' modules, beside ours: what a server must serve is then one folder.
 for (const [name, file] of [
   ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],

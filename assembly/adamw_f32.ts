@@ -18,17 +18,9 @@
 import { madd } from "./simd";
 
 export function adamw_f32(
-  from: i32,
-  to: i32,
-  hyper: usize,
-  dw: usize,
-  w: usize,
-  m: usize,
-  v: usize,
-  beta1: f32,
-  beta2: f32,
-  epsilon: f32,
-  decay: f32,
+  from: i32, to: i32,
+  hyper: usize, dw: usize, w: usize, m: usize, v: usize,
+  beta1: f32, beta2: f32, epsilon: f32, decay: f32,
 ): void {
   const clip = v128.load32_splat(hyper, 4);
   const rate = v128.load32_splat(hyper, 8);

@@ -15,19 +15,13 @@
  *
  * Why: rare: a fold leaves it only where neither operand is a convolution.
  */
-import { requantize1 } from "./tile_i8";
+import { requantize1 } from "./requantize";
 
 export function add_i8(
-  from: i32,
-  to: i32,
+  from: i32, to: i32,
   c: i32,
-  a: usize,
-  b: usize,
-  out: usize,
-  sa: f32,
-  sb: f32,
-  lo: f32,
-  hi: f32,
+  a: usize, b: usize, out: usize,
+  sa: f32, sb: f32, lo: f32, hi: f32,
 ): void {
   const end = <usize>to * c;
   for (let at = <usize>from * c; at < end; ++at) {

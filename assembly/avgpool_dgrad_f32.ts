@@ -20,23 +20,10 @@
 import { madd } from "./simd";
 
 export function avgpool_dgrad_f32(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  top: i32,
-  left: i32,
-  countPads: i32,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, top: i32, left: i32, countPads: i32,
   adds: i32,
-  dy: usize,
-  dx: usize,
+  dy: usize, dx: usize,
 ): void {
   const pixel = (<usize>c) << 2;
   const line = pixel * w;

@@ -16,25 +16,12 @@
  *
  * Why: three small layers of one family of networks (ResNet-D): plain sums serve.
  */
-import { requantize1 } from "./tile_i8";
+import { requantize1 } from "./requantize";
 
 export function avgpool_i8(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  top: i32,
-  left: i32,
-  countPads: i32,
-  input: usize,
-  out: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, top: i32, left: i32, countPads: i32,
+  input: usize, out: usize,
 ): void {
   const pixel = <usize>c;
   const line = pixel * w;

@@ -16,15 +16,10 @@
  * Why: memory-bound; the output says as much as the input, which need not be kept.
  */
 export function clamp_dgrad_f32(
-  from: i32,
-  to: i32,
-  c: i32,
-  adds: i32,
-  output: usize,
-  dy: usize,
-  dx: usize,
-  lo: f32,
-  hi: f32,
+  from: i32, to: i32,
+  c: i32, adds: i32,
+  output: usize, dy: usize, dx: usize,
+  lo: f32, hi: f32,
 ): void {
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);

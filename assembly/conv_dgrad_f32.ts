@@ -7,7 +7,7 @@
  * over the taps where both divisions come dx even.
  *
  * - `scratch`            this thread's; `TAIL_BYTES + 4 · kh · kw · ⌈w/sw⌉` bytes
- * - `mr`                 rows of a register tile
+ * - `mr nr`              rows and columns (8 or 16) of a register tile
  * - `h w c`              the input [batch, h, w, c]
  * - `oh ow n`            the output [batch, oh, ow, n]
  * - `kh kw sh sw dh dw`  kernel, stride, dilation
@@ -26,38 +26,19 @@
  * Why: a phase of one row has its outputs at even distances, which is all that the register tile asks for.
  */
 import { tapsOf } from "./pack_dgrad_f32";
-import { TAIL_BYTES, tiles_f32 } from "./tile_f32";
+import { multiplyRows } from "./product";
+import { BIAS_BYTES, CELL_BYTES, F32, PANEL_COLUMNS, TAIL_BYTES } from "./tile";
 
 export function conv_dgrad_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  mr: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  dh: i32,
-  dw: i32,
-  top: i32,
-  left: i32,
-  groups: i32,
-  adds: i32,
-  dy: usize,
-  panels: usize,
-  zeros: usize,
-  dx: usize,
+  from: i32, to: i32, scratch: usize,
+  mr: i32, nr: i32, h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, kh: i32, kw: i32, sh: i32, sw: i32, dh: i32,
+  dw: i32, top: i32, left: i32, groups: i32, adds: i32,
+  dy: usize, panels: usize, zeros: usize, dx: usize,
 ): void {
   const table = scratch + TAIL_BYTES;
   const deep = n / groups;
   const width = c / groups;
-  const across = (width + 7) >> 3;
+  const across = (width + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
   const tapStride = (<usize>((w + sw - 1) / sw)) << 2;
   const stride = (<usize>(sw * c)) << 2;
   for (let unit = from; unit < to; ++unit) {
@@ -67,12 +48,12 @@ export function conv_dgrad_f32(
     // Panels of the phases before this row's.
     let base = panels;
     for (let earlier = 0; earlier < py * sw; ++earlier) {
-      const cells = tapsOf(kh, sh, dh, earlier / sw) * tapsOf(kw, sw, dw, earlier % sw) * deep + 1;
-      base += ((<usize>cells) << 5) * <usize>(groups * across);
+      const cells = tapsOf(kh, sh, dh, earlier / sw) * tapsOf(kw, sw, dw, earlier % sw) * deep;
+      base += (<usize>BIAS_BYTES + <usize>cells * <usize>CELL_BYTES) * <usize>(groups * across);
     }
     for (let px = 0; px < sw; ++px) {
       const taps = tapsOf(kh, sh, dh, py) * tapsOf(kw, sw, dw, px);
-      const panelBytes = (<usize>(taps * deep + 1)) << 5;
+      const panelBytes = <usize>BIAS_BYTES + <usize>(taps * deep) * <usize>CELL_BYTES;
       const x0 = (px - (left % sw) + sw) % sw;
       const rows = x0 < w ? (w - x0 + sw - 1) / sw : 0;
       for (let group = 0; rows > 0 && group < groups; ++group) {
@@ -94,24 +75,12 @@ export function conv_dgrad_f32(
             slot += tapStride;
           }
         }
-        for (let column = 0; column < across; ++column) {
-          const i = column << 3;
+        for (let i = 0; i < width; i += nr) {
           const at = (<usize>((image * h + y) * w + x0) * c + group * width + i) << 2;
-          tiles_f32(
-            mr,
-            rows,
-            taps,
-            deep,
-            min(8, width - i),
-            stride,
-            table,
-            tapStride,
-            base + <usize>(group * across + column) * panelBytes,
-            adds ? dx + at : 0,
-            dx + at,
-            scratch,
-            -Infinity,
-            Infinity,
+          multiplyRows(
+            F32, mr, rows, taps, deep, min(nr, width - i), panelBytes, stride, table, tapStride,
+            base + <usize>(group * across + i / PANEL_COLUMNS) * panelBytes, adds ? dx + at : 0, dx + at, scratch,
+            0, -Infinity, Infinity, 0,
           );
         }
       }

@@ -6,7 +6,7 @@
  *
  * with `c' = c / groups`, `n' = n / groups`.
  *
- * - `scratch`            this thread's; `32 + 4 · mc · kh · kw · c'` bytes
+ * - `scratch`            this thread's; `TAIL_BYTES + 4 · mc · kh · kw · c'` bytes
  * - `mr mc`              rows of a register tile, 1…6; output pixels of a chunk
  * - `batch h w c`        the input [batch, h, w, c]
  * - `oh ow n`            the output [batch, oh, ow, n]
@@ -15,6 +15,7 @@
  * - `groups`             as of the convolution
  * - `input`              [batch, h, w, c] f32
  * - `dy`                 [batch, oh, ow, n] f32
+ * - `zeros`              `c'` f32 zeros: what lies outside the image
  * - `dw`                 [kh, kw, c', n] f32
  *
  * Unit: one tile of `dw`; `groups · ⌈kh·kw·c'/mr⌉ · ⌈n'/8⌉` of them, columns fastest.
@@ -25,35 +26,17 @@
  * rows that the range needs are copied, so that threads share that work too.
  */
 import { BLOCK } from "./gemm_wgrad_f32";
+import { TAIL_BYTES } from "./tile";
 import { tileWgrad_f32 } from "./tile_wgrad_f32";
+import { copyPatches } from "./walk";
 
 export function conv_wgrad_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  mr: i32,
-  mc: i32,
-  batch: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  dh: i32,
-  dw: i32,
-  top: i32,
-  left: i32,
-  groups: i32,
-  input: usize,
-  dy: usize,
-  out: usize,
+  from: i32, to: i32, scratch: usize,
+  mr: i32, mc: i32, batch: i32, h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, kh: i32, kw: i32, sh: i32, sw: i32,
+  dh: i32, dw: i32, top: i32, left: i32, groups: i32,
+  input: usize, dy: usize, zeros: usize, out: usize,
 ): void {
-  const patches = scratch + 32;
+  const patches = scratch + TAIL_BYTES;
   const m = batch * oh * ow;
   const deep = c / groups;
   const width = n / groups;
@@ -63,7 +46,6 @@ export function conv_wgrad_f32(
   const perGroup = across * ((k + mr - 1) / mr);
   const patchBytes = (<usize>k) << 2;
   const rowBytes = (<usize>n) << 2;
-  const whole = dw == 1 && groups == 1;
   // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
   const most = max(1, BLOCK / ((mr * across) << 3)) * across;
   let unit = from;
@@ -75,36 +57,7 @@ export function conv_wgrad_f32(
     const base = input + ((<usize>(group * deep)) << 2);
     for (let row = 0; row < m; row += mc) {
       const rows = min(mc, m - row);
-      let image = row / (oh * ow);
-      let y = (row - image * oh * ow) / ow;
-      let x = row - (image * oh + y) * ow;
-      for (let r = 0; r < rows; ++r) {
-        const patch = patches + <usize>r * patchBytes;
-        const x0 = x * sw - left;
-        for (let v = first; v <= last; ++v) {
-          const iy = y * sh + v * dh - top;
-          const inside = <u32>iy < <u32>h;
-          let target = patch + ((<usize>(v * run)) << 2);
-          const line = base + ((<usize>((image * h + iy) * w + x0) * c) << 2);
-          if (whole) {
-            const before = min(run, max(0, -x0) * c);
-            copyRun(run, before, inside ? max(before, min(kw, w - x0) * c) : before, line, target);
-          } else {
-            for (let u = 0; u < kw; ++u) {
-              const there = inside && <u32>(x0 + u * dw) < <u32>w;
-              copyRun(deep, 0, there ? deep : 0, line + ((<usize>(u * dw) * c) << 2), target);
-              target += (<usize>deep) << 2;
-            }
-          }
-        }
-        if (++x == ow) {
-          x = 0;
-          if (++y == oh) {
-            y = 0;
-            ++image;
-          }
-        }
-      }
+      copyPatches<f32>(row, rows, h, w, c, oh, ow, deep, first, last, kw, sh, sw, dh, dw, top, left, base, zeros, patches, patchBytes);
       const b = dy + <usize>row * rowBytes + ((<usize>(group * width)) << 2);
       for (let each = unit; each < end; ++each) {
         const inGroup = each - group * perGroup;
@@ -127,13 +80,4 @@ export function conv_wgrad_f32(
     }
     unit = end;
   }
-}
-
-/** `to[i] = from <= i < end ? source[i] : 0` for `i` in `[0, length)`. */
-function copyRun(length: i32, from: i32, end: i32, source: usize, to: usize): void {
-  let i = 0;
-  for (; i < from; ++i) store<f32>(to + ((<usize>i) << 2), 0);
-  for (; i + 4 <= end; i += 4) v128.store(to + ((<usize>i) << 2), v128.load(source + ((<usize>i) << 2)));
-  for (; i < end; ++i) store<f32>(to + ((<usize>i) << 2), load<f32>(source + ((<usize>i) << 2)));
-  for (; i < length; ++i) store<f32>(to + ((<usize>i) << 2), 0);
 }

@@ -3,7 +3,7 @@
  *
  *     dw[g, i, j] = (adds ? dw[g, i, j] : 0) + Σ_r input[r, g, i] · dy[r, g, j]
  *
- * - `scratch`  this thread's; `32 + 4 · mc · (⌈k/mr⌉·mr + ⌈n/8⌉·8)` bytes
+ * - `scratch`  this thread's; `TAIL_BYTES + 4 · mc · (⌈k/mr⌉·mr + ⌈n/8⌉·8)` bytes
  * - `mr mc`    rows of a register tile, 1…6; products added up before they go to memory
  * - `m n k`    products to add; columns and rows of one group's `dw`
  * - `groups`   independent sums side by side
@@ -22,26 +22,13 @@
  * Why: the sum is the long dimension; it is taken in chunks that the tiles of a block read from L1 or L2. From 32 channels on
  * a chunk is copied into panels first: rows of `input` and `dy` are powers of two apart, often enough in one set of L1.
  */
+import { TAIL_BYTES } from "./tile";
 import { tileWgrad_f32 } from "./tile_wgrad_f32";
 
 export function gemm_wgrad_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  mr: i32,
-  mc: i32,
-  m: i32,
-  n: i32,
-  k: i32,
-  groups: i32,
-  lda: i32,
-  ldb: i32,
-  ldo: i32,
-  ogo: i32,
-  adds: i32,
-  input: usize,
-  dy: usize,
-  dw: usize,
+  from: i32, to: i32, scratch: usize,
+  mr: i32, mc: i32, m: i32, n: i32, k: i32, groups: i32, lda: i32, ldb: i32, ldo: i32, ogo: i32, adds: i32,
+  input: usize, dy: usize, dw: usize,
 ): void {
   assert(m >= 1);
   const across = (n + 7) >> 3;
@@ -51,7 +38,7 @@ export function gemm_wgrad_f32(
   const bBytes = (<usize>ldb) << 2;
   const outBytes = (<usize>ldo) << 2;
   const packs = k >= 32 && n >= 32;
-  const aPanels = scratch + 32;
+  const aPanels = scratch + TAIL_BYTES;
   const bPanels = aPanels + ((<usize>(down * mr * mc)) << 2);
   // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
   const most = m > mc ? max(1, BLOCK / ((mr * across) << 3)) * across : perGroup;

@@ -15,18 +15,13 @@
  *
  * Why: sums in i32, a sixteenth of a cache line's channels at a time would waste the rest of it.
  */
-import { requantize1 } from "./tile_i8";
+import { requantize1 } from "./requantize";
 
 export function globalpool_i8(
-  from: i32,
-  to: i32,
-  pixels: i32,
-  c: i32,
-  input: usize,
-  out: usize,
-  scale: f32,
-  lo: f32,
-  hi: f32,
+  from: i32, to: i32,
+  pixels: i32, c: i32,
+  input: usize, out: usize,
+  scale: f32, lo: f32, hi: f32,
 ): void {
   assert(pixels < 1 << 23);
   const blocks = (c + 15) >> 4;

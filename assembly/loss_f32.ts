@@ -20,15 +20,10 @@
  * Why: a thousand scalars a picture; sums are kept in f64. (f64's own logarithm would bring a table of 4 KB.)
  */
 export function loss_f32(
-  from: i32,
-  to: i32,
+  from: i32, to: i32,
   n: i32,
-  input: usize,
-  labels: usize,
-  dx: usize,
-  losses: usize,
-  scale: f32,
-  smoothing: f32,
+  input: usize, labels: usize, dx: usize, losses: usize,
+  scale: f32, smoothing: f32,
 ): void {
   const bytes = (<usize>n) << 2;
   const even = <f64>smoothing / <f64>n;

@@ -17,23 +17,9 @@
  * Why: looking for the maximum again costs less than keeping where it was: an index as large as the output.
  */
 export function maxpool_dgrad_f32(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  top: i32,
-  left: i32,
-  adds: i32,
-  input: usize,
-  dy: usize,
-  dx: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, top: i32, left: i32, adds: i32,
+  input: usize, dy: usize, dx: usize,
 ): void {
   const pixel = (<usize>c) << 2;
   const line = pixel * w;

@@ -16,21 +16,9 @@
  * Why: four channels a vector, the window innermost; memory-bound (the 3×3 stride 2 pool of the stem reads 3.2 MB).
  */
 export function maxpool_f32(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  top: i32,
-  left: i32,
-  input: usize,
-  out: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, top: i32, left: i32,
+  input: usize, out: usize,
 ): void {
   const pixel = (<usize>c) << 2;
   const line = pixel * w;

@@ -16,21 +16,9 @@
  * Why: sixteen channels an instruction; memory-bound.
  */
 export function maxpool_i8(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  top: i32,
-  left: i32,
-  input: usize,
-  out: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, top: i32, left: i32,
+  input: usize, out: usize,
 ): void {
   const pixel = <usize>c;
   const line = pixel * w;

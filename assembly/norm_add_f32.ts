@@ -18,15 +18,10 @@
 import { clamp, clamp1, madd } from "./simd";
 
 export function norm_add_f32(
-  from: i32,
-  to: i32,
+  from: i32, to: i32,
   c: i32,
-  input: usize,
-  parameters: usize,
-  residual: usize,
-  out: usize,
-  lo: f32,
-  hi: f32,
+  input: usize, parameters: usize, residual: usize, out: usize,
+  lo: f32, hi: f32,
 ): void {
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);

@@ -18,17 +18,9 @@
  * Why: in f64, slice after slice, so the result is the same whoever computes it.
  */
 export function norm_batch_f32(
-  from: i32,
-  to: i32,
-  pixels: i32,
-  c: i32,
-  rows: i32,
-  partials: usize,
-  weight: usize,
-  bias: usize,
-  statistics: usize,
-  fresh: usize,
-  freshVariance: usize,
+  from: i32, to: i32,
+  pixels: i32, c: i32, rows: i32,
+  partials: usize, weight: usize, bias: usize, statistics: usize, fresh: usize, freshVariance: usize,
   epsilon: f32,
 ): void {
   const bytes = (<usize>c) << 2;

@@ -22,17 +22,10 @@
 import { madd } from "./simd";
 
 export function norm_dgrad_f32(
-  from: i32,
-  to: i32,
-  c: i32,
-  adds: i32,
-  input: usize,
-  dy: usize,
-  statistics: usize,
-  slopes: usize,
-  dx: usize,
-  lo: f32,
-  hi: f32,
+  from: i32, to: i32,
+  c: i32, adds: i32,
+  input: usize, dy: usize, statistics: usize, slopes: usize, dx: usize,
+  lo: f32, hi: f32,
 ): void {
   const bytes = (<usize>c) << 2;
   const low = f32x4.splat(lo);

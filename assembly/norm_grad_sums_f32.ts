@@ -26,19 +26,10 @@
 import { madd } from "./simd";
 
 export function norm_grad_sums_f32(
-  from: i32,
-  to: i32,
-  pixels: i32,
-  c: i32,
-  rows: i32,
-  input: usize,
-  output: usize,
-  dy: usize,
-  statistics: usize,
-  masked: usize,
-  partials: usize,
-  lo: f32,
-  hi: f32,
+  from: i32, to: i32,
+  pixels: i32, c: i32, rows: i32,
+  input: usize, output: usize, dy: usize, statistics: usize, masked: usize, partials: usize,
+  lo: f32, hi: f32,
 ): void {
   const bytes = (<usize>c) << 2;
   const low = f32x4.splat(lo);

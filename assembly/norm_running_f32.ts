@@ -15,14 +15,9 @@
  * Why: in f64, as when a norm is folded into a convolution.
  */
 export function norm_running_f32(
-  from: i32,
-  to: i32,
+  from: i32, to: i32,
   c: i32,
-  weight: usize,
-  bias: usize,
-  mean: usize,
-  variance: usize,
-  statistics: usize,
+  weight: usize, bias: usize, mean: usize, variance: usize, statistics: usize,
   epsilon: f32,
 ): void {
   const bytes = (<usize>c) << 2;

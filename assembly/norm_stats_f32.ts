@@ -19,13 +19,9 @@
 import { madd } from "./simd";
 
 export function norm_stats_f32(
-  from: i32,
-  to: i32,
-  pixels: i32,
-  c: i32,
-  rows: i32,
-  input: usize,
-  partials: usize,
+  from: i32, to: i32,
+  pixels: i32, c: i32, rows: i32,
+  input: usize, partials: usize,
 ): void {
   const bytes = (<usize>c) << 2;
   for (let unit = from; unit < to; ++unit) {

@@ -20,17 +20,9 @@
  * Why: in f64, slice after slice, so the result is the same whoever computes it.
  */
 export function norm_wgrad_f32(
-  from: i32,
-  to: i32,
-  pixels: i32,
-  c: i32,
-  rows: i32,
-  live: i32,
-  partials: usize,
-  statistics: usize,
-  dw: usize,
-  db: usize,
-  slopes: usize,
+  from: i32, to: i32,
+  pixels: i32, c: i32, rows: i32, live: i32,
+  partials: usize, statistics: usize, dw: usize, db: usize, slopes: usize,
 ): void {
   const bytes = (<usize>c) << 2;
   const slices = (pixels + rows - 1) / rows;

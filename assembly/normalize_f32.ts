@@ -17,14 +17,9 @@
  * Why: 150,528 numbers an image; scalar code takes 0.2 ms.
  */
 export function normalize_f32(
-  from: i32,
-  to: i32,
-  w: i32,
-  c: i32,
-  bgr: i32,
-  input: usize,
-  affine: usize,
-  out: usize,
+  from: i32, to: i32,
+  w: i32, c: i32, bgr: i32,
+  input: usize, affine: usize, out: usize,
 ): void {
   let source = input + ((<usize>from * w) << 2);
   let target = out + ((<usize>from * w * c) << 2);

@@ -20,19 +20,9 @@
  * Why: once per training step; a phase of its own has no products with zero.
  */
 export function pack_dgrad_f32(
-  from: i32,
-  to: i32,
-  n: i32,
-  c: i32,
-  kh: i32,
-  kw: i32,
-  sh: i32,
-  sw: i32,
-  dh: i32,
-  dw: i32,
-  groups: i32,
-  weights: usize,
-  out: usize,
+  from: i32, to: i32,
+  n: i32, c: i32, kh: i32, kw: i32, sh: i32, sw: i32, dh: i32, dw: i32, groups: i32,
+  weights: usize, out: usize,
 ): void {
   const across = (c + 7) >> 3;
   const perPhase = groups * across;

@@ -1,5 +1,5 @@
 /**
- * Convolution or linear weights, in whatever order their file has them, into panels (drawn in `tile_f32.ts`).
+ * Convolution or linear weights, in whatever order their file has them, into panels (drawn in `product.ts`).
  *
  *     panel[g, p] = | bias 0…7 | for v, u, i: w[o, i, v, u] · scale[o] of its 8 outputs o |
  *
@@ -17,20 +17,9 @@
  * Why: once per load; 25 million weights in about 0.1 s.
  */
 export function pack_f32(
-  from: i32,
-  to: i32,
-  n: i32,
-  c: i32,
-  kh: i32,
-  kw: i32,
-  so: i32,
-  si: i32,
-  sv: i32,
-  su: i32,
-  weights: usize,
-  scale: usize,
-  bias: usize,
-  out: usize,
+  from: i32, to: i32,
+  n: i32, c: i32, kh: i32, kw: i32, so: i32, si: i32, sv: i32, su: i32,
+  weights: usize, scale: usize, bias: usize, out: usize,
 ): void {
   const perGroup = (n + 7) >> 3;
   const panelBytes = (<usize>(kh * kw * c + 1)) << 5;

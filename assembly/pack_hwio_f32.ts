@@ -1,5 +1,5 @@
 /**
- * Convolution or linear weights, as training holds them, into panels (drawn in `tile_f32.ts`).
+ * Convolution or linear weights, as training holds them, into panels (drawn in `product.ts`).
  *
  *     panel[g, p] = | bias 0…7 | for v, u, i: w[v, u, i, o] of its 8 outputs o |
  *
@@ -17,15 +17,9 @@
  * Why: a cell is 32 bytes of a row, so packing, which training does every step, is copying.
  */
 export function pack_hwio_f32(
-  from: i32,
-  to: i32,
-  n: i32,
-  c: i32,
-  taps: i32,
-  groups: i32,
-  weights: usize,
-  bias: usize,
-  out: usize,
+  from: i32, to: i32,
+  n: i32, c: i32, taps: i32, groups: i32,
+  weights: usize, bias: usize, out: usize,
 ): void {
   const across = (n + 7) >> 3;
   const row = (<usize>(groups * n)) << 2;

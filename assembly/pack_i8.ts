@@ -1,7 +1,7 @@
 /**
  * Brings int8 convolution weights into panels, bias and scale first.
  *
- * - `kind`     `DOT8` or `DOT16`: inputs in a cell, as `tile_i8.ts` draws it
+ * - `kind`     `DOT8` or `DOT16`: inputs in a cell, as `product.ts` draws it
  * - `n c`      outputs and inputs of one group
  * - `kh kw`    kernel
  * - `weights`  [groups · n, c, kh, kw] i8
@@ -15,20 +15,12 @@
  *
  * Why: runs once a model.
  */
-import { DOT8 } from "./tile_i8";
+import { DOT8 } from "./tile";
 
 export function pack_i8(
-  from: i32,
-  to: i32,
-  kind: i32,
-  n: i32,
-  c: i32,
-  kh: i32,
-  kw: i32,
-  weights: usize,
-  bias: usize,
-  scale: usize,
-  out: usize,
+  from: i32, to: i32,
+  kind: i32, n: i32, c: i32, kh: i32, kw: i32,
+  weights: usize, bias: usize, scale: usize, out: usize,
 ): void {
   const q = kind == DOT8 ? 4 : 2;
   const taps = kh * kw;

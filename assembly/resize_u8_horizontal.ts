@@ -18,15 +18,9 @@
  * Why: the four channels of a pixel are the four lanes.
  */
 export function resize_u8_horizontal(
-  from: i32,
-  to: i32,
-  w: i32,
-  pitch: i32,
-  ksize: i32,
-  input: usize,
-  bounds: usize,
-  taps: usize,
-  out: usize,
+  from: i32, to: i32,
+  w: i32, pitch: i32, ksize: i32,
+  input: usize, bounds: usize, taps: usize, out: usize,
 ): void {
   for (let unit = from; unit < to; ++unit) {
     const row = input + ((<usize>unit * pitch) << 2);

@@ -17,14 +17,9 @@
  * Why: the four channels of a pixel are the four lanes.
  */
 export function resize_u8_vertical(
-  from: i32,
-  to: i32,
-  w: i32,
-  ksize: i32,
-  input: usize,
-  bounds: usize,
-  taps: usize,
-  out: usize,
+  from: i32, to: i32,
+  w: i32, ksize: i32,
+  input: usize, bounds: usize, taps: usize, out: usize,
 ): void {
   const line = (<usize>w) << 2;
   for (let unit = from; unit < to; ++unit) {

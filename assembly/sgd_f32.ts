@@ -18,15 +18,10 @@
 import { madd } from "./simd";
 
 export function sgd_f32(
-  from: i32,
-  to: i32,
+  from: i32, to: i32,
   nesterov: i32,
-  hyper: usize,
-  dw: usize,
-  w: usize,
-  m: usize,
-  momentum: f32,
-  decay: f32,
+  hyper: usize, dw: usize, w: usize, m: usize,
+  momentum: f32, decay: f32,
 ): void {
   const rate = v128.load32_splat(hyper);
   const clip = v128.load32_splat(hyper, 4);

@@ -17,19 +17,9 @@
  * Why: memory-bound; nothing to choose.
  */
 export function shortcut_dgrad_f32(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  s: i32,
-  before: i32,
-  adds: i32,
-  dy: usize,
-  dx: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, s: i32, before: i32, adds: i32,
+  dy: usize, dx: usize,
 ): void {
   assert(before + c <= n);
   const bytes = (<usize>c) << 2;

@@ -16,18 +16,9 @@
  * Why: memory-bound; two fills and a copy a pixel.
  */
 export function shortcut_f32(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  s: i32,
-  before: i32,
-  input: usize,
-  out: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, s: i32, before: i32,
+  input: usize, out: usize,
 ): void {
   assert(before + c <= n);
   const bytes = (<usize>c) << 2;

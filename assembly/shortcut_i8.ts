@@ -15,18 +15,9 @@
  * Why: bytes moved, nothing computed.
  */
 export function shortcut_i8(
-  from: i32,
-  to: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  s: i32,
-  before: i32,
-  input: usize,
-  out: usize,
+  from: i32, to: i32,
+  h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, s: i32, before: i32,
+  input: usize, out: usize,
 ): void {
   assert(before + c <= n);
   for (let unit = from; unit < to; ++unit) {

@@ -3,7 +3,7 @@
  *
  *     out[i, j] = (adds ? out[i, j] : 0) + Σ_r a[r, i] · b[r, j]
  *
- * Why 6×8: as `tile_f32.ts`. Both operands are read along their rows, so nothing is packed; the long sum over `r` is cut
+ * Why 6×8: as `product.ts`. Both operands are read along their rows, so nothing is packed; the long sum over `r` is cut
  * into chunks whose sums are added one after the other, which keeps a chunk in L1 and rounds less than one long sum.
  */
 import { madd } from "./simd";
@@ -11,16 +11,7 @@ import { madd } from "./simd";
 // @ts-ignore: decorator
 @inline
 function tile(
-  mr: i32,
-  rows: i32,
-  cols: i32,
-  lda: usize,
-  ldb: usize,
-  ldo: usize,
-  adds: i32,
-  a: usize,
-  b: usize,
-  out: usize,
+  mr: i32, rows: i32, cols: i32, lda: usize, ldb: usize, ldo: usize, adds: i32, a: usize, b: usize, out: usize,
   tail: usize,
 ): void {
   let c00 = f32x4.splat(0);
@@ -115,16 +106,7 @@ function putNarrow(adds: i32, cols: i32, tail: usize, out: usize, c0: v128, c1: 
  * - `tail`: 32 bytes for tiles narrower than 8 columns; `b` is read 8 wide even there
  */
 export function tileWgrad_f32(
-  mr: i32,
-  rows: i32,
-  cols: i32,
-  lda: usize,
-  ldb: usize,
-  ldo: usize,
-  adds: i32,
-  a: usize,
-  b: usize,
-  out: usize,
+  mr: i32, rows: i32, cols: i32, lda: usize, ldb: usize, ldo: usize, adds: i32, a: usize, b: usize, out: usize,
   tail: usize,
 ): void {
   switch (mr) {

@@ -23,21 +23,9 @@
  * Why: channels in the lanes make the transform 32 additions a vector and no shuffle. Where F(4×4) would cost too much memory or waste too much of the last patch.
  */
 export function winograd2_transform_input_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  batch: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  ty: i32,
-  tx: i32,
-  top: i32,
-  left: i32,
-  first: i32,
-  input: usize,
-  zeros: usize,
-  out: usize,
+  from: i32, to: i32, scratch: usize,
+  batch: i32, h: i32, w: i32, c: i32, ty: i32, tx: i32, top: i32, left: i32, first: i32,
+  input: usize, zeros: usize, out: usize,
 ): void {
   assert(c % 4 == 0);
   const half = scratch + 64;

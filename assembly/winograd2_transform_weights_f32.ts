@@ -20,18 +20,9 @@
  * Why: in f64, so that the transform costs no accuracy.
  */
 export function winograd2_transform_weights_f32(
-  from: i32,
-  to: i32,
-  n: i32,
-  c: i32,
-  so: i32,
-  si: i32,
-  sv: i32,
-  su: i32,
-  weights: usize,
-  scale: usize,
-  bias: usize,
-  out: usize,
+  from: i32, to: i32,
+  n: i32, c: i32, so: i32, si: i32, sv: i32, su: i32,
+  weights: usize, scale: usize, bias: usize, out: usize,
 ): void {
   const panelBytes = (<usize>(c + 1)) << 5;
   const position = panelBytes * ((n + 7) >> 3);

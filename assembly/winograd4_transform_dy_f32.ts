@@ -20,18 +20,9 @@
 import { madd } from "./simd";
 
 export function winograd4_transform_dy_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  ty: i32,
-  tx: i32,
-  first: i32,
-  dy: usize,
-  zeros: usize,
-  out: usize,
+  from: i32, to: i32, scratch: usize,
+  oh: i32, ow: i32, n: i32, ty: i32, tx: i32, first: i32,
+  dy: usize, zeros: usize, out: usize,
 ): void {
   assert(n % 4 == 0);
   const half = scratch + 64;

@@ -18,15 +18,9 @@
 import { madd } from "./simd";
 
 export function winograd4_transform_hwio_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  n: i32,
-  c: i32,
-  turned: i32,
-  weights: usize,
-  bias: usize,
-  out: usize,
+  from: i32, to: i32, scratch: usize,
+  n: i32, c: i32, turned: i32,
+  weights: usize, bias: usize, out: usize,
 ): void {
   assert(n % 4 == 0 && c % 4 == 0);
   const columns = turned ? c : n;

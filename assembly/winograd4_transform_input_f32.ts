@@ -27,21 +27,9 @@
 import { madd } from "./simd";
 
 export function winograd4_transform_input_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  batch: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  ty: i32,
-  tx: i32,
-  top: i32,
-  left: i32,
-  first: i32,
-  input: usize,
-  zeros: usize,
-  out: usize,
+  from: i32, to: i32, scratch: usize,
+  batch: i32, h: i32, w: i32, c: i32, ty: i32, tx: i32, top: i32, left: i32, first: i32,
+  input: usize, zeros: usize, out: usize,
 ): void {
   assert(c % 4 == 0);
   const half = scratch + 144;

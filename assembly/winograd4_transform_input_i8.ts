@@ -26,21 +26,9 @@
  * Why: Lavin & Gray 2015 (arXiv 1509.09308). Eight channels an instruction, twice as many as in f32.
  */
 export function winograd4_transform_input_i8(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  batch: i32,
-  h: i32,
-  w: i32,
-  c: i32,
-  ty: i32,
-  tx: i32,
-  top: i32,
-  left: i32,
-  first: i32,
-  input: usize,
-  zeros: usize,
-  out: usize,
+  from: i32, to: i32, scratch: usize,
+  batch: i32, h: i32, w: i32, c: i32, ty: i32, tx: i32, top: i32, left: i32, first: i32,
+  input: usize, zeros: usize, out: usize,
 ): void {
   assert(c % 8 == 0);
   const half = scratch + 144;

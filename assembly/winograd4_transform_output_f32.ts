@@ -27,20 +27,10 @@
 import { clamp, madd } from "./simd";
 
 export function winograd4_transform_output_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  ty: i32,
-  tx: i32,
-  first: i32,
-  products: usize,
-  residual: usize,
-  out: usize,
-  lo: f32,
-  hi: f32,
+  from: i32, to: i32, scratch: usize,
+  oh: i32, ow: i32, n: i32, ty: i32, tx: i32, first: i32,
+  products: usize, residual: usize, out: usize,
+  lo: f32, hi: f32,
 ): void {
   assert(n % 4 == 0);
   const low = f32x4.splat(lo);

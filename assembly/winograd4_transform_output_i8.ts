@@ -39,16 +39,7 @@ const NINTH: i32 = 954437177;
 // @ts-ignore: decorator
 @inline
 function finish(
-  x: v128,
-  ninth: v128,
-  bias: v128,
-  scale: v128,
-  residual: usize,
-  rs: v128,
-  lo: v128,
-  hi: v128,
-  magic: v128,
-  out: usize,
+  x: v128, ninth: v128, bias: v128, scale: v128, residual: usize, rs: v128, lo: v128, hi: v128, magic: v128, out: usize,
 ): void {
   const sum = i32x4.add(i32x4.shr_s(i32x4.mul(x, ninth), 6), bias);
   let y = f32x4.mul(f32x4.convert_i32x4_s(sum), scale);
@@ -62,22 +53,10 @@ function finish(
 }
 
 export function winograd4_transform_output_i8(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  oh: i32,
-  ow: i32,
-  n: i32,
-  ty: i32,
-  tx: i32,
-  first: i32,
-  products: usize,
-  header: usize,
-  residual: usize,
-  out: usize,
-  rs: f32,
-  lo: f32,
-  hi: f32,
+  from: i32, to: i32, scratch: usize,
+  oh: i32, ow: i32, n: i32, ty: i32, tx: i32, first: i32,
+  products: usize, header: usize, residual: usize, out: usize,
+  rs: f32, lo: f32, hi: f32,
 ): void {
   assert(n % 4 == 0);
   const low = f32x4.splat(lo);

@@ -15,13 +15,9 @@
 import { madd } from "./simd";
 
 export function winograd4_transform_wgrad_f32(
-  from: i32,
-  to: i32,
-  scratch: usize,
-  n: i32,
-  c: i32,
-  products: usize,
-  dw: usize,
+  from: i32, to: i32, scratch: usize,
+  n: i32, c: i32,
+  products: usize, dw: usize,
 ): void {
   assert(n % 4 == 0);
   const row = (<usize>n) << 2;

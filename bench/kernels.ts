@@ -1,6 +1,7 @@
 /**
  * Every way to compute a convolution, at the shapes ResNet-18 and ResNet-50 have: rate, per cent of the peak measured in
- * the same process, residual against Float64, and a mark on the one `choose()` takes. Variants of a shape run interleaved,
+ * the same process, residual against Float64, with narrow tiles (128 bits) and wide ones (256), and a mark on the one that is
+ * taken here. Variants of a shape run interleaved,
  * the order reversed each round; the minimum counts.
  */
 import { parseArgs } from "node:util";
@@ -13,7 +14,8 @@ import { measurePeak } from "../src/peak.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { run as runTape } from "../src/tape.ts";
 import { type Alone, convolutionsOf, makeReady, type Ready, weightElements } from "../src/tune.ts";
-import { choose, VARIANTS, type Variant } from "../src/variants.ts";
+import { choose, VARIANTS, type Variant, type Vectors } from "../src/variants.ts";
+import { measureVectors } from "../src/vectors.ts";
 
 /** One convolution with values to compute. */
 interface Case extends Alone {
@@ -54,11 +56,12 @@ function exact({ node, input, weight, graph }: Case, y: number, x: number, j: nu
 
 /** A case with one variant, and its largest error over a sample of outputs, relative to the largest value. */
 interface Entry extends Ready {
+  readonly vectors: Vectors;
   readonly residual: number;
 }
 
-async function enter(each: Case, variant: Variant, build: Build): Promise<Entry> {
-  const ready = await makeReady(nodeRuntime(), each, variant, build, each.weight);
+async function enter(each: Case, variant: Variant, build: Build, vectors: Vectors): Promise<Entry> {
+  const ready = await makeReady(nodeRuntime(), each, variant, build, each.weight, 1, vectors);
   const { kernels, addresses, tape } = ready;
   const view = (name: string, length: number): Float32Array =>
     new Float32Array(kernels.memory.buffer, addresses.get(name)!, length);
@@ -73,7 +76,7 @@ async function enter(each: Case, variant: Variant, build: Build): Promise<Entry>
     worst = Math.max(worst, Math.abs(out[at]! - want));
     largest = Math.max(largest, Math.abs(want));
   }
-  return { ...ready, residual: worst / largest };
+  return { ...ready, vectors, residual: worst / largest };
 }
 
 /** `bench kernels [--models resnet18,resnet50] [--builds relaxed,baseline] [--rounds 30] [--json]` */
@@ -91,14 +94,18 @@ export async function run(args: readonly string[]): Promise<number> {
   for (const build of values.builds.split(",") as Build[]) {
     const first = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
     const peak = measurePeak(first);
+    const { vectors } = await measureVectors(nodeRuntime(), build);
     const lines: (string | number)[][] = [
-      ["input", "output", "kernel", "how", "", "     ms", "GFLOP/s", "  peak", "residual"],
+      ["input", "output", "kernel", "how", "bits", "", "     ms", "GFLOP/s", "  peak", "residual"],
     ];
     const direct: number[] = [];
     for (const each of shapes(values.models.split(","))) {
       const chosen = choose(each.graph, Number.MAX_SAFE_INTEGER).get("conv")!;
       const entries: Entry[] = [];
-      for (const variant of VARIANTS) if (variant.fits(each.node)) entries.push(await enter(each, variant, build));
+      for (const variant of VARIANTS) {
+        if (!variant.fits(each.node)) continue;
+        for (const bits of [128, 256] as const) entries.push(await enter(each, variant, build, bits));
+      }
       const best = entries.map(() => Number.POSITIVE_INFINITY);
       for (let round = 0; round < Number(values.rounds); ++round) {
         const order = [...entries.keys()];
@@ -108,12 +115,12 @@ export async function run(args: readonly string[]): Promise<number> {
           best[i] = Math.min(best[i]!, performance.now() - start);
         }
       }
-      entries.forEach(({ variant, residual }, i) => {
+      entries.forEach(({ variant, vectors: bits, residual }, i) => {
         const ms = best[i]!;
         const gflops = (2 * opOf(each.node).macs(each.node)) / ms / 1e6;
         const input = each.graph.nodes[0]!.shape.join("×");
         const kernel = `${each.node.kernel.join("×")}/${each.node.stride[0]}`;
-        const picked = variant === chosen;
+        const picked = variant === chosen && bits === vectors;
         if (!variant.algorithm.startsWith("winograd") && each.node.shape[0] > 1 && picked) direct.push(gflops / peak);
         report.push({
           build,
@@ -121,6 +128,7 @@ export async function run(args: readonly string[]): Promise<number> {
           output: each.node.shape.join("×"),
           kernel,
           how: variant.algorithm,
+          vectors: bits,
           picked,
           ms,
           gflops,
@@ -128,7 +136,7 @@ export async function run(args: readonly string[]): Promise<number> {
           residual,
         });
         lines.push([
-          ...[input, each.node.shape.join("×"), kernel, variant.algorithm, picked ? "←" : ""],
+          ...[input, each.node.shape.join("×"), kernel, variant.algorithm, bits, picked ? "←" : ""],
           ...[
             ms.toFixed(3).padStart(7),
             gflops.toFixed(1).padStart(7),

@@ -14,7 +14,8 @@ import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
-import type { Tuning } from "./variants.ts";
+import type { Tuning, Vectors } from "./variants.ts";
+import { measureVectors } from "./vectors.ts";
 import { type Views, viewsOf } from "./views.ts";
 import { packWeights } from "./weights.ts";
 
@@ -103,13 +104,15 @@ export function checkBuildOptions(options: BuildOptions): void {
  */
 export async function loadModel(runtime: Runtime, model: Model, options: BuildOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
-  const target = engineTarget(options);
+  const asked = engineTarget(options);
+  const { vectors } = await measureVectors(runtime, asked.build);
+  const target = { ...asked, vectors };
   const graph = fold(model.graph);
   const { tuning, winograd = true, memoryBytes = defaultMemory(graph) } = options;
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
-  const dots = isInt8 ? await measureDotThroughput(runtime, target.build) : undefined;
+  const dots = isInt8 ? await measureDotThroughput(runtime, target.build, vectors) : undefined;
   const budget = { memory: memoryBytes, winograd, tuning, dots };
-  const weights = fitWeights(graph, target.build, budget, outputNode(graph).inputs);
+  const weights = fitWeights(graph, target, budget, outputNode(graph).inputs);
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);
   await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);
@@ -142,6 +145,11 @@ export class Classifier {
   /** The kernels in use. */
   get build(): Build {
     return this.#engine.kernels.build;
+  }
+
+  /** Bits of the vectors that it computes with: 256 where the engine packs pairs of SIMD operations. */
+  get vectors(): Vectors {
+    return this.#engine.target.vectors ?? 128;
   }
 
   /** What the numbers of the last layer mean. */

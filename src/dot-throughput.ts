@@ -6,7 +6,7 @@ import { type Build, loadKernels } from "./kernels.ts";
 import { STATIC_BYTES } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { runStep, step } from "./tape.ts";
-import { DEFAULT_DOT_THROUGHPUT, type DotThroughput, TILE_ROWS_I8 } from "./variants.ts";
+import { DEFAULT_DOT_THROUGHPUT, type DotThroughput, tilesOf, type Vectors } from "./variants.ts";
 
 /** A product small enough for the first cache: rows, outputs, and depth. */
 const [M, N, K] = [40, 64, 256];
@@ -19,7 +19,8 @@ const PATIENCE = 100;
  * Measures both ways to multiply. Where a build has one way, or a runtime's clock stands still (Workers), what is usual is
  * returned.
  */
-export async function measureDotThroughput(runtime: Runtime, build: Build): Promise<DotThroughput> {
+export async function measureDotThroughput(runtime: Runtime, build: Build, vectors: Vectors): Promise<DotThroughput> {
+  const tiles = tilesOf(build, vectors);
   if (build === "baseline") return DEFAULT_DOT_THROUGHPUT[build];
   const memory = new WebAssembly.Memory({ initial: 8 });
   const { exports } = await loadKernels(runtime, build, memory);
@@ -28,9 +29,21 @@ export async function measureDotThroughput(runtime: Runtime, build: Build): Prom
   const out = panels + (N / 8) * (K + 8) * 8;
   const scratch = out + M * N;
   const steps = [0, 1].map((kind) =>
-    step("dot throughput", "conv_i8", N / 8, {
-      ...{ scratch, kind, mr: TILE_ROWS_I8, mc: M, batch: 1, h: 1, w: M, c: K, oh: 1, ow: M, n: N },
-      ...{ kh: 1, kw: 1, sh: 1, sw: 1, dh: 1, dw: 1, top: 0, left: 0, groups: 1, wide: 0 },
+    step("dot throughput", "conv_i8", N / tiles[kind === 0 ? "dot16" : "dot8"].nr, {
+      ...{
+        scratch,
+        kind,
+        ...tiles[kind === 0 ? "dot16" : "dot8"],
+        mc: M,
+        batch: 1,
+        h: 1,
+        w: M,
+        c: K,
+        oh: 1,
+        ow: M,
+        n: N,
+      },
+      ...{ kh: 1, kw: 1, sh: 1, sw: 1, dh: 1, dw: 1, top: 0, left: 0, groups: 1, dequantize: 0 },
       ...{ input, panels, residual: 0, zeros: input, out, rs: 0, lo: 0, hi: 127 },
     }),
   );

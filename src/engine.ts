@@ -7,6 +7,7 @@ import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "./kern
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
 import { startTeam, type Team } from "./threads.ts";
+import type { Vectors } from "./variants.ts";
 import { ensureMemory } from "./weights.ts";
 
 /** Which kernels compute, and on how many threads. */
@@ -21,6 +22,8 @@ export interface EngineOptions {
 export interface EngineTarget {
   readonly build: Build;
   readonly threads: number;
+  /** Which tiles were chosen; 128 when absent. */
+  readonly vectors?: Vectors | undefined;
 }
 
 /** What an engine caches: tapes, and the memory they need. */

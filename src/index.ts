@@ -89,5 +89,5 @@ export {
   type TrainPart,
 } from "./train/trainer.ts";
 export type { TuneOptions } from "./tune.ts";
-export type { Tuning } from "./variants.ts";
+export type { Tuning, Vectors } from "./variants.ts";
 export type { Views } from "./views.ts";

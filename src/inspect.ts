@@ -71,12 +71,7 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
   const target = engineTarget(options);
   const folded = fold(graph);
   const { memoryBytes = defaultMemory(folded), winograd = true, tuning, train, batch } = options;
-  const weights = fitWeights(
-    folded,
-    target.build,
-    { memory: memoryBytes, winograd, tuning },
-    outputNode(folded).inputs,
-  );
+  const weights = fitWeights(folded, target, { memory: memoryBytes, winograd, tuning }, outputNode(folded).inputs);
   const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
   const { threads, build } = target;
   const layers = folded.nodes.map((node): LayerInspection => {

@@ -12,7 +12,15 @@ import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } fro
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Build, Step, Tape } from "./tape.ts";
-import { choose, DEFAULT_DOT_THROUGHPUT, type DotThroughput, type Tuning, type Variant } from "./variants.ts";
+import {
+  choose,
+  DEFAULT_DOT_THROUGHPUT,
+  type DotThroughput,
+  type Tuning,
+  tilesOf,
+  type Variant,
+  type Vectors,
+} from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -32,6 +40,8 @@ export interface Target {
   readonly build: Build;
   /** How many have scratch of their own. */
   readonly threads: number;
+  /** Decides tile sizes too; 128 when absent. */
+  readonly vectors?: Vectors | undefined;
 }
 
 /** One network over one batch of one input size, ready to run. */
@@ -199,7 +209,7 @@ function placeActivations(
 export function plan(
   network: Graph,
   weights: WeightPlan,
-  { build, threads }: Target,
+  { build, threads, vectors = 128 }: Target,
   batch: number,
   input: Shape,
   kept: readonly string[],
@@ -213,7 +223,7 @@ export function plan(
   }
   let [workspaceBytes, scratchBytes] = [0, 0];
   const where: Place = {
-    build,
+    tiles: tilesOf(build, vectors),
     batch,
     zeros: weights.zeros,
     node: (name) => nodes.get(name)!,
@@ -267,12 +277,12 @@ export interface Budget {
  */
 export function fitWeights(
   graph: Graph,
-  build: Build,
-  { memory, winograd, tuning, dots = DEFAULT_DOT_THROUGHPUT[build] }: Budget,
+  target: Omit<Target, "threads">,
+  { memory, winograd, tuning, dots = DEFAULT_DOT_THROUGHPUT[target.build] }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;
-  const need = (weights: WeightPlan): number => plan(graph, weights, { build, threads: 1 }, 1, input, kept).end;
+  const need = (weights: WeightPlan): number => plan(graph, weights, { ...target, threads: 1 }, 1, input, kept).end;
   const refuse = (bytes: number): never => {
     const mb = (value: number): string => `${(value / 1e6).toFixed(1)} MB`;
     const message = expectedGot("memoryBytes", `at least ${mb(bytes)} for ${graph.name}`, mb(memory));

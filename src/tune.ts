@@ -13,7 +13,8 @@ import { networkOfSource } from "./network.ts";
 import { plan, planWeights } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
-import { candidates, type Tuning, tuningKey, type Variant } from "./variants.ts";
+import { candidates, type Tuning, tuningKey, type Variant, type Vectors } from "./variants.ts";
+import { measureVectors } from "./vectors.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 
 /** Bytes read between two runs, so that weights come from memory, as they do in a network: more than an L3 cache. */
@@ -54,6 +55,7 @@ export interface Ready {
  * Packs `weight` `[out, in / groups, kh, kw]` for one variant.
  *
  * @param batch images at once
+ * @param vectors which tiles
  */
 export async function makeReady(
   runtime: Runtime,
@@ -62,6 +64,7 @@ export async function makeReady(
   build: Build,
   weight: Float32Array,
   batch = 1,
+  vectors: Vectors = 128,
 ): Promise<Ready> {
   const weights = planWeights(graph, new Map([["conv", variant]]));
   const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 1 }));
@@ -73,7 +76,14 @@ export async function makeReady(
     close: async () => {},
   };
   await packWeights(graph.name, graph, weights, checkpoint, kernels);
-  const { tape, addresses, end } = plan(graph, weights, { build, threads: 1 }, batch, graph.nodes[0]!.shape, []);
+  const { tape, addresses, end } = plan(
+    graph,
+    weights,
+    { build, threads: 1, vectors },
+    batch,
+    graph.nodes[0]!.shape,
+    [],
+  );
   ensureMemory(kernels.memory, end);
   return { variant, kernels, tape, addresses };
 }
@@ -107,13 +117,14 @@ export function weightElements({ node }: Alone): number {
  */
 export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): Promise<Tuning> {
   const other = new Float64Array(FLUSH_BYTES / 8);
+  const { vectors } = await measureVectors(runtime, build);
   const tuning: Record<string, Record<string, number>> = {};
   for (const each of convolutionsOf(fold(graph))) {
     const variants = candidates(each.node, 1);
     if (variants.length === 1) continue;
     const weight = new Float32Array(weightElements(each)).fill(0.01);
     const entries: Ready[] = [];
-    for (const variant of variants) entries.push(await makeReady(runtime, each, variant, build, weight));
+    for (const variant of variants) entries.push(await makeReady(runtime, each, variant, build, weight, 1, vectors));
     const times: Record<string, number> = {};
     for (let round = 0; round < ROUNDS; ++round) {
       for (const { variant, kernels, tape } of round % 2 === 0 ? entries : entries.toReversed()) {

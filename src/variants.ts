@@ -2,11 +2,13 @@
  * The table of ways to compute a convolution, what each costs in time and memory, and the choice among them under a
  * memory budget.
  */
+
+import { BIAS_BYTES, CELL_BYTES, HEADER_BYTES, PANEL_COLUMNS, TILE_ROWS } from "../wasm/tile.js";
 import { asConv, type ConvNode, type Graph } from "./graph.ts";
 import type { Build, KernelName } from "./tape.ts";
 
 /**
- * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the ways of `tile_i8.ts` to multiply
+ * `winograd2` and `winograd4` are F(2×2, 3×3) and F(4×4, 3×3); `dot8` and `dot16` the two ways of `product.ts` to multiply
  * int8, `im2col8` and `im2col16` the same over copied windows.
  */
 export type Algorithm =
@@ -44,11 +46,45 @@ export interface Variant {
   cost(node: ConvNode, batch: number, dots: DotThroughput): number;
 }
 
-/** Rows of the register tile, by build: six spill where multiply-add is not fused (57 against 35 GFLOP/s at four). */
-export const TILE_ROWS: Readonly<Record<Build, number>> = { baseline: 4, relaxed: 6 };
+/**
+ * Bits of the vectors that the engine computes with: 256 where it packs pairs of neighbouring 128-bit operations (V8's
+ * revectorization on x86-64).
+ */
+export type Vectors = 128 | 256;
 
-/** Rows of the int8 tiles in both builds: a sixth spills (37 against 51 GMAC/s by `dot16`, 61 against 118 by `dot8`). */
-export const TILE_ROWS_I8 = 5;
+/** A register tile: rows, and columns of packed weights (8 are one panel, 16 two). */
+export interface Tile {
+  readonly mr: number;
+  readonly nr: number;
+}
+
+/** The tile of each kind of product. All give the same bytes. */
+export interface Tiles {
+  readonly f32: Tile;
+  readonly dot8: Tile;
+  readonly dot16: Tile;
+}
+
+/**
+ * f32: six rows spill where multiply-add is not fused (57 against 35 GFLOP/s at four). int8: a sixth row spills (37 against
+ * 51 GMAC/s by `dot16`, 61 against 118 by `dot8`). Packed pairs leave half the registers free: 6×16 then, which would spill
+ * without (44 against 66 GFLOP/s; packed 130). Zen 5.
+ */
+const TILES: Readonly<Record<Build, Readonly<Record<Vectors, Tiles>>>> = {
+  baseline: {
+    128: { f32: { mr: 4, nr: 8 }, dot8: { mr: 5, nr: 8 }, dot16: { mr: 5, nr: 8 } },
+    256: { f32: { mr: 4, nr: 16 }, dot8: { mr: 5, nr: 16 }, dot16: { mr: 5, nr: 16 } },
+  },
+  relaxed: {
+    128: { f32: { mr: 6, nr: 8 }, dot8: { mr: 5, nr: 8 }, dot16: { mr: 5, nr: 8 } },
+    256: { f32: { mr: 6, nr: 16 }, dot8: { mr: 6, nr: 16 }, dot16: { mr: 5, nr: 16 } },
+  },
+};
+
+/** The register tiles of a build. */
+export function tilesOf(build: Build, vectors: Vectors): Tiles {
+  return TILES[build][vectors];
+}
 
 /** Multiply-adds a millisecond through the register tile: 60 GFLOP/s, Zen 5, relaxed. */
 const MACS_PER_MS = 30e6;
@@ -66,9 +102,14 @@ function isPointwise(node: ConvNode): boolean {
   return node.kernel[0] * node.kernel[1] === 1 && node.pads.every((pad) => pad === 0);
 }
 
+/** Panels of all groups. */
+export function panelsOf(node: ConvNode): number {
+  return node.groups * Math.ceil(node.shape[2] / node.groups / PANEL_COLUMNS);
+}
+
 /** `cells` weights deep panels for every group, each with its bias. */
 function panelBytes(node: ConvNode, cells: number): number {
-  return node.groups * Math.ceil(node.shape[2] / node.groups / 8) * (cells + 1) * 32;
+  return panelsOf(node) * (BIAS_BYTES + cells * CELL_BYTES);
 }
 
 function directBytes(node: ConvNode): number {
@@ -110,7 +151,7 @@ function winograd(o: 2 | 4): Variant {
       const transforms = (patches * positions * (c + n) * 4) / BYTES_PER_MS;
       const bytes = weightBytes(node) > L2 ? weightBytes(node) : 0;
       // Measured with cold caches: one tile of rows overlaps with the stream of weights, several do not.
-      return patches <= TILE_ROWS.relaxed
+      return patches <= TILE_ROWS
         ? Math.max(products, bytes / STREAMED_BYTES_PER_MS) + transforms
         : products + bytes / BYTES_PER_MS + transforms;
     },
@@ -125,7 +166,7 @@ function macsOf(node: ConvNode): number {
 /** Bytes of int8 panels whose cells hold `q` inputs, each with its bias and scale. */
 function panelBytesI8(node: ConvNode, q: number): number {
   const depth = (node.channels / node.groups) * node.kernel[0] * node.kernel[1];
-  return node.groups * Math.ceil(node.shape[2] / node.groups / 8) * (Math.ceil(depth / q) * q + 8) * 8;
+  return panelsOf(node) * (HEADER_BYTES + PANEL_COLUMNS * Math.ceil(depth / q) * q);
 }
 
 /** Largest sum of magnitudes with which Winograd over int8 is exact: 127 times it, and a bias, stay below 2²⁵. */

@@ -12,6 +12,7 @@ import { STATIC_BYTES } from "../src/plan.ts";
 import { type KernelName, runStep, type Step, step } from "../src/tape.ts";
 import { VARIANTS } from "../src/variants.ts";
 import { KERNEL_ARGUMENTS } from "../wasm/arguments.js";
+import { TAIL_BYTES } from "../wasm/tile.js";
 import { reference } from "./reference.ts";
 import { referenceI8 } from "./reference-i8.ts";
 import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
@@ -90,7 +91,20 @@ type Case = readonly [name: string, make: (layout: Layout) => Step];
 const panelBytes = (cells: number): number => (cells + 1) * 32;
 const boundOf = (depth: number): number => (depth + 4) * depth * HALF_ULP;
 
-const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
+/** Rows and columns of register tiles. */
+const TILES = [
+  [1, 8],
+  [2, 8],
+  [3, 8],
+  [4, 8],
+  [5, 8],
+  [6, 8],
+  [4, 16],
+  [5, 16],
+  [6, 16],
+] as const;
+
+const gemms: Case[] = TILES.flatMap(([mr, nr]) =>
   (
     [
       [1, 1, 1, 1],
@@ -98,12 +112,13 @@ const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
       [mr + 1, 9, 5, 1],
       [2 * mr - 1, 7, 16, 2],
       [2 * mr + 3, 24, 31, 3],
+      [mr + 2, 32, 6, 2],
       [29, 10, 64, 1],
     ] as const
   ).flatMap(([m, n, k, groups]) =>
     [false, true].map(
       (residual): Case => [
-        `${mr} rows: ${m}×${n}×${k}, ${groups} groups${residual ? ", residual" : ""}`,
+        `${mr}×${nr} tile: ${m}×${n}×${k}, ${groups} groups${residual ? ", residual" : ""}`,
         (l) => {
           const mc = 2 * mr;
           const [lda, ldo] = [groups * k + 3, groups * n + 5];
@@ -111,12 +126,13 @@ const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
           const a = l.random(m * lda);
           const panels = l.random((groups * perGroup * panelBytes(k)) / 4);
           const other = residual ? l.random(m * ldo) : 0;
-          const scratch = l.scratch(192 + 4 * mc);
+          const scratch = l.scratch(TAIL_BYTES + 4 * mc);
           l.bound = boundOf(k + 2);
           const out = l.out(m * ldo);
-          const units = Math.ceil(m / mc) * groups * perGroup;
+          const units = Math.ceil(m / mc) * groups * Math.ceil(n / nr);
           return step("", "gemm_f32", units, {
             mr,
+            nr,
             mc,
             m,
             n,
@@ -138,7 +154,7 @@ const gemms: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
   ),
 );
 
-const convs: Case[] = [3, 4, 6].flatMap((mr) =>
+const convs: Case[] = TILES.slice(2).flatMap(([mr, nr]) =>
   (
     [
       // batch h w c n kernel stride dilation pad groups
@@ -148,10 +164,11 @@ const convs: Case[] = [3, 4, 6].flatMap((mr) =>
       [1, 8, 8, 32, 32, 3, 2, 1, 1, 8],
       [3, 4, 4, 5, 3, 1, 2, 1, 0, 1],
       [1, 3, 3, 2, 11, 5, 1, 1, 4, 1],
+      [1, 6, 5, 4, 40, 3, 1, 1, 1, 1],
     ] as const
   ).map(
     ([batch, h, w, c, n, k, s, d, p, groups]): Case => [
-      `${mr} rows: ${batch}×${h}×${w}×${c} → ${n}, ${k}×${k} stride ${s} dilation ${d} pad ${p}, ${groups} groups`,
+      `${mr}×${nr} tile: ${batch}×${h}×${w}×${c} → ${n}, ${k}×${k} stride ${s} dilation ${d} pad ${p}, ${groups} groups`,
       (l) => {
         const mc = 3 * mr;
         const oh = Math.floor((h + 2 * p - d * (k - 1) - 1) / s) + 1;
@@ -162,12 +179,13 @@ const convs: Case[] = [3, 4, 6].flatMap((mr) =>
         const panels = l.random((groups * perGroup * panelBytes(cells)) / 4);
         const residual = l.random(batch * oh * ow * n);
         const zeros = l.zeros(c);
-        const scratch = l.scratch(192 + 4 * k * k * mc);
+        const scratch = l.scratch(TAIL_BYTES + 4 * k * k * mc);
         l.bound = boundOf(cells + 2);
         const out = l.out(batch * oh * ow * n);
-        const units = Math.ceil((batch * oh * ow) / mc) * groups * perGroup;
+        const units = Math.ceil((batch * oh * ow) / mc) * groups * Math.ceil(n / groups / nr);
         return step("", "conv_f32", units, {
           mr,
+          nr,
           mc,
           batch,
           h,
@@ -199,7 +217,7 @@ const convs: Case[] = [3, 4, 6].flatMap((mr) =>
   ),
 );
 
-const im2cols: Case[] = [3, 4, 6].flatMap((mr) =>
+const im2cols: Case[] = TILES.slice(2).flatMap(([mr, nr]) =>
   (
     [
       // batch h w c n kh kw stride top left bottom right
@@ -211,19 +229,20 @@ const im2cols: Case[] = [3, 4, 6].flatMap((mr) =>
     ] as const
   ).map(
     ([batch, h, w, c, n, kh, kw, s, top, left, bottom, right]): Case => [
-      `${mr} rows: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
+      `${mr}×${nr} tile: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
       (l) => {
         const mc = 2 * mr;
         const oh = Math.floor((h + top + bottom - kh) / s) + 1;
         const ow = Math.floor((w + left + right - kw) / s) + 1;
         const input = l.random(batch * h * w * c);
         const panels = l.random((Math.ceil(n / 8) * panelBytes(kh * kw * c)) / 4);
-        const scratch = l.scratch(192 + 4 * mc * (1 + kh * kw * c));
+        const scratch = l.scratch(TAIL_BYTES + 4 * mc * (1 + kh * kw * c));
         l.bound = boundOf(kh * kw * c + 2);
         const out = l.out(batch * oh * ow * n);
-        const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
+        const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / nr);
         return step("", "im2col_f32", units, {
           mr,
+          nr,
           mc,
           batch,
           h,
@@ -241,6 +260,7 @@ const im2cols: Case[] = [3, 4, 6].flatMap((mr) =>
           input,
           panels,
           residual: 0,
+          pads: l.zeros(c),
           out,
           scratch,
           lo: 0,
@@ -398,7 +418,7 @@ const outers: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
           const mc = 9;
           const [lda, ldb, ldo] = [groups * k + 3, groups * n + 1, n + 2];
           const [a, b] = [l.random(m * lda), l.random(m * ldb + 7)];
-          const scratch = l.scratch(32 + 4 * mc * (Math.ceil(k / mr) * mr + Math.ceil(n / 8) * 8));
+          const scratch = l.scratch(TAIL_BYTES + 4 * mc * (Math.ceil(k / mr) * mr + Math.ceil(n / 8) * 8));
           l.bound = boundOf(m + 1);
           const out = l.inout(groups * k * ldo);
           const units = groups * Math.ceil(k / mr) * Math.ceil(n / 8);
@@ -456,7 +476,7 @@ const outerConvs: Case[] = [4, 6].flatMap((mr) =>
         const k = (kh * kw * c) / groups;
         const input = l.random(batch * h * w * c);
         const dy = l.random(batch * oh * ow * n + 7);
-        const scratch = l.scratch(32 + 4 * mc * k);
+        const scratch = l.scratch(TAIL_BYTES + 4 * mc * k);
         l.bound = boundOf(batch * oh * ow + 1);
         const out = l.inout(k * n);
         const units = groups * Math.ceil(k / mr) * Math.ceil(n / groups / 8);
@@ -481,6 +501,7 @@ const outerConvs: Case[] = [4, 6].flatMap((mr) =>
           groups,
           input,
           dy,
+          zeros: l.zeros(c),
           out,
           scratch,
         });
@@ -489,23 +510,24 @@ const outerConvs: Case[] = [4, 6].flatMap((mr) =>
   }),
 );
 
-const convInputs: Case[] = [4, 6].flatMap((mr) =>
+const convInputs: Case[] = TILES.slice(3).flatMap(([mr, nr]) =>
   SLIDES.flatMap((each) =>
     [0, 1].map((adds): Case => {
       const [batch, h, w, c, n, kh, kw, sh, sw, dh, dw, top, left, groups] = each;
       const { oh, ow, title } = slid(each);
       return [
-        `${mr} rows: ${title}${adds ? ", added" : ""}`,
+        `${mr}×${nr} tile: ${title}${adds ? ", added" : ""}`,
         (l) => {
           const panelCount = groups * Math.ceil(c / groups / 8);
           const dy = l.random(batch * oh * ow * n);
           const panels = l.random((panelCount * ((kh * kw * n) / groups + sh * sw) * 32) / 4);
           const zeros = l.zeros(n);
-          const scratch = l.scratch(192 + 4 * kh * kw * Math.ceil(w / sw));
+          const scratch = l.scratch(TAIL_BYTES + 4 * kh * kw * Math.ceil(w / sw));
           l.bound = boundOf((kh * kw * n) / groups + 2);
           const out = l.inout(batch * h * w * c);
           return step("", "conv_dgrad_f32", batch * h, {
             mr,
+            nr,
             h,
             w,
             c,

@@ -8,11 +8,11 @@ import type { Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
 import { type KernelName, type Step, step } from "../src/tape.ts";
 import { EXACT_SUM } from "../src/variants.ts";
+import { TAIL_BYTES } from "../wasm/tile.js";
 import { referenceI8 } from "./reference-i8.ts";
 import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
 
 const PAGES = 24;
-const TAIL_BYTES = 192;
 
 /** Lays out one kernel call in memory. */
 class Layout {
@@ -114,15 +114,26 @@ const CONVS = [
   [3, 4, 4, 12, 3, 1, 2, 1, 0, 1],
   [1, 1, 1, 64, 10, 1, 1, 1, 0, 1],
   [1, 3, 3, 4, 11, 5, 1, 1, 4, 1],
+  [1, 4, 5, 8, 40, 3, 1, 1, 1, 1],
+] as const;
+
+/** Rows and columns of register tiles. */
+const TILES = [
+  [1, 8],
+  [3, 8],
+  [5, 8],
+  [6, 8],
+  [5, 16],
+  [6, 16],
 ] as const;
 
 const convs: Case[] = [0, 1].flatMap((kind) =>
-  [1, 3, 5, 6].flatMap((mr) =>
+  TILES.flatMap(([mr, nr]) =>
     CONVS.flatMap(([batch, h, w, c, n, k, s, d, p, groups]) =>
-      (["plain", "residual", "wide"] as const).map((way): Case => {
+      (["plain", "residual", "dequantized"] as const).map((way): Case => {
         const sizes = `${batch}×${h}×${w}×${c} → ${n}, ${k}×${k} stride ${s} dilation ${d} pad ${p}`;
         return {
-          name: `${kind === 1 ? "dot8" : "dot16"}, ${mr} rows: ${sizes}, ${groups} groups, ${way}`,
+          name: `${kind === 1 ? "dot8" : "dot16"}, ${mr}×${nr} tile: ${sizes}, ${groups} groups, ${way}`,
           relaxedOnly: kind === 1,
           make(l) {
             const mc = 2 * mr;
@@ -134,12 +145,13 @@ const convs: Case[] = [0, 1].flatMap((kind) =>
             const panels = l.panels(groups, n / groups, (k * k * c) / groups, kind === 1 ? 4 : 2);
             const residual = way === "residual" ? l.i8(batch * oh * ow * n) : 0;
             const zeros = l.zeros(2 * c);
-            const out = l.out(batch * oh * ow * n * (way === "wide" ? 4 : 1));
+            const out = l.out(batch * oh * ow * n * (way === "dequantized" ? 4 : 1));
             const scratch = l.scratch(TAIL_BYTES + 4 * k * k * mc);
-            const units = Math.ceil((batch * oh * ow) / mc) * groups * Math.ceil(n / groups / 8);
+            const units = Math.ceil((batch * oh * ow) / mc) * groups * Math.ceil(n / groups / nr);
             return step("", "conv_i8", units, {
               kind,
               mr,
+              nr,
               mc,
               batch,
               h,
@@ -157,7 +169,7 @@ const convs: Case[] = [0, 1].flatMap((kind) =>
               top: p,
               left: p,
               groups,
-              wide: way === "wide" ? 1 : 0,
+              dequantize: way === "dequantized" ? 1 : 0,
               input,
               panels,
               residual,
@@ -176,7 +188,7 @@ const convs: Case[] = [0, 1].flatMap((kind) =>
 );
 
 const im2cols: Case[] = [0, 1].flatMap((kind) =>
-  [1, 4, 5].flatMap((mr) =>
+  TILES.slice(1).flatMap(([mr, nr]) =>
     (
       [
         // batch h w c n kh kw stride top left bottom right
@@ -187,7 +199,7 @@ const im2cols: Case[] = [0, 1].flatMap((kind) =>
       ] as const
     ).map(([batch, h, w, c, n, kh, kw, s, top, left, bottom, right]): Case => {
       return {
-        name: `${kind === 1 ? "dot8" : "dot16"}, ${mr} rows: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
+        name: `${kind === 1 ? "dot8" : "dot16"}, ${mr}×${nr} tile: ${batch}×${h}×${w}×${c} → ${n}, ${kh}×${kw} stride ${s}`,
         relaxedOnly: kind === 1,
         make(l) {
           const [mc, q] = [2 * mr, kind === 1 ? 4 : 2];
@@ -199,10 +211,11 @@ const im2cols: Case[] = [0, 1].flatMap((kind) =>
           const pads = l.i8(c, least, 127);
           const out = l.out(batch * oh * ow * n);
           const scratch = l.scratch(TAIL_BYTES + 4 * mc + 4 * mc * Math.ceil((kh * kw * c) / q));
-          const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / 8);
+          const units = Math.ceil((batch * oh * ow) / mc) * Math.ceil(n / nr);
           return step("", "im2col_i8", units, {
             kind,
             mr,
+            nr,
             mc,
             batch,
             h,
@@ -371,7 +384,7 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
       },
     },
   ],
-  gemm_i16: [1, 3, 4, 5].flatMap((mr) =>
+  gemm_i16: TILES.flatMap(([mr, nr]) =>
     (
       [
         [1, 8, 2, 1],
@@ -379,14 +392,16 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
         [2 * mr + 3, 24, 32, 3],
       ] as const
     ).map(([m, n, k, groups]) => ({
-      name: `${mr} rows: ${m}×${n}×${k}, ${groups} groups`,
+      name: `${mr}×${nr} tile: ${m}×${n}×${k}, ${groups} groups`,
       make(l: Layout): Step {
         // As wide as Winograd's operands come: the sums wrap.
         const a = l.i16(m * groups * k, -8636, 8636);
         const panels = l.i16(groups * n * k, -6223, 6223);
-        const units = Math.ceil(m / (2 * mr)) * groups * (n / 8);
+        const units = Math.ceil(m / (2 * mr)) * groups * Math.ceil(n / nr);
         return step("", "gemm_i16", units, {
+          scratch: l.scratch(TAIL_BYTES + 8 * mr),
           mr,
+          nr,
           mc: 2 * mr,
           m,
           n,
@@ -538,10 +553,10 @@ describe("Winograd over int8", () => {
       exports.widen_i8(0, hw * hw, c, input, wide);
       exports.pack_i8(0, 1, 0, n, c, 3, 3, weights, header, header + 4 * n, direct);
       const sizes = [1, hw, hw, c, hw, hw, n, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0] as const;
-      exports.conv_i8(0, 16, scratch, 0, 4, 4, ...sizes, wide, direct, 0, zeros, other, 0, -127, 127);
+      exports.conv_i8(0, 16, scratch, 0, 4, 8, 4, ...sizes, wide, direct, 0, zeros, other, 0, -127, 127);
       exports.winograd4_transform_weights_i8(0, 1, n, c, weights, panels);
       exports.winograd4_transform_input_i8(0, 4, scratch, 1, hw, hw, c, 2, 2, 1, 1, 0, input, zeros, v);
-      exports.gemm_i16(0, 36, 4, 4, 4, n, c, 36, v, panels, m);
+      exports.gemm_i16(0, 36, scratch, 4, 8, 4, 4, n, c, 36, v, panels, m);
       exports.winograd4_transform_output_i8(0, 4, scratch, hw, hw, n, 2, 2, 0, m, header, 0, out, 0, -127, 127);
       const bytes = (address: number): number[] => [...new Int8Array(memory.buffer, address, hw * hw * n)];
       expect(bytes(out)).toEqual(bytes(other));

@@ -33,16 +33,16 @@ function requantized(
 function convolve(
   heap: DataView,
   [from, to]: readonly [number, number],
-  mc: number,
+  { nr, mc }: { readonly nr: number; readonly mc: number },
   [batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups]: readonly number[],
   {
     q,
-    wide,
+    dequantize,
     read,
     pad,
   }: {
     readonly q: number;
-    readonly wide: number;
+    readonly dequantize: number;
     read(index: number): number;
     pad(channel: number): number;
   },
@@ -50,17 +50,19 @@ function convolve(
   [rs, lo, hi]: readonly [number, number, number],
 ): void {
   const [k, width] = [c! / groups!, n! / groups!];
-  const perGroup = Math.ceil(width / 8);
+  const perGroup = Math.ceil(width / nr);
   const depth = Math.ceil((kh! * kw! * k) / q) * q;
   for (let unit = from; unit < to; ++unit) {
     const column = unit % (perGroup * groups!);
     const group = Math.floor(column / perGroup);
-    const panel = panels + column * (depth + 8) * 8;
+    const outputs = nr * (column % perGroup);
     const first = Math.floor(unit / (perGroup * groups!)) * mc;
     for (let row = first; row < Math.min(batch! * oh! * ow!, first + mc); ++row) {
       const image = Math.floor(row / (oh! * ow!));
       const [y, x] = [Math.floor(row / ow!) % oh!, row % ow!];
-      for (let j = 0; j < Math.min(8, width - 8 * (column % perGroup)); ++j) {
+      for (let o = outputs; o < Math.min(width, outputs + nr); ++o) {
+        const panel = panels + (group * Math.ceil(width / 8) + Math.floor(o / 8)) * (depth + 8) * 8;
+        const j = o % 8;
         let sum = heap.getInt32(panel + 4 * j, true);
         for (let v = 0; v < kh!; ++v) {
           for (let u = 0; u < kw!; ++u) {
@@ -74,8 +76,8 @@ function convolve(
           }
         }
         const scale = heap.getFloat32(panel + 32 + 4 * j, true);
-        const at = row * n! + group * width + 8 * (column % perGroup) + j;
-        if (wide === 1) heap.setFloat32(out + 4 * at, f(sum) * scale, true);
+        const at = row * n! + group * width + o;
+        if (dequantize === 1) heap.setFloat32(out + 4 * at, f(sum) * scale, true);
         else {
           const other = residual === 0 ? undefined : heap.getInt8(residual + at);
           heap.setInt8(out + at, requantized(sum, scale, other, rs, lo, hi));
@@ -148,20 +150,20 @@ function corner(patch: number, ty: number, tx: number): readonly [image: number,
 
 export const referenceI8 = {
   conv_i8(heap, from, to, ...args) {
-    const [_scratch, kind, _mr, mc] = args as Tuple;
-    const [wide, input, panels, residual, _zeros, out, rs, lo, hi] = args.slice(20) as Tuple;
+    const [_scratch, kind, _mr, nr, mc] = args as Tuple;
+    const [dequantize, input, panels, residual, _zeros, out, rs, lo, hi] = args.slice(21) as Tuple;
     const read = (at: number): number => (kind === 1 ? heap.getInt8(input + at) : heap.getInt16(input + 2 * at, true));
-    const source = { q: kind === 1 ? 4 : 2, wide, read, pad: () => 0 };
-    convolve(heap, [from, to], mc, args.slice(4, 20), source, { panels, residual, out }, [rs, lo, hi]);
+    const source = { q: kind === 1 ? 4 : 2, dequantize, read, pad: () => 0 };
+    convolve(heap, [from, to], { nr, mc }, args.slice(5, 21), source, { panels, residual, out }, [rs, lo, hi]);
   },
   im2col_i8(heap, from, to, _scratch, kind, ...args) {
-    const [_mr, mc, batch, h, w, c, oh, ow, n, kh, kw] = args as Tuple;
-    const [sh, sw, top, left] = args.slice(11) as Tuple;
-    const [input, panels, residual, pads, out, rs, lo, hi] = args.slice(15) as Tuple;
+    const [_mr, nr, mc, batch, h, w, c, oh, ow, n, kh, kw] = args as Tuple;
+    const [sh, sw, top, left] = args.slice(12) as Tuple;
+    const [input, panels, residual, pads, out, rs, lo, hi] = args.slice(16) as Tuple;
     const read = (at: number): number => heap.getInt8(input + at);
-    const source = { q: kind === 1 ? 4 : 2, wide: 0, read, pad: (i: number) => heap.getInt8(pads + i) };
+    const source = { q: kind === 1 ? 4 : 2, dequantize: 0, read, pad: (i: number) => heap.getInt8(pads + i) };
     const sizes = [batch, h, w, c, oh, ow, n, kh, kw, sh, sw, 1, 1, top, left, 1];
-    convolve(heap, [from, to], mc, sizes, source, { panels, residual, out }, [rs, lo, hi]);
+    convolve(heap, [from, to], { nr, mc }, sizes, source, { panels, residual, out }, [rs, lo, hi]);
   },
   pack_i8(heap, from, to, kind, n, c, kh, kw, weights, bias, scale, out) {
     const q = kind === 1 ? 4 : 2;
@@ -253,20 +255,21 @@ export const referenceI8 = {
       heap.setInt8(out! + at, Number.isNaN(x) ? 0 : halfEven(Math.min(Math.max(x, 0), 127)));
     }
   },
-  gemm_i16(heap, from, to, _mr, mc, m, n, k, groups, a, panels, out) {
-    const perGroup = n! / 8;
+  gemm_i16(heap, from, to, _scratch, _mr, nr, mc, m, n, k, groups, a, panels, out) {
+    const perGroup = Math.ceil(n! / nr!);
     for (let unit = from; unit < to; ++unit) {
-      const column = unit % (perGroup * groups!);
-      const group = Math.floor(column / perGroup);
+      const group = Math.floor((unit % (perGroup * groups!)) / perGroup);
+      const outputs = nr! * (unit % perGroup);
       const first = Math.floor(unit / (perGroup * groups!)) * mc!;
       for (let row = first; row < Math.min(m!, first + mc!); ++row) {
-        for (let j = 0; j < 8; ++j) {
+        for (let o = outputs; o < Math.min(n!, outputs + nr!); ++o) {
+          const panel = panels! + (group * (n! / 8) + Math.floor(o / 8)) * k! * 16;
           let sum = 0;
           for (let i = 0; i < k!; ++i) {
-            const cell = panels! + column * k! * 16 + 32 * (i >> 1) + 4 * j + 2 * (i & 1);
+            const cell = panel + 32 * (i >> 1) + 4 * (o % 8) + 2 * (i & 1);
             sum += heap.getInt16(a! + 2 * ((row * groups! + group) * k! + i), true) * heap.getInt16(cell, true);
           }
-          heap.setInt32(out! + 4 * ((row * groups! + group) * n! + 8 * (column % perGroup) + j), sum | 0, true);
+          heap.setInt32(out! + 4 * ((row * groups! + group) * n! + o), sum | 0, true);
         }
       }
     }

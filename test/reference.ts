@@ -18,7 +18,7 @@ const weight = (heap: DataView, panel: number, cell: number, j: number): number 
 function convolve(
   heap: DataView,
   [from, to]: readonly [number, number],
-  mc: number,
+  { nr, mc }: { nr: number; mc: number },
   sizes: { batch: number; h: number; w: number; c: number; oh: number; ow: number; n: number; kh: number; kw: number },
   slide: { sh: number; sw: number; dh: number; dw: number; top: number; left: number; groups: number },
   addresses: { input: number; panels: number; residual: number; out: number },
@@ -29,17 +29,18 @@ function convolve(
   const m = batch * oh * ow;
   const k = c / groups;
   const width = n / groups;
-  const perGroup = Math.ceil(width / 8);
+  const perGroup = Math.ceil(width / nr);
   for (let unit = from; unit < to; ++unit) {
     const chunk = Math.floor(unit / (perGroup * groups));
-    const column = unit % (perGroup * groups);
-    const group = Math.floor(column / perGroup);
-    const panel = addresses.panels + column * (kh * kw * k + 1) * 32;
+    const group = Math.floor((unit % (perGroup * groups)) / perGroup);
+    const first = nr * (unit % perGroup);
     for (let row = chunk * mc; row < Math.min(m, (chunk + 1) * mc); ++row) {
       const image = Math.floor(row / (oh * ow));
       const y = Math.floor(row / ow) % oh;
       const x = row % ow;
-      for (let j = 0; j < Math.min(8, width - 8 * (column % perGroup)); ++j) {
+      for (let o = first; o < Math.min(width, first + nr); ++o) {
+        const panel = addresses.panels + (group * Math.ceil(width / 8) + Math.floor(o / 8)) * (kh * kw * k + 1) * 32;
+        const j = o % 8;
         let sum = bias(heap, panel, j);
         for (let v = 0; v < kh; ++v) {
           for (let u = 0; u < kw; ++u) {
@@ -52,7 +53,7 @@ function convolve(
             }
           }
         }
-        const at = row * n + group * width + 8 * (column % perGroup) + j;
+        const at = row * n + group * width + o;
         if (addresses.residual !== 0) sum += get(heap, addresses.residual, at);
         set(heap, addresses.out, at, clamped(sum, lo, hi));
       }
@@ -277,18 +278,19 @@ function unpooled(
 }
 
 export const reference = {
-  gemm_f32(heap, from, to, _scratch, _mr, mc, m, n, k, groups, lda, ldo, a, panels, residual, out, lo, hi) {
-    const perGroup = Math.ceil(n! / 8);
+  gemm_f32(heap, from, to, _scratch, _mr, nr, mc, m, n, k, groups, lda, ldo, a, panels, residual, out, lo, hi) {
+    const perGroup = Math.ceil(n! / nr!);
     for (let unit = from; unit < to; ++unit) {
       const chunk = Math.floor(unit / (perGroup * groups!));
-      const column = unit % (perGroup * groups!);
-      const group = Math.floor(column / perGroup);
-      const panel = panels! + column * (k! + 1) * 32;
+      const group = Math.floor((unit % (perGroup * groups!)) / perGroup);
+      const first = nr! * (unit % perGroup);
       for (let row = chunk * mc!; row < Math.min(m!, (chunk + 1) * mc!); ++row) {
-        for (let j = 0; j < Math.min(8, n! - 8 * (column % perGroup)); ++j) {
+        for (let o = first; o < Math.min(n!, first + nr!); ++o) {
+          const panel = panels! + (group * Math.ceil(n! / 8) + Math.floor(o / 8)) * (k! + 1) * 32;
+          const j = o % 8;
           let sum = bias(heap, panel, j);
           for (let i = 0; i < k!; ++i) sum += get(heap, a!, row * lda! + group * k! + i) * weight(heap, panel, i, j);
-          const at = row * ldo! + group * n! + 8 * (column % perGroup) + j;
+          const at = row * ldo! + group * n! + o;
           if (residual !== 0) sum += get(heap, residual!, at);
           set(heap, out!, at, clamped(sum, lo!, hi!));
         }
@@ -296,22 +298,32 @@ export const reference = {
     }
   },
   conv_f32(heap, from, to, ...args) {
-    const [_scratch, _mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [input, panels, residual, _zeros, out, lo, hi] = args.slice(19) as Tuple;
+    const [_scratch, _mr, nr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [input, panels, residual, _zeros, out, lo, hi] = args.slice(20) as Tuple;
     const sizes = { batch, h, w, c, oh, ow, n, kh, kw };
-    convolve(heap, [from, to], mc, sizes, { sh, sw, dh, dw, top, left, groups }, { input, panels, residual, out }, [
-      lo,
-      hi,
-    ]);
+    convolve(
+      heap,
+      [from, to],
+      { nr, mc },
+      sizes,
+      { sh, sw, dh, dw, top, left, groups },
+      { input, panels, residual, out },
+      [lo, hi],
+    );
   },
   im2col_f32(heap, from, to, ...args) {
-    const [_scratch, _mr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
-    const [input, panels, residual, out, lo, hi] = args.slice(16) as Tuple;
+    const [_scratch, _mr, nr, mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, top, left] = args as Tuple;
+    const [input, panels, residual, _pads, out, lo, hi] = args.slice(17) as Tuple;
     const slide = { sh, sw, dh: 1, dw: 1, top, left, groups: 1 };
-    convolve(heap, [from, to], mc, { batch, h, w, c, oh, ow, n, kh, kw }, slide, { input, panels, residual, out }, [
-      lo,
-      hi,
-    ]);
+    convolve(
+      heap,
+      [from, to],
+      { nr, mc },
+      { batch, h, w, c, oh, ow, n, kh, kw },
+      slide,
+      { input, panels, residual, out },
+      [lo, hi],
+    );
   },
   maxpool_f32(heap, from, to, ...args) {
     const [input, out] = args.slice(11) as Tuple;
@@ -458,7 +470,7 @@ export const reference = {
   },
   conv_wgrad_f32(heap, from, to, ...args) {
     const [_scratch, mr, _mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [input, dy, out] = args.slice(19) as Tuple;
+    const [input, dy, _zeros, out] = args.slice(19) as Tuple;
     const [deep, width] = [c / groups, n / groups];
     const k = kh * kw * deep;
     const across = Math.ceil(width / 8);
@@ -527,8 +539,8 @@ export const reference = {
     }
   },
   conv_dgrad_f32(heap, from, to, ...args) {
-    const [_scratch, _mr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [adds, dy, panels, _zeros, out] = args.slice(17) as Tuple;
+    const [_scratch, _mr, _nr, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [adds, dy, panels, _zeros, out] = args.slice(18) as Tuple;
     const [deep, width] = [n / groups, c / groups];
     const across = Math.ceil(width / 8);
     const slide = { kh, kw, sh, sw, dh, dw };
@@ -803,6 +815,7 @@ export const reference = {
 } satisfies Record<string, Kernel>;
 
 type Tuple = [
+  number,
   number,
   ...[number, number, number, number, number, number, number, number, number],
   ...[number, number, number, number, number, number, number, number, number],

@@ -47,7 +47,7 @@ const COMMON = [
 ];
 
 const OWN = {
-  node: ["createHandler", "nodeRuntime"],
+  node: ["createHandler", "enableWideVectors", "nodeRuntime"],
   browser: ["browserRuntime", "init"],
   inline: ["init", "inlineRuntime"],
   edge: ["createHandler", "edgeRuntime", "init"],

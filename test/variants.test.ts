@@ -48,7 +48,7 @@ describe("fitWeights", () => {
       const graph = graphOf(name);
       const file = planWeights(graph, choose(graph, 0)).end;
       for (const memory of [defaultMemory(graph), 1.3 * file]) {
-        const weights = fitWeights(graph, "relaxed", { memory, winograd: true }, outputNode(graph).inputs);
+        const weights = fitWeights(graph, { build: "relaxed" }, { memory, winograd: true }, outputNode(graph).inputs);
         const { end } = plan(graph, weights, { build: "relaxed", threads: 1 }, 1, [224, 224, 3], []);
         expect(end).toBeLessThanOrEqual(memory);
       }
@@ -56,7 +56,7 @@ describe("fitWeights", () => {
   );
   it("refuses what even direct convolution does not fit", () => {
     const graph = graphOf("resnet50");
-    expect(() => fitWeights(graph, "baseline", { memory: 90e6, winograd: true }, [])).toThrow(
+    expect(() => fitWeights(graph, { build: "baseline" }, { memory: 90e6, winograd: true }, [])).toThrow(
       /memoryBytes: expected at least 10\d\.\d MB for resnet50, got 90\.0 MB/,
     );
   });

@@ -9,6 +9,7 @@ import { randomCheckpoint } from "../../src/models/random.ts";
 import { resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "../../src/plan.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
+import { measureVectors } from "../../src/vectors.ts";
 import { ensureMemory, packWeights } from "../../src/weights.ts";
 
 export interface Prepared {
@@ -23,11 +24,12 @@ export async function prepare(name: string, build: Build, batch: number, memory?
   const whole = resnet(name, resnetSpec(name));
   const graph = fold(whole);
   const budget = { memory: memory ?? defaultMemory(graph), winograd: true };
-  const weights = fitWeights(graph, build, budget, outputNode(graph).inputs);
+  const { vectors } = await measureVectors(nodeRuntime(), build);
+  const weights = fitWeights(graph, { build, vectors }, budget, outputNode(graph).inputs);
   const kernels = await loadKernels(nodeRuntime(), build, new WebAssembly.Memory({ initial: 1 }));
   await packWeights(name, graph, weights, randomCheckpoint(whole, 1), kernels);
   const input = inputShape(graph);
-  const ready = plan(graph, weights, { build, threads: 1 }, batch, input, []);
+  const ready = plan(graph, weights, { build, threads: 1, vectors }, batch, input, []);
   ensureMemory(kernels.memory, ready.end);
   const values = batch * input[0] * input[1] * input[2];
   const view = new Float32Array(kernels.memory.buffer, ready.addresses.get("input")!, values);

@@ -40,7 +40,7 @@ export async function classify(
   for (const guess of guesses) remark(options.quiet, `assumed: ${guess.message}`);
   remark(
     options.quiet,
-    `${arch}, ${model.build} kernels, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+    `${arch}, ${model.build} kernels, ${model.vectors}-bit vectors, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
   // Classes that exclude each other are a ranking; others are present or absent.
   const threshold = options.threshold ?? (model.model.graph.output === "sigmoid" ? 0.5 : 0);

@@ -6,15 +6,26 @@ import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
 import type { OutputKind } from "../output.ts";
 import { PRESETS, type PresetName, type Sides } from "../preprocess.ts";
+import { enableWideVectors } from "../runtimes/node-vectors.ts";
 import { byteCount, channels, deviation, positive, sides, whole } from "./parse.ts";
 import { downloadBar } from "./progress.ts";
+import { remark } from "./terminal.ts";
 import { readTuning } from "./tuning-file.ts";
+
+const VECTORS = ["auto", "128", "256"] as const;
+
+/** Applies `--vectors` before anything is compiled. */
+function switchVectors({ vectors, quiet }: CommonOptions): void {
+  if (vectors === "128" || enableWideVectors() || vectors === "auto") return;
+  remark(quiet, "vectors: 128 bits, because 256 needs Node 24 or newer on x86-64");
+}
 
 /** Parsed common options, as commander hands them over. */
 export interface CommonOptions {
   model: string;
   threads: number;
   build: "baseline" | "relaxed" | "auto";
+  vectors?: (typeof VECTORS)[number];
   preprocess?: PresetName;
   mean?: readonly number[];
   std?: readonly number[];
@@ -38,6 +49,12 @@ export function withCommon(command: Command): Command {
   return command
     .addOption(new Option("--threads <n>", "threads to compute with").argParser(whole(1)).default(1))
     .addOption(new Option("--build <build>", "kernels to use").choices([...BUILDS, "auto"]).default("auto"))
+    .addOption(
+      new Option("--vectors <bits>", "256 lets V8 pack pairs of SIMD operations, where it can")
+        .choices(VECTORS)
+        .default("auto"),
+    )
+    .hook("preAction", (_, action) => switchVectors(action.opts<CommonOptions>()))
     .addOption(new Option("--preprocess <preset>", "how pixels become the input").choices(Object.keys(PRESETS)))
     .option("--mean <R,G,B>", "mean of pixels scaled to 0…1, or one number for gray", channels)
     .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1, or one number for gray", deviation)

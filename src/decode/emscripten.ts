@@ -1,12 +1,12 @@
 /**
- * The decoders of @jsquash that Emscripten made: mozjpeg and libwebp. An instance that decoded an image well and is small is
- * kept for the next; one that met a broken file has leaked and is not to be trusted, and goes. Images decoded at once do not
- * meet. @jsquash's own `decode.js` leaves a global `ImageData` behind, so its modules are called here without it.
+ * mozjpeg of @jsquash, built by Emscripten. An instance that has decoded an image and is small is kept for the next; one that
+ * met a broken file has leaked memory and is dropped. Images decoded at the same time use different instances.
+ * @jsquash's own `decode.js` leaves a global `ImageData` behind, so its module is called here without it.
  */
 import type { Pixels } from "../image.ts";
 import { Idle, type Kept } from "./idle.ts";
 
-/** What both factories' modules can do. */
+/** What the factory's module exports. */
 interface Decoder {
   decode(bytes: BufferSource, ...options: readonly unknown[]): Pixels | null | undefined;
 }
@@ -24,7 +24,7 @@ export async function decodeBy(
   ...options: readonly unknown[]
 ): Promise<Pixels> {
   const { decoder, memory } = idle.take(module) ?? (await start(factory, module));
-  const pixels = lendImageData(() => decoder.decode(bytes as BufferSource, ...options));
+  const pixels = withImageData(() => decoder.decode(bytes as BufferSource, ...options));
   if (!pixels) throw new Error("no pixels");
   idle.keep(module, { decoder, memory });
   return pixels;
@@ -33,7 +33,7 @@ export async function decodeBy(
 async function start(factory: Factory, module: WebAssembly.Module): Promise<Kept<Decoder>> {
   let memory: WebAssembly.Memory | undefined;
   const decoder = await new Promise<Decoder>((resolve, reject) => {
-    lendImageData(() =>
+    withImageData(() =>
       factory({
         noInitialRun: true,
         print() {},
@@ -54,10 +54,10 @@ async function start(factory: Factory, module: WebAssembly.Module): Promise<Kept
 }
 
 /**
- * Runs `work`, which is synchronous, with a global `ImageData`: the glue makes its result with one, and where there is none
- * installs one for good. Nobody else sees this one.
+ * Runs `work`, which is synchronous, with a global `ImageData`: Emscripten's code makes its result with it, and would install
+ * one for good where there is none.
  */
-function lendImageData<T>(work: () => T): T {
+function withImageData<T>(work: () => T): T {
   const own = Object.getOwnPropertyDescriptor(globalThis, "ImageData");
   const value = function ImageData(data: Uint8ClampedArray, width: number, height: number): Pixels {
     return { data, width, height };

@@ -1,4 +1,4 @@
-/** Decoders between two images. */
+/** Decoders that wait for their next image. */
 
 /** A decoder and its memory. */
 export interface Kept<T> {
@@ -6,12 +6,12 @@ export interface Kept<T> {
   readonly memory: WebAssembly.Memory;
 }
 
-/** Most memory of a decoder that is kept, in bytes. That of a large photo goes with it: wasm memory never shrinks. */
+/** Decoders with more bytes of memory are not kept: wasm memory never shrinks. */
 const KEPT_BYTES = 24 * 2 ** 20;
 
 /**
- * One idle decoder a module. Whoever takes it has it alone; whoever finds none starts one, and waits for nobody: in a Worker
- * the one waited for may be a request whose client has hung up.
+ * One idle decoder for each module. A caller that finds none starts its own and does not wait: in a Worker the other may belong
+ * to a request whose client has hung up.
  */
 export class Idle<T> {
   readonly #kept = new WeakMap<WebAssembly.Module, Kept<T>>();
@@ -22,7 +22,7 @@ export class Idle<T> {
     return kept;
   }
 
-  /** Keeps a decoder that has done its work well, unless it is large. */
+  /** Keeps a decoder that has succeeded, unless it is large. */
   keep(module: WebAssembly.Module, kept: Kept<T>): void {
     if (kept.memory.buffer.byteLength <= KEPT_BYTES) this.#kept.set(module, kept);
   }

@@ -1,17 +1,17 @@
 /**
- * Which way up a photo is. Cameras write the sensor's rows and say in EXIF how to hold them (TIFF 6.0, tag 274).
+ * EXIF orientation. Cameras store the sensor's rows, and the turn that makes them upright as a tag (TIFF 6.0, tag 274).
  *
- * The tag is found by hand: it is one of twelve bytes in a list, and libraries for EXIF bring hundreds of tags and much code.
+ * The tag is read here: it is one entry of a list, and libraries for EXIF bring hundreds of tags and much code.
  */
 import type { Pixels } from "../image.ts";
 
-/** 1 upright; 2–4 mirrored, upside down, both; 5–8 the same, lying on a side. */
+/** 1 upright; 2 mirrored, 3 turned by 180°, 4 both; 5–8 the same with rows and columns exchanged. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
 const TAG = 274;
 const SHORT = 3;
 
-/** The orientation in an EXIF block; 1 when it says none, or nonsense. */
+/** The orientation in an EXIF block; 1 when it has none, or an invalid one. */
 export function orientationOf(exif: Uint8Array | undefined): Orientation {
   if (exif === undefined) return 1;
   // WebP files of some cameras keep JPEG's prefix.
@@ -35,19 +35,19 @@ export function orientationOf(exif: Uint8Array | undefined): Orientation {
   return 1;
 }
 
-/** The picture held as its orientation says. */
+/** The pixels, upright. */
 export function upright({ width, height, data }: Pixels, orientation: Orientation): Pixels {
   if (orientation === 1) return { width, height, data };
-  const lies = orientation > 4;
-  const [w, h] = lies ? [height, width] : [width, height];
-  // From a place in the result to one in the source: which axes run backwards.
+  const transposed = orientation > 4;
+  const [w, h] = transposed ? [height, width] : [width, height];
+  // Which axes of the source run backwards.
   const flipX = [2, 3, 7, 8].includes(orientation);
   const flipY = [3, 4, 6, 7].includes(orientation);
   const source = new Uint32Array(data.buffer, data.byteOffset, width * height);
   const out = new Uint32Array(w * h);
   for (let y = 0; y < h; ++y) {
     for (let x = 0; x < w; ++x) {
-      const [u, v] = lies ? [y, x] : [x, y];
+      const [u, v] = transposed ? [y, x] : [x, y];
       out[y * w + x] = source[(flipY ? height - 1 - v : v) * width + (flipX ? width - 1 - u : u)]!;
     }
   }

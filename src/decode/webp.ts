@@ -33,6 +33,9 @@ const idle = new Idle<Decoder>();
 /** Decodes a WebP by an instance of `module`. Throws when it is broken. */
 export async function decodeWebp(module: WebAssembly.Module, bytes: Uint8Array, header: Header): Promise<Pixels> {
   const frame = firstFrame(bytes);
+  if (frame !== undefined && (frame.left + frame.width > header.width || frame.top + frame.height > header.height)) {
+    throw new Fault("malformed", "one whose first frame reaches beyond its canvas");
+  }
   const pixels = await decodeStill(module, frame?.file ?? bytes);
   return frame === undefined ? pixels : placed(pixels, frame, header);
 }
@@ -112,6 +115,8 @@ interface Frame {
   readonly file: Uint8Array;
   readonly left: number;
   readonly top: number;
+  readonly width: number;
+  readonly height: number;
 }
 
 const HEADER_BYTES = 16;
@@ -145,7 +150,8 @@ function firstFrame(bytes: Uint8Array): Frame | undefined {
     file[20] = 0x10;
     file.set(bytes.subarray(body + 6, body + 12), 24);
     file.set(chunks, 30);
-    return { file, left: 2 * u24(body), top: 2 * u24(body + 3) };
+    const [width, height] = [1 + u24(body + 6), 1 + u24(body + 9)];
+    return { file, left: 2 * u24(body), top: 2 * u24(body + 3), width, height };
   }
   throw new Fault("malformed", "an animation without frames");
 }
@@ -153,9 +159,9 @@ function firstFrame(bytes: Uint8Array): Frame | undefined {
 /** A frame on its canvas, which is transparent and black around it. */
 function placed(pixels: Pixels, { left, top }: Frame, { width, height }: Header): Pixels {
   if (left === 0 && top === 0 && pixels.width === width && pixels.height === height) return pixels;
-  if (left + pixels.width > width || top + pixels.height > height) {
-    throw new Fault("malformed", "one whose first frame reaches beyond its canvas");
-  }
+  // Larger than it says, a frame would reach beyond the canvas.
+  if (left + pixels.width > width || top + pixels.height > height)
+    throw new Fault("malformed", "one whose first frame has another size than it says");
   const data = new Uint8ClampedArray(4 * width * height);
   for (let y = 0; y < pixels.height; ++y) {
     const row = pixels.data.subarray(4 * y * pixels.width, 4 * (y + 1) * pixels.width);

@@ -3,20 +3,20 @@
  * layers too, whose sums become f32 logits.
  */
 
+import { DOT8, DOT16, TAIL_BYTES } from "../../wasm/tile.js";
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { type Step, step } from "../tape.ts";
-import { type Algorithm, PADS_BYTES, TILE_ROWS_I8 } from "../variants.ts";
-import { chunkRows, TAIL_BYTES } from "./gemm.ts";
-import type { Op, Packer, Param, Place } from "./op.ts";
+import { type Algorithm, PADS_BYTES, panelsOf } from "../variants.ts";
+import { geometryOf } from "./conv.ts";
+import { chunkRows, productUnits } from "./gemm.ts";
+import { bounds, type Op, type Packer, type Param, type Place } from "./op.ts";
 import { winogradStepsI8 } from "./winograd-i8.ts";
 
-/** `kind` of `tile_i8.ts`. */
-const KIND = { dot16: 0, dot8: 1 } as const;
-
-function kindOf(algorithm: Algorithm): 0 | 1 {
-  return algorithm.endsWith("8") ? KIND.dot8 : KIND.dot16;
+/** How a variant multiplies, as the kernels number it. */
+function kindOf(algorithm: Algorithm): number {
+  return algorithm.endsWith("8") ? DOT8 : DOT16;
 }
 
 function params(node: ConvNode): readonly Param[] {
@@ -87,7 +87,7 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const isIm2col = algorithm.startsWith("im2col");
   if (isIm2col) packer.copy(address, Uint8Array.from(node.int8!.pads ?? []));
   const panels = address + (isIm2col ? PADS_BYTES : 0);
-  const count = node.groups * Math.ceil(n / node.groups / 8);
+  const count = panelsOf(node);
   const kind = kindOf(algorithm);
   packer.run(
     step(node.name, "pack_i8", count, {
@@ -105,105 +105,47 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
 }
 
 function forward(node: ConvNode, place: Place): readonly Step[] {
-  const { batch } = place;
-  const [oh, ow, n] = node.shape;
-  const [h, w, c] = place.node(node.inputs[0]!).shape;
-  const [kh, kw] = node.kernel;
-  const [sh, sw] = node.stride;
-  const [dh, dw] = node.dilation;
-  const [top, left] = node.pads;
-  const { inputs, step: output } = node.int8!;
-  const { algorithm } = place.variant(node.name);
+  const { name } = node;
+  const { algorithm } = place.variant(name);
   if (algorithm === "winograd4") return winogradStepsI8(node, place);
-  const [lo, hi] = boundsOf(node);
+  const { inputs, step: output } = node.int8!;
+  const geometry = geometryOf(node, place);
+  const { groups, dh: _dh, dw: _dw, ...dense } = geometry;
+  const { batch, h, w, c, oh, ow, n, kh, kw, sh, sw } = dense;
   const m = batch * oh * ow;
-  const panels = node.groups * Math.ceil(n / node.groups / 8);
-  const input = place.address(node.inputs[0]!);
-  const weights = place.weights(node.name);
-  const residual = node.residual ? place.address(node.inputs[1]!) : 0;
-  const rs = node.residual ? inputs[1]! / output! : 0;
-  const out = place.address(node.name);
-  const mr = TILE_ROWS_I8;
   const kind = kindOf(algorithm);
-  const elementBytes = kind === KIND.dot8 ? 1 : 2;
+  const tile = kind === DOT8 ? place.tiles.dot8 : place.tiles.dot16;
+  const elementBytes = kind === DOT8 ? 1 : 2;
+  const input = place.address(node.inputs[0]!);
+  const weights = place.weights(name);
+  const rest = {
+    residual: node.residual ? place.address(node.inputs[1]!) : 0,
+    out: place.address(name),
+    rs: node.residual ? inputs[1]! / output! : 0,
+    ...bounds(boundsOf(node)),
+  };
   if (algorithm.startsWith("im2col")) {
     const cell = 4 / elementBytes;
     const k = cell * Math.ceil((kh * kw * c) / cell);
-    const mc = chunkRows(m, Math.ceil((k * elementBytes) / 4), mr);
+    const mc = chunkRows(m, Math.ceil((k * elementBytes) / 4), tile.mr);
     const scratch = place.scratch(TAIL_BYTES + 4 * mc + elementBytes * mc * k);
     const pads = node.int8!.pads === undefined ? place.zeros : weights;
-    return [
-      step(node.name, "im2col_i8", Math.ceil(m / mc) * panels, {
-        kind,
-        mr,
-        mc,
-        batch,
-        h,
-        w,
-        c,
-        oh,
-        ow,
-        n,
-        kh,
-        kw,
-        sh,
-        sw,
-        top,
-        left,
-        input,
-        panels: weights + PADS_BYTES,
-        residual,
-        pads,
-        out,
-        scratch,
-        rs,
-        lo,
-        hi,
-      }),
-    ];
+    const addresses = { input, panels: weights + PADS_BYTES, pads, ...rest };
+    const units = productUnits(m, mc, 1, n, tile);
+    return [step(name, "im2col_i8", units, { scratch, kind, ...tile, mc, ...dense, ...addresses })];
   }
   const steps: Step[] = [];
   let source = input;
-  if (kind === KIND.dot16) {
+  if (kind === DOT16) {
     source = place.workspace(2 * batch * h * w * c);
-    steps.push(step(node.name, "widen_i8", batch * h * w, { c, input, out: source }));
+    steps.push(step(name, "widen_i8", batch * h * w, { c, input, out: source }));
   }
-  const mc = chunkRows(m, Math.ceil((c * sh * sw * elementBytes) / 4), mr);
+  const mc = chunkRows(m, Math.ceil((c * sh * sw * elementBytes) / 4), tile.mr);
   const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * mc);
-  const wide = output === undefined ? 1 : 0;
-  steps.push(
-    step(node.name, "conv_i8", Math.ceil(m / mc) * panels, {
-      kind,
-      mr,
-      mc,
-      batch,
-      h,
-      w,
-      c,
-      oh,
-      ow,
-      n,
-      kh,
-      kw,
-      sh,
-      sw,
-      dh,
-      dw,
-      top,
-      left,
-      groups: node.groups,
-      wide,
-      input: source,
-      panels: weights,
-      residual,
-      zeros: place.zeros,
-      out,
-      scratch,
-      rs,
-      lo,
-      hi,
-    }),
-  );
+  const dequantize = output === undefined ? 1 : 0;
+  const addresses = { input: source, panels: weights, zeros: place.zeros, ...rest };
+  const units = productUnits(m, mc, groups, n, tile);
+  steps.push(step(name, "conv_i8", units, { scratch, kind, ...tile, mc, ...geometry, dequantize, ...addresses }));
   return steps;
 }
 

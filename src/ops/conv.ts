@@ -1,9 +1,10 @@
 /** Convolution, with whatever batch norm, addition and clamp were folded into it. */
+import { BIAS_BYTES, CELL_BYTES, PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/tile.js";
 import { type ConvNode, NO_CLAMP } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
-import { TILE_ROWS, type Variant } from "../variants.ts";
-import { chunkRows, outerRows, outerScratch, TAIL_BYTES } from "./gemm.ts";
-import { normAffine, normParams, type Op, type Packer, type Param, type Place, type TrainPlace } from "./op.ts";
+import { panelsOf, type Variant } from "../variants.ts";
+import { chunkRows, outerRows, outerScratch, productUnits } from "./gemm.ts";
+import { bounds, normAffine, normParams, type Op, type Packer, type Param, type Place, type TrainPlace } from "./op.ts";
 import { winogradSteps, winogradWeightGradient } from "./winograd.ts";
 
 async function pack(node: ConvNode, address: number, packer: Packer): Promise<void> {
@@ -32,124 +33,83 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   if (algorithm === "winograd2" || algorithm === "winograd4") {
     const kernel = algorithm === "winograd4" ? "winograd4_transform_weights_f32" : "winograd2_transform_weights_f32";
     packer.run(
-      step(node.name, kernel, Math.ceil(outputs / 8), { n: outputs, c, ...strides, ...sources, out: address }),
+      step(node.name, kernel, Math.ceil(outputs / PANEL_COLUMNS), {
+        n: outputs,
+        c,
+        ...strides,
+        ...sources,
+        out: address,
+      }),
     );
     return;
   }
-  const width = outputs / node.groups;
-  const panels = node.groups * Math.ceil(width / 8);
-  packer.run(step(node.name, "pack_f32", panels, { n: width, c, kh, kw, ...strides, ...sources, out: address }));
+  const n = outputs / node.groups;
+  packer.run(step(node.name, "pack_f32", panelsOf(node), { n, c, kh, kw, ...strides, ...sources, out: address }));
+}
+
+/** What the kernels of a convolution need to know of its shape, by their arguments' names. */
+export interface Geometry {
+  readonly batch: number;
+  readonly h: number;
+  readonly w: number;
+  readonly c: number;
+  readonly oh: number;
+  readonly ow: number;
+  readonly n: number;
+  readonly kh: number;
+  readonly kw: number;
+  readonly sh: number;
+  readonly sw: number;
+  readonly dh: number;
+  readonly dw: number;
+  readonly top: number;
+  readonly left: number;
+  readonly groups: number;
+}
+
+/** The geometry of a convolution, in the order of the kernels' arguments. */
+export function geometryOf(node: ConvNode, place: Place): Geometry {
+  const [oh, ow, n] = node.shape;
+  const [h, w, c] = place.node(node.inputs[0]!).shape;
+  const [top, left] = node.pads;
+  return { batch: place.batch, h, w, c, oh, ow, n, ...slideOf(node), top, left, groups: node.groups };
 }
 
 function forward(node: ConvNode, place: Place): readonly Step[] {
-  const { batch } = place;
-  const [oh, ow, n] = node.shape;
-  const [h, w, c] = place.node(node.inputs[0]!).shape;
-  const [kh, kw] = node.kernel;
-  const [sh, sw] = node.stride;
-  const [top, left] = node.pads;
-  const [lo, hi] = node.clamp;
-  const variant = place.variant(node.name);
+  const { name } = node;
+  const variant = place.variant(name);
   if (variant.algorithm === "winograd2") return winogradSteps(node, 2, variant.weightBytes(node), place);
   if (variant.algorithm === "winograd4") return winogradSteps(node, 4, variant.weightBytes(node), place);
-  const mr = TILE_ROWS[place.build];
+  const geometry = geometryOf(node, place);
+  const { groups, dh: _dh, dw: _dw, ...dense } = geometry;
+  const { batch, c, oh, ow, n, kh, kw, sh, sw } = dense;
+  const tile = place.tiles.f32;
   const m = batch * oh * ow;
-  const panels = node.groups * Math.ceil(n / node.groups / 8);
   const input = place.address(node.inputs[0]!);
-  const weights = place.weights(node.name);
-  const residual = node.residual ? place.address(node.inputs[1]!) : 0;
-  const out = place.address(node.name);
+  const rest = {
+    panels: place.weights(name),
+    residual: node.residual ? place.address(node.inputs[1]!) : 0,
+    out: place.address(name),
+    ...bounds(node.clamp),
+  };
   if (variant.algorithm === "gemm") {
-    const mc = chunkRows(m, c, mr);
+    const mc = chunkRows(m, c, tile.mr);
     const scratch = place.scratch(TAIL_BYTES + 4 * mc);
-    const units = Math.ceil(m / mc) * panels;
-    const [ng, k] = [n / node.groups, c / node.groups];
-    return [
-      step(node.name, "gemm_f32", units, {
-        mr,
-        mc,
-        m,
-        n: ng,
-        k,
-        groups: node.groups,
-        lda: c,
-        ldo: n,
-        a: input,
-        panels: weights,
-        residual,
-        out,
-        scratch,
-        lo,
-        hi,
-      }),
-    ];
+    const sizes = { m, n: n / groups, k: c / groups, groups, lda: c, ldo: n };
+    const units = productUnits(m, mc, groups, n, tile);
+    return [step(name, "gemm_f32", units, { scratch, ...tile, mc, ...sizes, a: input, ...rest })];
   }
   if (variant.algorithm === "im2col") {
     const k = kh * kw * c;
-    const mc = chunkRows(m, k, mr);
+    const mc = chunkRows(m, k, tile.mr);
     const scratch = place.scratch(TAIL_BYTES + 4 * mc * (1 + k));
-    const units = Math.ceil(m / mc) * panels;
-    return [
-      step(node.name, "im2col_f32", units, {
-        mr,
-        mc,
-        batch,
-        h,
-        w,
-        c,
-        oh,
-        ow,
-        n,
-        kh,
-        kw,
-        sh,
-        sw,
-        top,
-        left,
-        input,
-        panels: weights,
-        residual,
-        out,
-        scratch,
-        lo,
-        hi,
-      }),
-    ];
+    const units = productUnits(m, mc, 1, n, tile);
+    return [step(name, "im2col_f32", units, { scratch, ...tile, mc, ...dense, input, pads: place.zeros, ...rest })];
   }
-  const mc = chunkRows(m, c * sh * sw, mr);
+  const mc = chunkRows(m, c * sh * sw, tile.mr);
   const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * mc);
-  const units = Math.ceil(m / mc) * panels;
-  const [dh, dw] = node.dilation;
-  return [
-    step(node.name, "conv_f32", units, {
-      mr,
-      mc,
-      batch,
-      h,
-      w,
-      c,
-      oh,
-      ow,
-      n,
-      kh,
-      kw,
-      sh,
-      sw,
-      dh,
-      dw,
-      top,
-      left,
-      groups: node.groups,
-      input,
-      panels: weights,
-      residual,
-      zeros: place.zeros,
-      out,
-      scratch,
-      lo,
-      hi,
-    }),
-  ];
+  const units = productUnits(m, mc, groups, n, tile);
+  return [step(name, "conv_f32", units, { scratch, ...tile, mc, ...geometry, input, zeros: place.zeros, ...rest })];
 }
 
 /** Packs the weights as training holds them, then computes as ever. */
@@ -163,7 +123,7 @@ function train(node: ConvNode, place: TrainPlace): readonly Step[] {
   const [n, c] = [outputs / node.groups, node.channels / node.groups];
   const pack =
     variant.algorithm === "winograd4"
-      ? step(node.name, "winograd4_transform_hwio_f32", Math.ceil(n / 8), {
+      ? step(node.name, "winograd4_transform_hwio_f32", Math.ceil(n / PANEL_COLUMNS), {
           n,
           c,
           turned: 0,
@@ -172,7 +132,7 @@ function train(node: ConvNode, place: TrainPlace): readonly Step[] {
           out: panels,
           scratch: place.scratch(PACK_BYTES),
         })
-      : step(node.name, "pack_hwio_f32", node.groups * Math.ceil(n / 8), {
+      : step(node.name, "pack_hwio_f32", node.groups * Math.ceil(n / PANEL_COLUMNS), {
           n,
           c,
           taps: kh * kw,
@@ -234,7 +194,7 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
     const panels = place.panels(variant.weightBytes(turned));
     const pack =
       variant.algorithm === "winograd4"
-        ? step(name, "winograd4_transform_hwio_f32", Math.ceil(c / 8), {
+        ? step(name, "winograd4_transform_hwio_f32", Math.ceil(c / PANEL_COLUMNS), {
             n,
             c,
             turned: 1,
@@ -243,7 +203,7 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
             out: panels,
             scratch: place.scratch(PACK_BYTES),
           })
-        : step(name, "pack_dgrad_f32", groups * Math.ceil(cg / 8), {
+        : step(name, "pack_dgrad_f32", groups * Math.ceil(cg / PANEL_COLUMNS), {
             n: ng,
             c: cg,
             ...slide,
@@ -260,9 +220,8 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
     });
     return [pack, ...steps];
   }
-  const panelCount = groups * Math.ceil(cg / 8);
-  const panels = place.panels(panelCount * (kh * kw * ng + sh * sw) * 32);
-  const mr = TILE_ROWS[place.build];
+  const panelCount = groups * Math.ceil(cg / PANEL_COLUMNS);
+  const panels = place.panels(panelCount * (kh * kw * ng * CELL_BYTES + sh * sw * BIAS_BYTES));
   const scratch = place.scratch(TAIL_BYTES + 4 * kh * kw * Math.ceil(w / sw));
   const [top, left] = node.pads;
   return [
@@ -275,87 +234,36 @@ function inputGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
       out: panels,
     }),
     step(name, "conv_dgrad_f32", place.batch * h, {
-      mr,
-      h,
-      w,
-      c,
-      oh,
-      ow,
-      n,
-      ...slide,
-      top,
-      left,
-      groups,
-      adds: dx.adds ? 1 : 0,
-      dy,
-      panels,
-      zeros: place.zeros,
-      dx: dx.address,
-      scratch,
+      ...{ scratch, ...place.tiles.f32, h, w, c, oh, ow, n, ...slide, top, left, groups, adds: dx.adds ? 1 : 0 },
+      ...{ dy, panels, zeros: place.zeros, dx: dx.address },
     }),
   ];
 }
 
 function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const { name, groups } = node;
-  const [h, w, c] = place.node(node.inputs[0]!).shape;
-  const [oh, ow, n] = node.shape;
-  const [kh, kw] = node.kernel;
-  const m = place.batch * oh * ow;
   const dw = place.paramGradient(`${name}.weight`);
   const { algorithm } = place.variant(name);
   if (algorithm === "winograd4") return winogradWeightGradient(node, dw, place);
+  const geometry = geometryOf(node, place);
+  const { batch, c, oh, ow, n, kh, kw } = geometry;
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(name);
-  const [ng, cg] = [n / groups, c / groups];
-  const mr = TILE_ROWS[place.build];
-  const across = Math.ceil(ng / 8);
+  const m = batch * oh * ow;
+  const { mr } = place.tiles.f32;
+  const across = Math.ceil(n / groups / PANEL_COLUMNS);
   if (algorithm === "gemm" && groups === 1) {
     const mc = outerRows(c, n);
-    return [
-      step(name, "gemm_wgrad_f32", Math.ceil(c / mr) * across, {
-        mr,
-        mc,
-        m,
-        n,
-        k: c,
-        groups: 1,
-        lda: c,
-        ldb: n,
-        ldo: n,
-        ogo: 0,
-        adds: 1,
-        input,
-        dy,
-        dw,
-        scratch: place.scratch(outerScratch(mr, mc, c, n)),
-      }),
-    ];
+    const scratch = place.scratch(outerScratch(mr, mc, c, n));
+    const sizes = { mr, mc, m, n, k: c, groups, lda: c, ldb: n, ldo: n, ogo: 0, adds: 1 };
+    return [step(name, "gemm_wgrad_f32", Math.ceil(c / mr) * across, { scratch, ...sizes, input, dy, dw })];
   }
-  const k = kh * kw * cg;
+  const k = (kh * kw * c) / groups;
   const mc = Math.min(m, 96);
-  const [top, left] = node.pads;
-  return [
-    step(name, "conv_wgrad_f32", groups * Math.ceil(k / mr) * across, {
-      mr,
-      mc,
-      batch: place.batch,
-      h,
-      w,
-      c,
-      oh,
-      ow,
-      n,
-      ...slideOf(node),
-      top,
-      left,
-      groups,
-      input,
-      dy,
-      out: dw,
-      scratch: place.scratch(32 + 4 * mc * k),
-    }),
-  ];
+  const scratch = place.scratch(TAIL_BYTES + 4 * mc * k);
+  const addresses = { input, dy, zeros: place.zeros, out: dw };
+  const units = groups * Math.ceil(k / mr) * across;
+  return [step(name, "conv_wgrad_f32", units, { scratch, mr, mc, ...geometry, ...addresses })];
 }
 
 function backward(node: ConvNode, place: TrainPlace): readonly Step[] {

@@ -1,7 +1,8 @@
 /** What every step that goes through the register tile must know of it. */
 
-/** Bytes at the start of a thread's scratch for tiles narrower than eight columns (`TAIL_BYTES` in `tile_f32.ts`). */
-export const TAIL_BYTES = 6 * 32;
+import { PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/tile.js";
+import type { Tile } from "../variants.ts";
+
 /** Elements of input that a chunk of rows may read: three quarters of a megabyte, so that it stays in L2. */
 const CHUNK = 196608;
 
@@ -22,5 +23,11 @@ export function outerRows(inputs: number, outputs: number): number {
 
 /** Scratch of `gemm_wgrad_f32`, in bytes. */
 export function outerScratch(mr: number, mc: number, inputs: number, outputs: number): number {
-  return 32 + 4 * mc * (Math.ceil(inputs / mr) * mr + Math.ceil(outputs / 8) * 8);
+  const across = Math.ceil(outputs / PANEL_COLUMNS) * PANEL_COLUMNS;
+  return TAIL_BYTES + 4 * mc * (Math.ceil(inputs / mr) * mr + across);
+}
+
+/** Units of a product: columns of one tile over one chunk of rows. */
+export function productUnits(rows: number, chunk: number, groups: number, columns: number, { nr }: Tile): number {
+  return Math.ceil(rows / chunk) * groups * Math.ceil(columns / groups / nr);
 }

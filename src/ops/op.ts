@@ -2,9 +2,9 @@
  * What an operation is to the planner: its parameters, its cost, how its weights are packed, and the steps it becomes.
  */
 import type { ConvNode, Node } from "../graph.ts";
-import type { Build, Step } from "../tape.ts";
+import type { Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
-import type { Variant } from "../variants.ts";
+import type { Tiles, Variant } from "../variants.ts";
 
 /** A tensor that a node wants from the checkpoint, in PyTorch's name and shape. */
 export interface Param {
@@ -16,7 +16,7 @@ export interface Param {
 
 /** Where things are while an operation writes its steps. All addresses in bytes. */
 export interface Place {
-  readonly build: Build;
+  readonly tiles: Tiles;
   /** Images at once. */
   readonly batch: number;
   /** The node that `name` is the output of. */

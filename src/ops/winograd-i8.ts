@@ -1,9 +1,10 @@
 /** Winograd convolution of an int8 network as steps: exact, so that it may stand for direct sums anywhere. */
+import { TAIL_BYTES } from "../../wasm/tile.js";
 import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { type Step, step } from "../tape.ts";
-import { patchCount, TILE_ROWS_I8 } from "../variants.ts";
-import { chunkRows } from "./gemm.ts";
+import { patchCount } from "../variants.ts";
+import { chunkRows, productUnits } from "./gemm.ts";
 import type { Place } from "./op.ts";
 import { bandPatches } from "./winograd.ts";
 
@@ -21,10 +22,11 @@ export function winogradStepsI8(node: ConvNode, place: Place): readonly Step[] {
   const patches = patchCount(node, 4, batch);
   const patchBytes = POSITIONS * (2 * c + 4 * n);
   const band = bandPatches(patches, patchBytes, place.variant(node.name).weightBytes(node));
-  const mc = chunkRows(band, c / 2, TILE_ROWS_I8);
+  const tile = place.tiles.dot16;
+  const mc = chunkRows(band, c / 2, tile.mr);
   const transformed = place.workspace(band * patchBytes);
   const products = transformed + band * POSITIONS * 2 * c;
-  const scratch = place.scratch(720);
+  const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, 720));
   const input = place.address(node.inputs[0]!);
   const residual = node.residual ? place.address(node.inputs[1]!) : 0;
   const rs = node.residual ? inputs[1]! / output! : 0;
@@ -34,7 +36,7 @@ export function winogradStepsI8(node: ConvNode, place: Place): readonly Step[] {
   const steps: Step[] = [];
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
-    const units = Math.ceil(count / mc) * POSITIONS * (n / 8);
+    const units = productUnits(count, mc, POSITIONS, POSITIONS * n, tile);
     steps.push(
       step(node.name, "winograd4_transform_input_i8", count, {
         batch,
@@ -52,15 +54,8 @@ export function winogradStepsI8(node: ConvNode, place: Place): readonly Step[] {
         scratch,
       }),
       step(node.name, "gemm_i16", units, {
-        mr: TILE_ROWS_I8,
-        mc,
-        m: count,
-        n,
-        k: c,
-        groups: POSITIONS,
-        a: transformed,
-        panels,
-        out: products,
+        ...{ scratch, ...tile, mc, m: count, n, k: c, groups: POSITIONS },
+        ...{ a: transformed, panels, out: products },
       }),
       step(node.name, "winograd4_transform_output_i8", count, {
         oh,

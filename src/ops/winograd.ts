@@ -1,10 +1,11 @@
 /**
  * Winograd convolution as steps: transform the input, multiply, transform the output, a band of patches at a time.
  */
+import { PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/tile.js";
 import type { ConvNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
-import { patchCount, TILE_ROWS } from "../variants.ts";
-import { chunkRows, outerRows, outerScratch, TAIL_BYTES } from "./gemm.ts";
+import { patchCount } from "../variants.ts";
+import { chunkRows, outerRows, outerScratch, productUnits } from "./gemm.ts";
 import type { Place, TrainPlace } from "./op.ts";
 
 /**
@@ -29,8 +30,8 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
   const patches = patchCount(node, o, batch);
   const [before, after] = [positions * c, positions * n];
   const band = bandPatches(patches, 4 * (before + after), weightBytes);
-  const mr = TILE_ROWS[place.build];
-  const mc = chunkRows(band, c, mr);
+  const tile = place.tiles.f32;
+  const mc = chunkRows(band, c, tile.mr);
   const transformed = place.workspace(4 * band * (before + after));
   const products = transformed + 4 * band * before;
   const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, positions * 20));
@@ -45,26 +46,13 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
   const steps: Step[] = [];
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
-    const units = Math.ceil(count / mc) * positions * Math.ceil(n / 8);
+    const units = productUnits(count, mc, positions, positions * n, tile);
     const sizes = { batch, h, w, c, ty, tx, top, left, first };
     steps.push(
       step(node.name, from, count, { ...sizes, input, zeros: place.zeros, out: transformed, scratch }),
       step(node.name, "gemm_f32", units, {
-        mr,
-        mc,
-        m: count,
-        n,
-        k: c,
-        groups: positions,
-        lda: before,
-        ldo: after,
-        a: transformed,
-        panels: weights,
-        residual: 0,
-        out: products,
-        scratch,
-        lo: -Infinity,
-        hi: Infinity,
+        ...{ scratch, ...tile, mc, m: count, n, k: c, groups: positions, lda: before, ldo: after },
+        ...{ a: transformed, panels: weights, residual: 0, out: products, lo: -Infinity, hi: Infinity },
       }),
       step(node.name, to, count, { oh, ow, n, ty, tx, first, products, residual, out, scratch, lo, hi }),
     );
@@ -87,7 +75,7 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const [before, after] = [positions * c, positions * n];
   const productBytes = 4 * positions * c * n;
   const band = bandPatches(patches, 4 * (before + after), productBytes);
-  const mr = TILE_ROWS[place.build];
+  const { mr } = place.tiles.f32;
   const products = place.workspace(productBytes + 4 * band * (before + after));
   const transformed = products + productBytes;
   const gradients = transformed + 4 * band * before;
@@ -95,7 +83,7 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const scratch = place.scratch(Math.max(positions * 20, outerScratch(mr, mc, c, n)));
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(node.name);
-  const units = positions * Math.ceil(c / mr) * Math.ceil(n / 8);
+  const units = positions * Math.ceil(c / mr) * Math.ceil(n / PANEL_COLUMNS);
   const steps: Step[] = [];
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);

@@ -32,6 +32,7 @@ import { diskStore } from "./node-store.ts";
 
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
+export { enableWideVectors } from "./node-vectors.ts";
 
 const runtime = /* @__PURE__ */ nodeRuntime();
 

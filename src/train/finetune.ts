@@ -97,7 +97,7 @@ export function finetuneNeeds(
   const folded = fold(graph);
   const target = { build: pickBuild(options.build), threads: options.threads ?? 1 };
   const budget = { memory: options.memoryBytes ?? defaultMemory(folded), winograd: true };
-  const packed = fitWeights(folded, target.build, budget, outputNode(folded).inputs);
+  const packed = fitWeights(folded, target, budget, outputNode(folded).inputs);
   const { end } = plan(folded, packed, target, FEATURE_BATCH, inputShape(folded), outputNode(folded).inputs);
   const head = trainingNeeds(headOf(graph), { ...stepOptions(options, resolved), train: "all" });
   return { memoryBytes: end, weights: head.trained };

@@ -14,7 +14,7 @@ import type { Target as GradientTarget, Param, TrainPlace } from "../ops/op.ts";
 import { opOf } from "../ops/ops.ts";
 import { align, defaultMemory, place, planWeights, type WeightPlan } from "../plan.ts";
 import { type Step, step, type Tape } from "../tape.ts";
-import { candidates, choose, type Variant } from "../variants.ts";
+import { candidates, choose, tilesOf, type Variant, type Vectors } from "../variants.ts";
 import { divide } from "./fuse.ts";
 import { gradientOf, lifetimesOf } from "./lifetimes.ts";
 import type { Optimizer } from "./optimizers.ts";
@@ -22,6 +22,8 @@ import type { Optimizer } from "./optimizers.ts";
 /** What is trained and how: all that the layout of memory and the tapes depend on. */
 export interface TrainSpec {
   readonly build: Build;
+  /** Decides tile sizes too; 128 when absent. */
+  readonly vectors?: Vectors | undefined;
   readonly threads: number;
   /** Whether a node's own parameters are trained. */
   readonly trains: (node: string) => boolean;
@@ -211,7 +213,7 @@ export function planStep(
   const inTrained = (tensor: string, region: { readonly address: number }): number =>
     held.get(tensor)!.address - trained.address + region.address;
   const where: TrainPlace = {
-    build: spec.build,
+    tiles: tilesOf(spec.build, spec.vectors ?? 128),
     batch,
     zeros: layout.zeros,
     node: (name) => nodes.get(name)!,

@@ -8,7 +8,7 @@ import { type Pixels, planView } from "../image.ts";
 import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
 import { uniform } from "../models/random.ts";
 import { align } from "../plan.ts";
-import type { Preprocess } from "../preprocess.ts";
+import { channelsOf, type Preprocess } from "../preprocess.ts";
 import type { Runtime, WorkerHandle } from "../runtime.ts";
 import { runStep } from "../tape.ts";
 import { ensureMemory } from "../weights.ts";
@@ -64,7 +64,7 @@ async function localPreparer(runtime: Runtime, way: Preprocess): Promise<Prepare
       const { pixels, view, colours } = vary(await decode(key, image), way, augment, uniform(seed));
       const recipe = planView(pixels, view, way);
       const { memory, exports } = kernels!;
-      const size = view.width * view.height * 3;
+      const size = view.width * view.height * channelsOf(way);
       const out = align(base + recipe.bytes);
       ensureMemory(memory, out + 4 * size);
       const { tables, steps } = recipe.place(base, out);

@@ -12,6 +12,7 @@ import type { Build } from "../kernels.ts";
 import { opOf, paramsOf } from "../ops/ops.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Tape } from "../tape.ts";
+import { measureVectors } from "../vectors.ts";
 import { checkWeights, packWeights, readWeights } from "../weights.ts";
 import { adamw, sgd } from "./optimizers.ts";
 import { type Part, resolveStepOptions, type StepOptions } from "./options.ts";
@@ -144,7 +145,8 @@ const SHARED_ROOM = 64 * 2 ** 20;
  * @throws ModelError when the weights are not those of the network; RangeError when an option or memory is out of range
  */
 export async function trainWith(runtime: Runtime, model: Trainable, options: TrainOptions = {}): Promise<Trainer> {
-  const { spec, settings } = specOf(model.graph, options);
+  const { spec: asked, settings } = specOf(model.graph, options);
+  const spec = { ...asked, vectors: (await measureVectors(runtime, asked.build)).vectors };
   const { batch } = settings;
   checkWeights(model.source, model.graph, model.checkpoint);
   const layout = layTraining(model.graph, spec, batch);
