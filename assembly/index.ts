@@ -5,6 +5,7 @@ export { add_i8 } from "./add_i8";
 export { avgpool_dgrad_f32 } from "./avgpool_dgrad_f32";
 export { avgpool_f32 } from "./avgpool_f32";
 export { avgpool_i8 } from "./avgpool_i8";
+export { bce_f32 } from "./bce_f32";
 export { bias_grad_f32 } from "./bias_grad_f32";
 export { clamp_dgrad_f32 } from "./clamp_dgrad_f32";
 export { clamp_f32 } from "./clamp_f32";

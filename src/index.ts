@@ -76,18 +76,29 @@ export type {
   TrainNewOptions,
   TrainProgress,
 } from "./train/finetune.ts";
-export type { EpochRecord, FitProgress, Validated } from "./train/fit.ts";
-export { OPTIMIZERS, type OptimizerName, PARTS, type Part, type TrainingOptions } from "./train/options.ts";
+export type { EpochRecord, FitProgress } from "./train/fit.ts";
+export {
+  LOSSES,
+  type Loss,
+  OPTIMIZERS,
+  type OptimizerName,
+  PARTS,
+  type Part,
+  type StepOptions,
+  type TrainingOptions,
+} from "./train/options.ts";
 export { SCHEDULES, type Schedule } from "./train/schedules.ts";
 export {
   DivergedError,
   type Evaluation,
   type StepResult,
+  type Targets,
   type Trainer,
   type TrainerState,
   type TrainOptions,
   type TrainPart,
 } from "./train/trainer.ts";
+export type { ClassAccuracy, Validated } from "./train/validate.ts";
 export type { TuneOptions } from "./tune.ts";
 export type { Tuning, Vectors } from "./variants.ts";
 export type { Views } from "./views.ts";

@@ -16,6 +16,12 @@ export interface Quantization {
   readonly weightSums: Readonly<Record<string, number>>;
 }
 
+/**
+ * Largest step; the smallest is its inverse. Steps of trained networks are within 1e-4…10. Sums are multiplied by quotients of
+ * steps, which stay finite in f32 within these bounds.
+ */
+const MAX_STEP = 2 ** 40;
+
 /** Activations are at most this, on either side. */
 export const LIMIT = 127;
 
@@ -78,7 +84,7 @@ export function toInt8(where: string, graph: Graph, { steps, weightSums }: Quant
 }
 
 function checkStep(where: string, name: string, step: unknown): number {
-  if (typeof step === "number" && Number.isFinite(step) && step > 0) return step;
+  if (typeof step === "number" && step >= 1 / MAX_STEP && step <= MAX_STEP) return step;
   const got = step === undefined ? "none" : `${step}`;
   throw new ModelError(
     "metadata",

@@ -10,7 +10,12 @@ import { type Format, openCheckpoint } from "./formats/open.ts";
 import { inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
+<<<<<<< HEAD
 import { readMetadata } from "./models/metadata.ts";
+=======
+import { isOwn, readMetadata } from "./models/metadata.ts";
+import type { ResNetSpec } from "./models/resnet.ts";
+>>>>>>> main
 import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
   channelsOf,
@@ -91,7 +96,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
   const { name, located, known } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats, options.key);
   try {
-    const quantization = readQuantization(name, opened.metadata);
+    const quantization = isOwn(opened.metadata) ? readQuantization(name, opened.metadata) : undefined;
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };

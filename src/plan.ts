@@ -291,13 +291,13 @@ export function fitWeights(
   // Before any step is listed: an absurd input size has too many.
   const smallest = planWeights(graph, choose(graph, 0, 1, tuning, dots));
   const least = placeActivations(graph, smallest, 1, kept).end;
-  if (least > memory) refuse(least);
+  if (!(least <= memory)) refuse(least);
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));
     const excess = need(weights) - memory;
     if (excess <= 0) return weights;
-    if (allowed <= 0) refuse(memory + excess);
+    if (!(allowed > 0 && Number.isFinite(excess))) refuse(memory + excess);
     allowed = Math.max(0, Math.min(allowed, weights.end) - excess);
   }
 }

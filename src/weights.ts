@@ -66,15 +66,20 @@ function elements(info: TensorInfo): number {
   return info.shape.reduce((a, b) => a * b, 1);
 }
 
+/**
+ * The largest magnitude of a weight. Trained networks stay below 1e6; products of a few numbers of this size are beyond f32, and
+ * their sums would be NaN.
+ */
+const MAX_WEIGHT = 2 ** 60;
+
 function checkFinite(where: string, name: string, values: Float32Array): void {
-  let sum = 0;
-  // x · 0 is 0 for every finite x, and NaN for the rest.
-  for (let i = 0; i < values.length; ++i) sum += values[i]! * 0;
-  if (sum === 0) return;
-  const at = values.findIndex((value) => !Number.isFinite(value));
+  let at = 0;
+  // NaN is not below anything.
+  while (at < values.length && Math.abs(values[at]!) <= MAX_WEIGHT) ++at;
+  if (at === values.length) return;
   throw new ModelError(
     "not-finite",
-    expectedGot(where, `finite numbers in "${name}"`, `${values[at]} at element ${at}`),
+    expectedGot(where, `finite numbers, below 2^60, in "${name}"`, `${values[at]} at element ${at}`),
     { subject: name },
   );
 }
@@ -144,6 +149,7 @@ export async function packWeights(
     };
   };
   const packer: Packer = {
+    where,
     variant: (name) => weights.variants.get(name)!,
     tensor: load,
     raw,
@@ -191,5 +197,8 @@ export async function packWeights(
 export async function readWeights(where: string, checkpoint: Checkpoint, name: string): Promise<Float32Array> {
   const values = await readValues(checkpoint, name);
   checkFinite(where, name, values);
-  return values;
+  const at = name.endsWith(".running_var") ? values.findIndex((value) => value < 0) : -1;
+  if (at < 0) return values;
+  const got = `${values[at]} at element ${at}`;
+  throw new ModelError("malformed", expectedGot(where, `variances of 0 or more in "${name}"`, got), { subject: name });
 }

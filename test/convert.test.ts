@@ -136,7 +136,7 @@ describe("a file that contradicts itself", () => {
     ["labels", '["one"]', /labels: expected 10, one for each class, got 1/],
     ["labels", "7", /expected an array of names as "labels"/],
     ["norm_epsilon", "-1", /expected a number above 0 as "norm_epsilon"/],
-    ["graph", '{"nodes":[]}', /expected nodes, the input first/],
+    ["graph", '{"nodes":[]}', /expected a name, got nothing/],
     ["quantization", "{}", /expected steps and weightSums/],
   ])("%s %s is refused", async (key, value, message) => {
     const bytes = await changed((metadata) => {

@@ -938,6 +938,20 @@ const TRAINING = {
       ],
     ),
   ),
+  bce_f32: [1, 3, 80].flatMap((n) =>
+    [0, 0.1].map(
+      (smoothing): Case => [
+        `${n} classes, smoothing ${smoothing}`,
+        (l) => {
+          const input = l.random(3 * n);
+          const targets = l.bytes(Uint8Array.from({ length: 3 * n }, (_, i) => Number(i % 3 === 1)));
+          l.bound = 2e-6;
+          const out = l.out(3 * n + 6);
+          return step("", "bce_f32", 3, { n, input, targets, dx: out, losses: out + 12 * n, scale: 1 / 3, smoothing });
+        },
+      ],
+    ),
+  ),
   sum_squares_f32: [4, 4096, 4100, 12288].map((n) => [
     `${n} elements`,
     (l) => {

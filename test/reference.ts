@@ -773,6 +773,21 @@ export const reference = {
       set(heap, losses!, 2 * unit + 1, row.indexOf(top) === label ? 1 : 0);
     }
   },
+  bce_f32(heap, from, to, n, input, targets, dx, losses, scale, smoothing) {
+    for (let unit = from; unit < to; ++unit) {
+      let [loss, right] = [0, 0];
+      for (let i = 0; i < n!; ++i) {
+        const x = get(heap, input!, unit * n! + i);
+        const target = heap.getUint8(targets! + unit * n! + i);
+        const t = target * (1 - smoothing!) + smoothing! / 2;
+        loss -= (t * -Math.log1p(Math.exp(-x)) + (1 - t) * -Math.log1p(Math.exp(x))) / n!;
+        set(heap, dx!, unit * n! + i, ((1 / (1 + Math.exp(-x)) - t) * scale!) / n!);
+        right += x > 0 === (target === 1) ? 1 : 0;
+      }
+      set(heap, losses!, 2 * unit, loss);
+      set(heap, losses!, 2 * unit + 1, right / n!);
+    }
+  },
   sum_squares_f32(heap, from, to, n, input, out) {
     for (let unit = from; unit < to; ++unit) {
       let sum = 0;

@@ -36,6 +36,7 @@ const COMMON = [
     "BYTE_LIMIT",
     "FILTERS",
     "METHODS",
+    "LOSSES",
     "OPTIMIZERS",
     "PARTS",
     "PIXEL_LIMIT",

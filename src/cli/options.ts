@@ -12,6 +12,8 @@ import { downloadBar } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { readTuning } from "./tuning-file.ts";
 
+/** A few of the names that `--arch` takes. */
+const ARCH_EXAMPLES = Object.keys(RESNETS).slice(0, 4).join(", ");
 const VECTORS = ["auto", "128", "256"] as const;
 
 /** Applies `--vectors` before anything is compiled. */
@@ -60,7 +62,7 @@ export function withCommon(command: Command): Command {
     .option("--std <R,G,B>", "standard deviation of pixels scaled to 0…1, or one number for gray", deviation)
     .option("--tuning <file>", "the file that the tune command wrote")
     .option("--memory <bytes>", "budget for weights and activations, as in 200MB", byteCount)
-    .addOption(new Option("--arch <name>", "the network, where the file does not say").choices(Object.keys(RESNETS)))
+    .option("--arch <name>", `the network, where the file does not say: ${ARCH_EXAMPLES} …, or as inspect names it`)
     .addOption(
       new Option("--stride <where>", "a bottleneck's stride, where the file does not say").choices(["3x3", "1x1"]),
     )

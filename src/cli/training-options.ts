@@ -20,7 +20,7 @@ function defaultOf(at: number): string {
   const values = (["head", "part", "scratch"] as const).map((setup: Setup) => {
     const chosen: Record<string, unknown> = {};
     for (const { name, fallback } of Object.values(ROWS).slice(0, at + 1)) {
-      chosen[name] = fallback({ setup, images: Number.POSITIVE_INFINITY }, chosen);
+      chosen[name] = fallback({ setup, images: Number.POSITIVE_INFINITY, isMultiLabel: false }, chosen);
     }
     return chosen[ROWS[at]!.name];
   });
@@ -31,7 +31,7 @@ function defaultOf(at: number): string {
 }
 
 function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number): Option {
-  const option = new Option(flag, name === "train" ? help : `${help}${defaultOf(at)}`);
+  const option = new Option(flag, name === "train" || name === "loss" ? help : `${help}${defaultOf(at)}`);
   if (kind.choices !== undefined) return option.choices(kind.choices as readonly string[]);
   if (kind.type !== "number") return option;
   return option.argParser((text) => {

@@ -19,7 +19,6 @@ const KERAS_WEIGHTS: Readonly<Record<string, string>> = {
 export function fromKerasLayer(layer: string): string | undefined {
   if (layer === "conv1" || layer === "conv1_conv") return "conv1";
   if (layer === "bn_conv1" || layer === "conv1_bn") return "bn1";
-  if (/^(?:fc\d*|predictions|probs|logits|dense)$/.test(layer)) return "fc";
   const old = /^(res|bn)([2-5])([a-z])(\d*)_branch(1|2[a-c])$/.exec(layer);
   if (old !== null) {
     const [, kind, stage, letter, digits, branch] = old as unknown as [string, string, string, string, string, string];
@@ -35,10 +34,14 @@ export function fromKerasLayer(layer: string): string | undefined {
   return undefined;
 }
 
-/** The torchvision name of a Keras weight (`res2a_branch2a/kernel`, also `model/res2a_branch2a/kernel:0`). */
-export function fromKeras(weight: string): string | undefined {
+/**
+ * The torchvision name of a Keras weight (`res2a_branch2a/kernel`, also `model/res2a_branch2a/kernel:0`).
+ *
+ * @param head modules of the layers behind the pooling, whose names may be any
+ */
+export function fromKeras(weight: string, head: ReadonlyMap<string, string> = new Map()): string | undefined {
   const [layer, kind] = weight.replace(/:\d+$/, "").split("/").slice(-2);
-  const module = fromKerasLayer(layer ?? "");
+  const module = head.get(layer ?? "") ?? fromKerasLayer(layer ?? "");
   const leaf = Object.hasOwn(KERAS_WEIGHTS, kind ?? "") ? KERAS_WEIGHTS[kind!] : undefined;
   return module === undefined || leaf === undefined ? undefined : `${module}.${leaf}`;
 }

@@ -5,14 +5,35 @@
  */
 import type { ByteSource } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
-import { expectedGot, ModelError } from "../errors.ts";
+import { expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
 import { DTYPE_BYTES, type Dtype, type TensorInfo } from "../tensor.ts";
 
 /** Longest header accepted, in bytes: the reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 const CUT_SHORT = "the file may be cut short; fetch it again";
 
-interface Entry extends TensorInfo {
+/** Bits of one element of the element types that are not read here: they may stand beside the weights. */
+const FOREIGN_BITS: Readonly<Record<string, number>> = {
+  BOOL: 8,
+  I16: 16,
+  U16: 16,
+  U32: 32,
+  U64: 64,
+  C64: 64,
+  F8_E4M3: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E8M0: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+};
+
+interface Entry {
+  /** One of `DTYPE_BYTES`, or another. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
   /** Bytes `[begin, end)` of the part after the header. */
   readonly begin: number;
   readonly end: number;
@@ -28,18 +49,28 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
   const entries = new Map<string, Entry>();
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(header)) {
-    if (name === "__metadata__") metadata = checkMetadata(where, value);
-    else entries.set(name, checkEntry(`${where}: ${JSON.stringify(name)}`, value));
+    if (name === "__metadata__") metadata = textsOf(value);
+    else entries.set(name, checkEntry(where, name, value));
   }
   checkLayout(where, entries, source.size - base);
+  const tensors = new Map<string, TensorInfo>();
+  const foreign = new Map<string, string>();
+  for (const [name, { dtype, shape }] of inOrder(entries)) {
+    if (isDtype(dtype)) tensors.set(name, { dtype, shape });
+    else foreign.set(name, dtype);
+  }
   return {
-    tensors: new Map(inOrder(entries).map(([name, { dtype, shape }]) => [name, { dtype, shape }])),
+    tensors,
+    foreign,
     metadata,
     ...(source.sequential === true ? { sequential: true } : {}),
     async read(name, into) {
       const entry = entries.get(name);
       if (entry === undefined) {
-        throw new ModelError("malformed", expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"));
+        throw new ModelError(
+          "tensor-missing",
+          expectedGot(where, `a tensor ${JSON.stringify(name)}`, "none of that name"),
+        );
       }
       return source.read(base + entry.begin, entry.end - entry.begin, into);
     },
@@ -118,52 +149,42 @@ function closingQuote(text: string, from: number): number {
   return at;
 }
 
-function checkMetadata(where: string, value: unknown): Record<string, string> {
-  if (!isObject(value))
-    throw new ModelError("malformed", expectedGot(where, "__metadata__ to be an object", describe(value)));
-  for (const [key, item] of Object.entries(value)) {
-    if (typeof item === "string") continue;
-    throw new ModelError(
-      "malformed",
-      expectedGot(where, `a string as __metadata__ ${JSON.stringify(key)}`, describe(item)),
-    );
-  }
-  return value as Record<string, string>;
+/** The texts in `__metadata__`: whatever else is there is of no use here. */
+function textsOf(value: unknown): Record<string, string> {
+  if (!isObject(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
 }
 
-function checkEntry(where: string, value: unknown): Entry {
-  if (!isObject(value))
-    throw new ModelError("malformed", expectedGot(where, "{ dtype, shape, data_offsets }", describe(value)));
+function isDtype(dtype: string): dtype is Dtype {
+  return Object.hasOwn(DTYPE_BYTES, dtype);
+}
+
+function checkEntry(file: string, name: string, value: unknown): Entry {
+  const fail = (expected: string, got: string, code: ModelErrorCode = "malformed"): ModelError =>
+    new ModelError(code, expectedGot(`${file}: ${JSON.stringify(name)}`, expected, got), { subject: name });
+  if (!isObject(value)) throw fail("{ dtype, shape, data_offsets }", describe(value));
   const { dtype, shape, data_offsets: offsets, ...rest } = value;
-  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
-    throw new ModelError(
-      "malformed",
-      expectedGot(where, `a dtype of ${Object.keys(DTYPE_BYTES).join(", ")}`, describe(dtype)),
-    );
-  }
-  if (!isSizes(shape))
-    throw new ModelError("malformed", expectedGot(where, "a shape of whole numbers", describe(shape)));
+  if (typeof dtype !== "string") throw fail("the name of a dtype", describe(dtype));
+  if (!isSizes(shape)) throw fail("a shape of whole numbers", describe(shape));
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
-    throw new ModelError(
-      "malformed",
-      expectedGot(where, "data_offsets [begin, end] with begin ≤ end", describe(offsets)),
-    );
+    throw fail("data_offsets [begin, end] with begin ≤ end", describe(offsets));
   }
   const [extra] = Object.keys(rest);
-  if (extra !== undefined)
-    throw new ModelError("malformed", expectedGot(where, "dtype, shape and data_offsets only", `"${extra}"`));
+  if (extra !== undefined) throw fail("dtype, shape and data_offsets only", `"${extra}"`);
   const [begin, end] = offsets as [number, number];
-  const bytes = byteLength(dtype as Dtype, shape);
-  if (bytes === Number.POSITIVE_INFINITY) {
-    throw new ModelError("malformed", expectedGot(where, "a shape of less than 2^53 bytes", describe(shape)));
-  }
-  if (bytes !== end - begin) {
-    throw new ModelError(
-      "malformed",
-      expectedGot(where, `${bytes} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin}`),
-    );
-  }
-  return { dtype: dtype as Dtype, shape, begin, end };
+  const bits = isDtype(dtype)
+    ? 8 * DTYPE_BYTES[dtype]
+    : Object.hasOwn(FOREIGN_BITS, dtype)
+      ? FOREIGN_BITS[dtype]
+      : undefined;
+  // The length of an element type that is not known cannot be checked.
+  if (bits === undefined) return { dtype, shape, begin, end };
+  const bytes = byteLength(bits, shape);
+  if (bytes === Number.POSITIVE_INFINITY) throw fail("a shape of less than 2^53 bits", describe(shape));
+  if (bytes !== end - begin) throw fail(`${bytes} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin}`);
+  return { dtype, shape, begin, end };
 }
 
 /** The tensors in the order of the file. */
@@ -223,7 +244,7 @@ export function planSafetensors<T extends TensorEntry>(
       throw new RangeError(expectedGot(where, "a name of its own", "one already taken"));
     }
     names.add(name);
-    const bytes = byteLength(dtype, shape);
+    const bytes = byteLength(8 * DTYPE_BYTES[dtype], shape);
     entries.push([name, { dtype, shape, data_offsets: [at, at + bytes] }]);
     at += bytes;
   }
@@ -243,7 +264,7 @@ export function writeSafetensors(
 ): Uint8Array<ArrayBuffer> {
   const { header, order, bytes: size } = planSafetensors(tensors, metadata);
   for (const { name, dtype, shape, bytes } of order) {
-    const expected = byteLength(dtype, shape);
+    const expected = byteLength(8 * DTYPE_BYTES[dtype], shape);
     if (expected === bytes.byteLength) continue;
     const where = `safetensors: ${JSON.stringify(name)}`;
     const wanted = `${expected} bytes for ${dtype} [${shape.join(", ")}]`;
@@ -259,14 +280,14 @@ export function writeSafetensors(
   return file;
 }
 
-/** Bytes of a tensor; Infinity when they cannot be counted. */
-function byteLength(dtype: Dtype, shape: readonly number[]): number {
-  let bytes = DTYPE_BYTES[dtype];
+/** Bytes of a tensor whose elements have so many bits; Infinity when they cannot be counted. */
+function byteLength(elementBits: number, shape: readonly number[]): number {
+  let bits = elementBits;
   for (const size of shape) {
-    bytes *= size;
-    if (!Number.isSafeInteger(bytes)) return Number.POSITIVE_INFINITY;
+    bits *= size;
+    if (!Number.isSafeInteger(bits)) return Number.POSITIVE_INFINITY;
   }
-  return bytes;
+  return bits / 8;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -7,6 +7,7 @@ import { type ByteSource, concat, type Folder } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { DTYPE_BYTES, type Dtype, type TensorInfo } from "../tensor.ts";
+import { type KerasHead, type KerasLayer, kerasHead } from "./keras-head.ts";
 import { fromKeras, fromKerasLayer } from "./names.ts";
 import type { Format } from "./open.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "./sniff.ts";
@@ -31,12 +32,6 @@ interface Group {
   readonly bytes: number;
 }
 
-interface Layer {
-  readonly kind: string;
-  readonly name: string;
-  readonly config: Json;
-}
-
 export const TFJS: Format = {
   label: "the model.json of a TensorFlow.js layers model",
   reads: ({ kind }) => kind === "json",
@@ -49,7 +44,7 @@ export const TFJS: Format = {
 /**
  * Opens the TensorFlow.js layers model `entry` of `folder` and checks its manifest against its shards.
  *
- * Metadata: `format` "tfjs"; `norm_epsilon`, the batch norms' epsilon; `stride_in_1x1`, "true" when bottlenecks
+ * Metadata: `format` "tfjs"; `output_kind`, where probabilities come last: the network then ends before them; `norm_epsilon`, the batch norms' epsilon; `stride_in_1x1`, "true" when bottlenecks
  * have their stride on the first 1×1 (v1), "false" when on the 3×3 (v1.5), absent when the network has neither.
  *
  * Throws `ModelError` naming the file, layer, weight or shard at fault.
@@ -57,7 +52,8 @@ export const TFJS: Format = {
 export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoint> {
   const { where, json } = await readJson(folder, entry);
   const layers = readLayers(where, json);
-  const groups = readManifest(where, json);
+  const head = kerasHead(where, layers);
+  const groups = readManifest(where, json, head);
   const parts = new Map<string, { weight: Weight; group: ByteSource }>();
   const opened: ByteSource[] = [];
   const close = async () => {
@@ -76,7 +72,12 @@ export async function openTfjs(folder: Folder, entry: string): Promise<Checkpoin
         parts.set(weight.name, { weight, group: source });
       }
     }
-    const metadata = { format: "tfjs", ...normEpsilon(where, layers), ...strideIn1x1(where, layers) };
+    const metadata = {
+      format: "tfjs",
+      ...normEpsilon(where, layers),
+      ...strideIn1x1(where, layers),
+      ...(head.output === undefined ? {} : { output_kind: head.output }),
+    };
     checkPadding(where, layers);
     return {
       tensors: new Map([...parts].map(([name, { weight }]) => [name, weight.info])),
@@ -116,7 +117,7 @@ async function readJson(folder: Folder, entry: string): Promise<{ where: string;
   }
 }
 
-function readLayers(where: string, json: Json): Layer[] {
+function readLayers(where: string, json: Json): KerasLayer[] {
   const { format, modelTopology: topology } = json;
   if (format === "graph-model" || (isObject(topology) && Array.isArray(topology.node))) {
     throw new ModelError("unsupported", expectedGot(where, "a TensorFlow.js layers model", "a graph model", RE_EXPORT));
@@ -128,12 +129,12 @@ function readLayers(where: string, json: Json): Layer[] {
 }
 
 /** Every layer of a model, those of models inside it included. */
-function layersOf(model: unknown): Layer[] {
+function layersOf(model: unknown): KerasLayer[] {
   if (!isObject(model)) return [];
   const { config } = model;
   const items = isObject(config) ? config.layers : config;
   if (!Array.isArray(items)) return [];
-  return items.flatMap((item): Layer[] => {
+  return items.flatMap((item): KerasLayer[] => {
     if (!isObject(item) || !isObject(item.config)) return [];
     const inner = layersOf(item);
     if (inner.length > 0) return inner;
@@ -141,7 +142,7 @@ function layersOf(model: unknown): Layer[] {
   });
 }
 
-function readManifest(where: string, json: Json): Group[] {
+function readManifest(where: string, json: Json, head: KerasHead): Group[] {
   const { weightsManifest: manifest } = json;
   if (!Array.isArray(manifest) || manifest.length === 0) {
     throw new ModelError("malformed", expectedGot(where, "a weightsManifest with at least one group", "none"));
@@ -158,7 +159,7 @@ function readManifest(where: string, json: Json): Group[] {
     const weights: Weight[] = [];
     let offset = 0;
     for (const item of items) {
-      const weight = readWeight(where, item, offset);
+      const weight = readWeight(where, item, offset, head);
       offset += weight.bytes;
       weights.push(weight);
     }
@@ -166,12 +167,12 @@ function readManifest(where: string, json: Json): Group[] {
   });
 }
 
-function readWeight(file: string, item: unknown, offset: number): Weight {
+function readWeight(file: string, item: unknown, offset: number, head: KerasHead): Weight {
   if (!isObject(item) || typeof item.name !== "string") {
     throw new ModelError("malformed", expectedGot(file, "a named weight in weightsManifest", "one without a name"));
   }
   const where = `${file}: "${item.name}"`;
-  const name = fromKeras(item.name);
+  const name = fromKeras(item.name, head.modules);
   if (name === undefined) {
     const expected = "a weight of a Keras ResNet (res2a_branch2a/kernel, conv2_block1_1_conv/kernel …)";
     throw new ModelError("unsupported", expectedGot(where, expected, "a name that no ResNet of Keras has"), {
@@ -272,7 +273,7 @@ async function damagedShard(shards: readonly ByteSource[], isShort: boolean): Pr
   return shards.slice(0, -1).find((shard) => shard.size !== regular) ?? last;
 }
 
-function normEpsilon(where: string, layers: readonly Layer[]): { norm_epsilon?: string } {
+function normEpsilon(where: string, layers: readonly KerasLayer[]): { norm_epsilon?: string } {
   const norms = layers.filter(({ kind }) => /BatchNormalization/.test(kind));
   const values = new Set(norms.map(({ config }) => Number(config.epsilon ?? DEFAULT_EPSILON)));
   if (values.size > 1) {
@@ -285,7 +286,7 @@ function normEpsilon(where: string, layers: readonly Layer[]): { norm_epsilon?: 
   return epsilon === undefined ? {} : { norm_epsilon: String(epsilon) };
 }
 
-function strideIn1x1(where: string, layers: readonly Layer[]): { stride_in_1x1?: "true" | "false" } {
+function strideIn1x1(where: string, layers: readonly KerasLayer[]): { stride_in_1x1?: "true" | "false" } {
   const found = new Set<"true" | "false">();
   for (const { name, config } of layers) {
     const conv = /^layer\d+\.\d+\.(conv[12])$/.exec(fromKerasLayer(name) ?? "")?.[1];
@@ -300,7 +301,7 @@ function strideIn1x1(where: string, layers: readonly Layer[]): { stride_in_1x1?:
 }
 
 /** TensorFlow's "same" pads a strided window on its far side only, which is another network than torchvision's. */
-function checkPadding(where: string, layers: readonly Layer[]): void {
+function checkPadding(where: string, layers: readonly KerasLayer[]): void {
   for (const { kind, name, config } of layers) {
     const window = kind === "MaxPooling2D" ? config.pool_size : config.kernel_size;
     if (config.padding !== "same" || largest(window) < 2 || largest(config.strides) < 2) continue;

@@ -87,7 +87,12 @@ function readTransformers({ where, json }: Described): ModelHints {
       throw new ModelError("metadata", expectedGot(where, `${key} ${expected}`, show(value)), { subject: key });
   };
   must("hidden_act", "relu");
-  must("num_channels", 3);
+  const channels = json.num_channels ?? 3;
+  if (channels !== 1 && channels !== 3) {
+    throw new ModelError("metadata", expectedGot(where, "num_channels 1 or 3", show(channels)), {
+      subject: "num_channels",
+    });
+  }
   must("downsample_in_first_stage", false);
   const block = json.layer_type ?? "bottleneck";
   if (block !== "basic" && block !== "bottleneck") {
@@ -138,9 +143,31 @@ const PROBLEMS: Readonly<Record<string, OutputKind>> = {
   regression: "none",
 };
 
+/** Arguments of timm's models that change nothing in inference, or that the tensors say. */
+const HARMLESS_ARGS =
+  /^(?:num_classes|in_chans|pretrained|drop\w*|zero_init_last|img_size|scriptable|exportable|cache_dir)$/;
+
+/**
+ * Checks what timm's configuration says of layers without weights.
+ *
+ * @throws ModelError for a pooling, an activation or another argument that makes a network other than the table's
+ */
+function checkTimmArgs(where: string, json: Json): void {
+  const args = json.model_args ?? {};
+  if (!isObject(args)) throw new ModelError("metadata", expectedGot(where, "an object as model_args", show(args)));
+  for (const [key, value] of [...Object.entries(args), ["global_pool", json.global_pool] as const]) {
+    if (value === undefined || value === null || HARMLESS_ARGS.test(key)) continue;
+    if (key === "global_pool" && value === "avg") continue;
+    if (key === "act_layer" && /^(?:nn\.)?relu$/i.test(String(value))) continue;
+    const expected = key === "global_pool" ? `"avg"` : key === "act_layer" ? `"relu"` : "the architecture's own";
+    throw new ModelError("metadata", expectedGot(where, `${key} ${expected}`, show(value)), { subject: key });
+  }
+}
+
 /** timm's description of a network and its preprocessing; old ones have both in one object. */
 function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHints {
   const pretrained = isObject(json.pretrained_cfg) ? json.pretrained_cfg : json;
+  checkTimmArgs(where, json);
   // What follows the dot, or went before the name, says how it was trained.
   const arch = String(json.architecture).replace(/^(?:tv|ssl|swsl)_|\..*$/g, "");
   const classes = json.num_classes ?? pretrained.num_classes;
@@ -152,10 +179,13 @@ function readTimm({ where, json }: Described, wantsPreprocess: boolean): ModelHi
     return typeof description === "string" ? description : name;
   });
   const preprocess = wantsPreprocess ? timmPreprocess(where, pretrained) : undefined;
-  const spec = classes === undefined ? {} : { classes: counts(where, "num_classes", [classes])[0]! };
+  // No classes: a backbone that was saved without its head.
+  const isHeadless = classes === 0;
+  const spec = classes === undefined || isHeadless ? {} : { classes: counts(where, "num_classes", [classes])[0]! };
   return {
     arch,
     spec,
+    ...(isHeadless ? { output: "none" as const } : {}),
     ...(preprocess === undefined ? {} : { size: preprocess.crop, preprocess }),
     ...(labels === undefined ? {} : { labels }),
     said: [

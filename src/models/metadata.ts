@@ -3,16 +3,16 @@
  * safetensors files hold it in `__metadata__`, so that the file alone is enough.
  *
  * Keys, all of them strings: `architecture` a name; `spec` a `ResNetSpec` as JSON, or `graph` a `Graph` as JSON where
- * the network is no ResNet of the table; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a JSON array;
- * `output_kind` an `OutputKind`.
+ * the network is no ResNet of the table; `size` of the input; `norm_epsilon`; `preprocess` a `Preprocess` as JSON; `labels` a
+ * JSON array; `output_kind` an `OutputKind`. A file has them all or is another program's: what that means by such keys is not known.
  */
 
 import { expectedGot, ModelError } from "../errors.ts";
-import type { Graph, Shape } from "../graph.ts";
-import { inputShape } from "../graph.ts";
+import { type Graph, inputShape } from "../graph.ts";
 import { OUTPUT_KINDS, type OutputKind } from "../output.ts";
 import { checkPreprocess, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ResNetSpec } from "./resnet.ts";
+import { graphFromJson, graphToJson } from "./stored-graph.ts";
 
 /** What is said about a model, by its file or by those beside it. */
 export interface ModelHints {
@@ -57,12 +57,48 @@ export function writeMetadata({ arch, spec, graph, preprocess, labels }: Describ
   };
 }
 
+/** Whether the metadata is this project's own, whose keys must hold what they should. */
+export function isOwn(metadata: Readonly<Record<string, string>>): boolean {
+  return metadata.architecture !== undefined && (metadata.spec !== undefined || metadata.graph !== undefined);
+}
+
 /**
- * Reads what `writeMetadata` wrote; other files have none of it, or only `norm_epsilon` and `stride_in_1x1`.
+ * Reads what `writeMetadata` wrote. Of other files only `norm_epsilon` and `stride_in_1x1` are read, which this project's readers
+ * of other formats set, and what is labels or preprocessing without doubt.
  *
  * @throws ModelError when a key does not hold what it should
  */
 export function readMetadata(where: string, metadata: Readonly<Record<string, string>>): ModelHints {
+  if (isOwn(metadata)) return readOwn(where, metadata);
+  const isMeant: Readonly<Record<string, (text: string) => boolean>> = {
+    norm_epsilon: (text) => Number(text) > 0,
+    stride_in_1x1: (text) => text === "true" || text === "false",
+    preprocess: (text) => isObject(parsed(text)),
+    labels: (text) => isTexts(parsed(text)),
+    output_kind: (text) => OUTPUT_KINDS.some((kind) => kind === text),
+  };
+  const entries = Object.entries(metadata).filter(([key, text]) => Object.hasOwn(isMeant, key) && isMeant[key]!(text));
+  return readOwn(where, Object.fromEntries(entries));
+}
+
+/** The value of a JSON text; undefined for another text. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
+}
+
+function readOwn(where: string, metadata: Readonly<Record<string, string>>): ModelHints {
   const json = (key: string): unknown => {
     const text = metadata[key];
     if (text === undefined) return undefined;
@@ -93,9 +129,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
           fail("preprocess", field === "" ? expected : `${field}: ${expected}`),
         );
   const labels = json("labels");
-  if (labels !== undefined && !(Array.isArray(labels) && labels.every((label) => typeof label === "string"))) {
-    fail("labels", "an array of names");
-  }
+  if (labels !== undefined && !isTexts(labels)) fail("labels", "an array of names");
   const graph = json("graph");
   const output = metadata.output_kind;
   if (output !== undefined && !OUTPUT_KINDS.some((kind) => kind === output))
@@ -104,7 +138,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
     const text = metadata[key];
     if (text === undefined) return undefined;
     const value = Number(text);
-    return Number.isFinite(value) && value > 0 ? value : fail(key, "a number above 0");
+    return value > 0 && value < 1e9 ? value : fail(key, "a number above 0");
   };
   const epsilon = number("norm_epsilon");
   const sides = metadata.size?.match(/^(\d+)x(\d+)$/);
@@ -113,7 +147,7 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
   return {
     ...(metadata.architecture === undefined || spec === undefined ? {} : { arch: metadata.architecture }),
     ...(spec === undefined ? { spec: stride } : { spec: spec as ResNetSpec }),
-    ...(graph === undefined ? {} : { graph: graphOf(where, graph) }),
+    ...(graph === undefined ? {} : { graph: graphFromJson(where, graph) }),
     ...(size === undefined ? {} : { size }),
     ...(epsilon === undefined ? {} : { epsilon }),
     ...(preprocess === undefined ? {} : { preprocess }),
@@ -125,47 +159,6 @@ export function readMetadata(where: string, metadata: Readonly<Record<string, st
 
 function strideOf(text: string): ResNetSpec["stride"] {
   return text === "true" ? "1x1" : "3x3";
-}
-
-/** Infinities, which clamps are made of and JSON has none of, as text. */
-function graphToJson(graph: Graph): string {
-  return JSON.stringify(graph, (_, value) => (Math.abs(value) === Number.POSITIVE_INFINITY ? `${value}` : value));
-}
-
-const OPS = ["input", "conv", "norm", "clamp", "add", "maxpool", "avgpool", "globalpool", "shortcut", "linear"];
-
-function graphOf(where: string, value: unknown): Graph {
-  const graph = JSON.parse(JSON.stringify(value), (_, item) => {
-    return item === "Infinity" || item === "-Infinity" ? Number(item) : item;
-  }) as Graph;
-  const culprit = `${where}: __metadata__ "graph"`;
-  if (!Array.isArray(graph?.nodes) || graph.nodes[0]?.op !== "input") {
-    throw new ModelError("metadata", expectedGot(culprit, "nodes, the input first", "something else"), {
-      subject: "graph",
-    });
-  }
-  if (graph.output !== undefined && !OUTPUT_KINDS.includes(graph.output)) {
-    const message = expectedGot(culprit, `an output of ${OUTPUT_KINDS.join(", ")}`, JSON.stringify(graph.output));
-    throw new ModelError("metadata", message, { subject: "graph" });
-  }
-  const before = new Set<string>();
-  for (const node of graph.nodes) {
-    const inputs: readonly string[] = Array.isArray(node?.inputs) ? node.inputs : ["?"];
-    const known = [...OPS, "gate", "sigmoid"].includes(node.op) && isShape(node.shape) && typeof node.name === "string";
-    const missing = inputs.find((name) => !before.has(name));
-    if (!known || missing !== undefined || before.has(node.name)) {
-      const got = missing === undefined ? `${JSON.stringify(node).slice(0, 80)}` : `"${node.name}" after "${missing}"`;
-      throw new ModelError("metadata", expectedGot(culprit, "nodes of known kinds, each after its inputs", got), {
-        subject: "graph",
-      });
-    }
-    before.add(node.name);
-  }
-  return graph;
-}
-
-function isShape(shape: Shape): boolean {
-  return Array.isArray(shape) && shape.length === 3 && shape.every((size) => Number.isSafeInteger(size) && size > 0);
 }
 
 function isSpec(value: unknown): value is ResNetSpec {

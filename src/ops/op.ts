@@ -1,6 +1,7 @@
 /**
  * What an operation is to the planner: its parameters, its cost, how its weights are packed, and the steps it becomes.
  */
+import { expectedGot, ModelError } from "../errors.ts";
 import type { ConvNode, Node } from "../graph.ts";
 import type { Step } from "../tape.ts";
 import type { TensorInfo } from "../tensor.ts";
@@ -72,6 +73,8 @@ export interface TrainPlace extends Place {
 
 /** What an operation needs to bring its weights into kernel order. Addresses are good until `pack` returns. */
 export interface Packer {
+  /** The file's name, for errors. */
+  readonly where: string;
   /** How a convolution or linear node is computed. */
   variant(name: string): Variant;
   /** The tensor in wasm memory, as f32, elements in the file's order. */
@@ -129,7 +132,11 @@ export function normParams(name: string, channels: number): readonly Param[] {
   }));
 }
 
-/** A batch norm with fixed statistics as `x · scale + shift` (Ioffe & Szegedy 2015, section 3.1), in f64. */
+/**
+ * A batch norm with fixed statistics as `x · scale + shift` (Ioffe & Szegedy 2015, section 3.1), in f64.
+ *
+ * @throws ModelError for a variance that, with epsilon, is not above 0
+ */
 export async function normAffine(
   name: string,
   epsilon: number,
@@ -139,6 +146,13 @@ export async function normAffine(
   const beta = await packer.values(`${name}.bias`);
   const mean = await packer.values(`${name}.running_mean`);
   const variance = await packer.values(`${name}.running_var`);
+  const at = variance.findIndex((each) => !(each + epsilon > 0));
+  if (at >= 0) {
+    const tensor = `${name}.running_var`;
+    const got = `${variance[at]} at element ${at}`;
+    const expected = `variances above ${-epsilon} in "${tensor}"`;
+    throw new ModelError("malformed", expectedGot(packer.where, expected, got), { subject: tensor });
+  }
   const scale = Float64Array.from(gamma, (g, i) => g / Math.sqrt(variance[i]! + epsilon));
   const shift = Float64Array.from(beta, (b, i) => b - mean[i]! * scale[i]!);
   return { scale, shift };

@@ -14,19 +14,38 @@ import { type Graph, inputShape, nodeOf, outputNode } from "../graph.ts";
 import { pickBuild } from "../kernels.ts";
 import { checkPreset, closable, type Model, type Source, withModel } from "../model.ts";
 import { resnet, resnetSpec } from "../models/resnet.ts";
+import type { OutputKind } from "../output.ts";
 import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import { checkSize, sized } from "../preprocess.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
+<<<<<<< HEAD
 import { type Dataset, trainingSets } from "./dataset.ts";
 import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
 import { type EpochRecord, type FitProgress, fit, type Validated, validate } from "./fit.ts";
+=======
+import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts";
+import { computeFeatures, FEATURE_BATCH, type Features, VIEWS } from "./features.ts";
+import { type EpochRecord, type FitProgress, fit } from "./fit.ts";
+>>>>>>> main
 import { headOf, initialise, withClasses } from "./initialise.ts";
-import { fingerprintOf, type ResolvedTrainingOptions, resolveOptions, type TrainingOptions } from "./options.ts";
+import {
+  fingerprintOf,
+  type Loss,
+  type ResolvedTrainingOptions,
+  resolveOptions,
+  type TrainingOptions,
+} from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
+<<<<<<< HEAD
 import { type BatchSource, type Features, featureSource, imageSource } from "./sources.ts";
+=======
+import { type BatchSource, featureSource, imageSource, type Labelled } from "./sources.ts";
+import { checksumOf } from "./state.ts";
+>>>>>>> main
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
+import { type ClassAccuracy, type Validated, type Validation, validate } from "./validate.ts";
 
 /** How the model is found and read. */
 export interface SourceOptions extends Omit<LoadOptions, "signal" | "threads" | "build" | "winograd"> {}
@@ -61,11 +80,15 @@ export interface Finetuned {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly classes: readonly string[];
   readonly history: readonly EpochRecord[];
-  /** Of the last epoch; accuracies 0…1. */
+  /** Of the last epoch; accuracies 0…1. Of several labels an image, `…Top1` is the share of right decisions. */
   readonly trainLoss: number;
   readonly trainTop1: number;
   /** Absent without a validation set. */
   readonly valTop1?: number;
+  /** Mean average precision, of several labels. */
+  readonly valMap?: number;
+  /** How each class fares in the validation set; empty without one. */
+  readonly valClasses: readonly (ClassAccuracy & { readonly name: string })[];
   readonly answers: readonly (Validated & { readonly name: string })[];
   readonly imagesPerSecond: number;
   /** Messages of the images that could not be read. */
@@ -89,7 +112,7 @@ export function finetuneNeeds(
   graph: Graph,
   options: FinetuneOptions & { readonly memoryBytes?: number } = {},
 ): FinetuneNeeds {
-  const resolved = resolveOptions(options, { isNew: false, images: Number.POSITIVE_INFINITY });
+  const resolved = resolveOptions(options, { isNew: false, images: Number.POSITIVE_INFINITY, isMultiLabel: false });
   if (resolved.train !== "head") {
     const { end, trained } = trainingNeeds(graph, stepOptions(options, resolved));
     return { memoryBytes: end, weights: trained };
@@ -126,6 +149,9 @@ function overlaid(checkpoint: Checkpoint, tensors: readonly NamedTensor[]): Chec
   };
 }
 
+/** What the logits mean that a loss was computed from. */
+const OUTPUTS = { cross_entropy: "softmax", bce: "sigmoid" } as const satisfies Record<Loss, OutputKind>;
+
 /** What all phases of one training share. */
 interface TrainingContext {
   readonly runtime: Runtime;
@@ -137,13 +163,15 @@ interface TrainingContext {
   readonly resolved: ResolvedTrainingOptions;
   readonly preparer: Preparer;
   readonly failed: Map<string, string>;
+  /** A checksum of the weights that training begins with, where states are written or read. */
+  readonly weights: string | undefined;
 }
 
 /** What a phase leaves. */
 interface Outcome {
   readonly tensors: readonly NamedTensor[];
   readonly history: readonly EpochRecord[];
-  readonly answers: readonly Validated[];
+  readonly validation: Validation | undefined;
 }
 
 interface Sources {
@@ -153,7 +181,7 @@ interface Sources {
 
 /** Trains a network on sources. */
 async function trainPhase(
-  { runtime, model, train, val, options, resolved: whole }: TrainingContext,
+  { runtime, model, weights, train, val, options, resolved: whole }: TrainingContext,
   phase: "head" | "train",
   network: Trainable,
   sources: Sources,
@@ -169,21 +197,40 @@ async function trainPhase(
     const { onEpoch, onCheckpoint, resume } = isFinal ? options : {};
     const history = await fit(trainer, sources.train, sources.val, {
       ...{ epochs, batch: batch * accumulate, learningRate, schedule, warmup, seed, averaged, signal },
-      ...{ resume, onCheckpoint, onEpoch },
+      ...{ resume, onCheckpoint, onEpoch, joinsLast: resolved.norms === "live" && phase === "train" },
       ...{ checkpointEpochs: resolved.checkpointEpochs, checkpointMinutes: resolved.checkpointMinutes },
       onProgress: onProgress && ((progress) => onProgress({ phase, ...progress })),
       fingerprint: {
-        ...{ architecture: model.arch, classes: train.classes, images: train.examples.length },
-        ...{ validation: val?.examples.length ?? 0, build: trainer.build, threads: options.threads ?? 1 },
+        ...{ architecture: model.arch, classes: train.classes, preprocess: model.preprocess, weights },
+        ...{ images: fingerprintOfSet(train), validation: val && fingerprintOfSet(val) },
+        ...{ build: trainer.build, threads: options.threads ?? 1 },
         ...fingerprintOf(resolved),
       },
     });
-    const answers =
-      sources.val === undefined ? [] : (await validate(trainer, sources.val, batch, averaged, signal)).answers;
-    return { tensors: await trainer.tensors({ averaged }), history, answers };
+    const validation = sources.val && (await validate(trainer, sources.val, batch, averaged, signal));
+    return { tensors: await trainer.tensors({ averaged }), history, validation };
   } finally {
     await trainer.dispose();
   }
+}
+
+/** Which images a set has, and what they show. */
+function fingerprintOfSet({ classes, examples }: Dataset): string {
+  const named = examples.map((example) => [example.name, labelsOf(example)]);
+  return `${examples.length} images, ${checksumOf([new TextEncoder().encode(JSON.stringify([classes, named]))])}`;
+}
+
+async function checksumOfWeights(checkpoint: Checkpoint): Promise<string> {
+  const sums: Uint8Array[] = [];
+  for (const name of [...checkpoint.tensors.keys()].sort()) {
+    sums.push(new TextEncoder().encode(`${name} ${checksumOf([await checkpoint.read(name)])}`));
+  }
+  return checksumOf(sums);
+}
+
+/** A part of the set, with what its labels become. */
+function labelled({ resolved: { loss } }: TrainingContext, { classes, examples }: Dataset): Labelled {
+  return { examples, classes: classes.length, loss };
 }
 
 /** A source of one part of the set, whose images are varied. */
@@ -191,9 +238,8 @@ function imagesOf(context: TrainingContext, part: "train" | "val", augment: Augm
   const { model, train, val, resolved, preparer, failed } = context;
   const inputSize = inputShape(model.graph).reduce((a, b) => a * b, 1);
   const shared = { preparer, inputSize, augment, seed: resolved.seed, failed };
-  return part === "train"
-    ? imageSource(train.examples, { ...shared, firstKey: 0 })
-    : imageSource(val!.examples, { ...shared, firstKey: train.examples.length });
+  const firstKey = part === "train" ? 0 : train.examples.length;
+  return imageSource(labelled(context, part === "train" ? train : val!), { ...shared, firstKey });
 }
 
 /** Trains the head on features: all that is asked for, or before more of the network follows. */
@@ -222,8 +268,9 @@ async function trainHead(
     const compute = (from: readonly BatchSource[]): Promise<Features> =>
       computeFeatures(classifier, from, channels, options.signal, onImages);
     sources = {
-      train: featureSource(train.examples, await compute(views), resolved.seed),
-      val: val && featureSource(val.examples, await compute([imagesOf(context, "val", "none")]), resolved.seed),
+      train: featureSource(labelled(context, train), await compute(views), resolved.seed),
+      val:
+        val && featureSource(labelled(context, val), await compute([imagesOf(context, "val", "none")]), resolved.seed),
     };
   } finally {
     await classifier.dispose();
@@ -234,10 +281,11 @@ async function trainHead(
 
 /** How the head is trained before more of the network follows. */
 function headFirst(
-  { seed, winograd, labelSmoothing }: ResolvedTrainingOptions,
+  { seed, winograd, labelSmoothing, loss }: ResolvedTrainingOptions,
   images: number,
 ): ResolvedTrainingOptions {
-  return resolveOptions({ train: "head", seed, winograd, labelSmoothing }, { isNew: false, images });
+  const options = { train: "head", seed, winograd, labelSmoothing, loss } as const;
+  return resolveOptions(options, { isNew: false, images, isMultiLabel: loss === "bce" });
 }
 
 /** The head's own tensors: closing it leaves the model's checkpoint open. */
@@ -264,7 +312,7 @@ export async function finetuneWith(
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
   const images = sets.train.examples.length;
-  const resolved = resolveOptions(options, { isNew: false, images });
+  const resolved = resolveOptions(options, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
   checkBuildOptions(options);
   return withModel(runtime, source, options, async (first) => {
     if (first.graph.nodes[0]!.int8 !== undefined) {
@@ -273,11 +321,14 @@ export async function finetuneWith(
     }
     // Its weights are read again: to compute features, to be trained, and to be written.
     const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
-    const isSame = JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);
+    const output = OUTPUTS[resolved.loss];
+    const isSameOutput = (opened.graph.output ?? "softmax") === output;
+    const isSame = isSameOutput && JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);
     const { length } = dataset.classes;
     const renewed = isSame ? opened : withClasses(opened, length, resolved.seed);
     const spec = opened.spec && { ...opened.spec, classes: length };
-    const model: Model = { ...renewed, spec, labels: dataset.classes };
+    const graph = { ...renewed.graph, output };
+    const model: Model = { ...renewed, spec, graph, labels: dataset.classes };
     return train({ runtime, model, ...sets, options, resolved }, async (context) => {
       if (resolved.train === "head") return trainHead(context, opened, options, resolved);
       if (isSame || options.resume !== undefined) return undefined;
@@ -299,10 +350,12 @@ export async function trainNewWith(
   options: TrainNewOptions = {},
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
-  const resolved = resolveOptions(options, { isNew: true, images: sets.train.examples.length });
+  const { length: images } = sets.train.examples;
+  const resolved = resolveOptions(options, { isNew: true, images, isMultiLabel: isMultiLabel(sets.train) });
   const spec = { ...resnetSpec(arch), classes: dataset.classes.length };
   const { preprocess = spec.stem === "cifar" ? "cifar" : "torchvision-v1", size } = options;
-  const graph = resnet(arch, spec, size === undefined ? undefined : [...checkSize(size), 3]);
+  const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
+  const graph = { ...resnet(arch, spec, shape), output: OUTPUTS[resolved.loss] };
   const [height, width] = inputShape(graph);
   const model = closable({
     ...{ source: arch, arch, spec, graph, labels: dataset.classes, guesses: [] },
@@ -314,14 +367,16 @@ export async function trainNewWith(
 
 /** Trains the head, if `first` does, then what else is wanted. */
 async function train(
-  given: Omit<TrainingContext, "preparer" | "failed">,
+  given: Omit<TrainingContext, "preparer" | "failed" | "weights">,
   first: (context: TrainingContext) => Promise<Outcome | undefined>,
 ): Promise<Finetuned> {
   const { runtime, model, val, options, resolved } = given;
   options.onProgress?.({ phase: "plan", ...finetuneNeeds(model.graph, { ...options, ...resolved }) });
   const preparer = await startPreparer(runtime, model.preprocess);
-  const context: TrainingContext = { ...given, preparer, failed: new Map() };
   try {
+    const isKept = options.onCheckpoint !== undefined || options.resume !== undefined;
+    const weights = isKept ? await checksumOfWeights(model.checkpoint) : undefined;
+    const context: TrainingContext = { ...given, preparer, failed: new Map(), weights };
     const head = await first(context);
     const start = head === undefined ? model : { ...model, checkpoint: overlaid(model.checkpoint, head.tensors) };
     let outcome = head;
@@ -343,7 +398,7 @@ async function train(
 async function finish(
   model: Model,
   { val, failed }: TrainingContext,
-  { history, answers }: Outcome,
+  { history, validation }: Outcome,
 ): Promise<Finetuned> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   for await (const piece of convertModel(model)) pieces.push(piece);
@@ -355,8 +410,10 @@ async function finish(
     history,
     trainLoss: last.trainLoss,
     trainTop1: last.trainTop1,
-    ...(last.valTop1 === undefined ? {} : { valTop1: last.valTop1 }),
-    answers: answers.map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
+    ...(last.valTop1 !== undefined && { valTop1: last.valTop1 }),
+    ...(last.valMap !== undefined && { valMap: last.valMap }),
+    valClasses: (validation?.classes ?? []).map((each, label) => ({ name: model.labels[label]!, ...each })),
+    answers: (validation?.answers ?? []).map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
     imagesPerSecond: Number((rates.length / rates.reduce((sum, rate) => sum + 1 / rate, 0)).toFixed(1)),
     failed: [...failed.values()],
   };

@@ -3,14 +3,14 @@
  * no images: batches come from a source, which may prepare the next while the current one is computed.
  */
 
-import { fromBytes } from "../bytes.ts";
-import { expectedGot, ModelError } from "../errors.ts";
-import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
+import { DatasetError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
 import { rateAt, type Schedule } from "./schedules.ts";
-import type { BatchSource } from "./sources.ts";
-import type { Trainer } from "./trainer.ts";
+import type { Batch, BatchSource } from "./sources.ts";
+import { type Position, readState, writeState } from "./state.ts";
+import { DivergedError, type Trainer } from "./trainer.ts";
+import { groupsOf, validate } from "./validate.ts";
 
 /** What is known after an epoch. */
 export interface EpochRecord {
@@ -20,10 +20,13 @@ export interface EpochRecord {
   readonly learningRate: number;
   /** Means over the epoch, with the weights as they were at each step. */
   readonly trainLoss: number;
+  /** Of several labels an image, the share of right decisions over images and classes; so is `valTop1`. */
   readonly trainTop1: number;
   /** Absent without a validation set. */
   readonly valLoss?: number;
   readonly valTop1?: number;
+  /** Mean average precision, of several labels. */
+  readonly valMap?: number;
   readonly imagesPerSecond: number;
   /** Norm of the last step's gradient by stage: `conv1`, `layer1` …, `fc`. */
   readonly gradNorms: Readonly<Record<string, number>>;
@@ -43,18 +46,12 @@ export interface FitProgress {
   readonly msLeft: number;
 }
 
-/** The answer to one validation image. */
-export interface Validated {
-  readonly index: number;
-  readonly label: number;
-  /** Best classes, best first, with their probabilities. */
-  readonly best: readonly (readonly [index: number, probability: number])[];
-}
-
 export interface FitOptions {
   readonly epochs: number;
   /** Images of a step. */
   readonly batch: number;
+  /** Whether no step may have one image only: norms use the statistics of the batch. */
+  readonly joinsLast: boolean;
   /** The highest. */
   readonly learningRate: number;
   readonly schedule: Schedule;
@@ -75,61 +72,6 @@ export interface FitOptions {
   readonly onEpoch: ((record: EpochRecord) => void) | undefined;
 }
 
-/** Where in the epoch a run is, and what it has seen of it. */
-interface Position {
-  epoch: number;
-  /** Examples of the epoch that are done. */
-  at: number;
-  loss: number;
-  correct: number;
-  seen: number;
-}
-
-const KEY = "training";
-const BEST = 5;
-
-/** A state as a safetensors file: tensors, and in its metadata all else. */
-async function pack(
-  trainer: Trainer,
-  position: Position,
-  history: readonly EpochRecord[],
-  { fingerprint }: FitOptions,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const { step, batches, tensors } = await trainer.state();
-  return writeSafetensors(tensors, { [KEY]: JSON.stringify({ fingerprint, step, batches, position, history }) });
-}
-
-/** Puts a trainer into a state. Throws ModelError when it is another training's. */
-async function unpack(
-  trainer: Trainer,
-  bytes: Uint8Array,
-  { fingerprint }: FitOptions,
-): Promise<{ position: Position; history: EpochRecord[] }> {
-  const file = await openSafetensors(fromBytes("checkpoint", bytes));
-  const text = file.metadata[KEY];
-  if (text === undefined)
-    throw new ModelError("malformed", expectedGot("checkpoint", "one of a training", "another safetensors file"));
-  const saved = JSON.parse(text) as {
-    fingerprint: Record<string, unknown>;
-    step: number;
-    batches: number;
-    position: Position;
-    history: EpochRecord[];
-  };
-  for (const key of Object.keys(fingerprint)) {
-    const [want, got] = [JSON.stringify(fingerprint[key]), JSON.stringify(saved.fingerprint[key])];
-    if (want !== got) {
-      const hint = "go on with the options it was begun with, or begin anew without --resume";
-      throw new ModelError("malformed", expectedGot("checkpoint", `${key} ${want}`, `${got}`, hint));
-    }
-  }
-  const tensors = [];
-  for (const [name, { dtype, shape }] of file.tensors)
-    tensors.push({ name, dtype, shape, bytes: await file.read(name) });
-  await trainer.restore({ step: saved.step, batches: saved.batches, tensors });
-  return saved;
-}
-
 function stageOf(tensor: string): string {
   return tensor.split(".")[0]!.replace(/^bn1$/, "conv1");
 }
@@ -143,50 +85,11 @@ async function gradNormsOf(trainer: Trainer): Promise<Record<string, number>> {
   return Object.fromEntries(Object.entries(sums).map(([stage, sum]) => [stage, Math.sqrt(sum)]));
 }
 
-/** Loss, accuracy and answers over a whole source. */
-export async function validate(
-  trainer: Trainer,
-  source: BatchSource,
-  batch: number,
-  averaged: boolean,
-  signal?: AbortSignal,
-): Promise<{ readonly loss: number; readonly top1: number; readonly answers: readonly Validated[] }> {
-  let [loss, correct] = [0, 0];
-  const answers: Validated[] = [];
-  const groups = groupsOf(
-    Array.from({ length: source.count }, (_, i) => i),
-    batch,
-  );
-  let coming = groups.length === 0 ? undefined : source.batch(groups[0]!, 0);
-  for (let i = 0; i < groups.length; ++i) {
-    const { images, labels, indices } = await coming!;
-    coming = i + 1 < groups.length ? source.batch(groups[i + 1]!, 0) : undefined;
-    coming?.catch(() => {});
-    signal?.throwIfAborted();
-    if (labels.length === 0) continue;
-    const result = await trainer.evaluate(images, labels, { averaged });
-    loss += result.loss * labels.length;
-    correct += result.correct;
-    const classes = result.logits.length / labels.length;
-    labels.forEach((label, j) => {
-      answers.push({ index: indices[j]!, label, best: bestOf(result.logits.subarray(j * classes, (j + 1) * classes)) });
-    });
-  }
-  const count = Math.max(1, answers.length);
-  return { loss: loss / count, top1: correct / count, answers };
-}
-
-function bestOf(logits: Float32Array): Validated["best"] {
-  const largest = logits.reduce((a, b) => Math.max(a, b));
-  const sum = logits.reduce((total, x) => total + Math.exp(x - largest), 0);
-  return [...logits.keys()]
-    .sort((a, b) => logits[b]! - logits[a]! || a - b)
-    .slice(0, BEST)
-    .map((index) => [index, Number((Math.exp(logits[index]! - largest) / sum).toPrecision(6))] as const);
-}
-
-function groupsOf(indices: readonly number[], size: number): readonly (readonly number[])[] {
-  return Array.from({ length: Math.ceil(indices.length / size) }, (_, i) => indices.slice(i * size, (i + 1) * size));
+/** An epoch's examples, step by step; with `joinsLast`, a last one that is alone belongs to the step before. */
+function stepsOf(order: readonly number[], batch: number, joinsLast: boolean): readonly (readonly number[])[] {
+  const groups = groupsOf(order, batch);
+  if (!joinsLast || groups.length < 2 || groups.at(-1)!.length > 1) return groups;
+  return [...groups.slice(0, -2), [...groups.at(-2)!, ...groups.at(-1)!]];
 }
 
 /** A mean with so many digits that a record reads well; the weights do not depend on it. */
@@ -197,7 +100,8 @@ const short = (value: number): number => Number(value.toPrecision(6));
  *
  * @returns a record for each epoch
  * @throws DivergedError when loss or gradients stop being finite: checkpoints made before it stand; the signal's reason
- * when it aborts, after a last checkpoint; RangeError when no image can be read
+ * when it aborts, after a last checkpoint; DatasetError (`empty`) when no image can be read; ModelError for a state that
+ * is damaged or another training's
  */
 export async function fit(
   trainer: Trainer,
@@ -205,49 +109,58 @@ export async function fit(
   val: BatchSource | undefined,
   options: FitOptions,
 ): Promise<readonly EpochRecord[]> {
-  const { epochs, batch, schedule, seed, signal, averaged } = options;
-  const perEpoch = Math.ceil(train.count / batch);
+  const { epochs, batch, joinsLast, schedule, seed, signal, averaged, fingerprint } = options;
+  const stepsIn = (epoch: number): readonly (readonly number[])[] =>
+    stepsOf([...shuffled(train.count, seedFrom(seed, epoch))], batch, joinsLast);
+  const perEpoch = stepsIn(0).length;
   const steps = epochs * perEpoch;
   const warmup = Math.round(options.warmup * perEpoch);
-  const fresh = (epoch: number): Position => ({ epoch, at: 0, loss: 0, correct: 0, seen: 0 });
-  let { position, history }: { position: Position; history: EpochRecord[] } =
-    options.resume === undefined ? { position: fresh(0), history: [] } : await unpack(trainer, options.resume, options);
-  history = [...history];
+  const history: EpochRecord[] = [];
+  let position = startOf(0);
+  if (options.resume !== undefined) {
+    const state = await readState(options.resume, { fingerprint, epochs, stepsPerEpoch: perEpoch });
+    await trainer.restore(state.trainer);
+    history.push(...state.history);
+    position = state.position;
+  }
   let saved = performance.now();
-  const save = async (): Promise<void> => {
+  const save = async (at: Position): Promise<void> => {
     if (options.onCheckpoint !== undefined) {
-      await options.onCheckpoint(await pack(trainer, position, history, options));
+      const state = { trainer: await trainer.state(), position: at, history };
+      await options.onCheckpoint(writeState(state, fingerprint));
     }
     saved = performance.now();
   };
   const isDue = (): boolean => performance.now() - saved >= 60_000 * options.checkpointMinutes;
-  const began = { time: performance.now(), step: position.epoch * perEpoch + Math.ceil(position.at / batch) };
-  for (; position.epoch < epochs; position = fresh(position.epoch + 1)) {
+  const began = { time: performance.now(), step: position.epoch * perEpoch + position.step };
+  for (; position.epoch < epochs; position = startOf(position.epoch + 1)) {
     const { epoch } = position;
-    const order = [...shuffled(train.count, seedFrom(seed, epoch))];
-    const groups = groupsOf(order, batch);
+    const groups = stepsIn(epoch);
     const start = { time: performance.now(), seen: position.seen };
-    const first = Math.ceil(position.at / batch);
     let { learningRate } = options;
-    let coming = first < groups.length ? train.batch(groups[first]!, epoch) : undefined;
-    for (let i = first; i < groups.length; ++i) {
-      const { images, labels } = await coming!;
-      coming = i + 1 < groups.length ? train.batch(groups[i + 1]!, epoch) : undefined;
-      coming?.catch(() => {});
+    let coming = train.batch(groups[position.step]!, epoch);
+    for (let i = position.step; i < groups.length; ++i) {
+      const { images, labels, indices } = await coming;
+      if (i + 1 < groups.length) coming = train.batch(groups[i + 1]!, epoch);
+      coming.catch(() => {});
       if (signal?.aborted) {
-        await save();
+        await save(position);
         signal.throwIfAborted();
       }
       const done = epoch * perEpoch + i;
       learningRate = rateAt(schedule, options.learningRate, done, steps, warmup);
       trainer.learningRate = learningRate;
-      if (labels.length > 0) {
-        const { loss, correct } = await trainer.step(images, labels);
-        position.loss += loss * labels.length;
-        position.correct += correct;
-        position.seen += labels.length;
-      }
-      position.at = Math.min(train.count, (i + 1) * batch);
+      const count = indices.length;
+      // Where all others of a step could not be read, one image alone has no statistics for live norms.
+      const isComputed = count > 1 || (count === 1 && !joinsLast);
+      const { loss, correct } = isComputed ? await trainer.step(images, labels) : { loss: 0, correct: 0 };
+      position = {
+        epoch,
+        step: i + 1,
+        loss: position.loss + loss * count,
+        correct: position.correct + correct,
+        seen: position.seen + (isComputed ? count : 0),
+      };
       const now = performance.now();
       options.onProgress?.({
         ...{ epoch: epoch + 1, epochs, step: done + 1, steps },
@@ -256,28 +169,43 @@ export async function fit(
         imagesPerSecond: (1000 * (position.seen - start.seen)) / Math.max(1, now - start.time),
         msLeft: ((now - began.time) / (done + 1 - began.step)) * (steps - done - 1),
       });
-      if (i + 1 < groups.length && isDue()) await save();
+      if (i + 1 < groups.length && isDue()) await save(position);
     }
-    if (position.seen === 0) throw new RangeError(expectedGot("training set", "images that can be read", "none"));
+    if (position.seen === 0) {
+      throw new DatasetError("empty", expectedGot("training set", "images that can be read", "none"));
+    }
     const ms = performance.now() - start.time;
     const gradNorms = await gradNormsOf(trainer);
     const seen = val === undefined ? undefined : await validate(trainer, val, batch, averaged, signal);
+    const isLast = epoch + 1 === epochs;
+    // The last update has had no loss computed with it yet.
+    const loss = seen?.loss ?? (isLast ? await lossOf(trainer, await train.batch(groups[0]!, epoch), averaged) : 0);
+    if (!Number.isFinite(loss)) {
+      const hint = "lower the learning rate, or set clip";
+      throw new DivergedError(expectedGot(`epoch ${epoch + 1}`, "a finite loss behind it", `${loss}`, hint));
+    }
     const record: EpochRecord = {
       epoch: epoch + 1,
       learningRate,
       trainLoss: short(position.loss / position.seen),
       trainTop1: short(position.correct / position.seen),
-      ...(seen === undefined ? {} : { valLoss: short(seen.loss), valTop1: short(seen.top1) }),
+      ...(seen !== undefined && { valLoss: short(seen.loss), valTop1: short(seen.top1) }),
+      ...(seen?.map !== undefined && { valMap: short(seen.map) }),
       imagesPerSecond: Number(((1000 * (position.seen - start.seen)) / Math.max(1, ms)).toFixed(1)),
       gradNorms,
     };
     history.push(record);
     options.onEpoch?.(record);
-    if (epoch + 1 < epochs && ((epoch + 1) % options.checkpointEpochs === 0 || isDue())) {
-      position = fresh(epoch + 1);
-      await save();
-      position = fresh(epoch);
-    }
+    if (!isLast && ((epoch + 1) % options.checkpointEpochs === 0 || isDue())) await save(startOf(epoch + 1));
   }
   return history;
+}
+
+async function lossOf(trainer: Trainer, { images, labels, indices }: Batch, averaged: boolean): Promise<number> {
+  return indices.length === 0 ? 0 : (await trainer.evaluate(images, labels, { averaged })).loss;
+}
+
+/** An epoch of which nothing is done. */
+function startOf(epoch: number): Position {
+  return { epoch, step: 0, loss: 0, correct: 0, seen: 0 };
 }

@@ -65,15 +65,15 @@ export function initialise(graph: Graph, seed: number): Checkpoint {
  * The same network with a new classifier for `classes` classes, initialised from `seed`; everything else as it is. One that
  * ends in its features gets a linear layer behind them.
  *
- * @throws OptionError for fewer than two classes; ModelError for a network that ends otherwise
+ * @throws OptionError for no classes; ModelError for a network that ends otherwise
  */
 export function withClasses<T extends { readonly graph: Graph; readonly checkpoint: Checkpoint }>(
   model: T,
   classes: number,
   seed: number,
 ): T {
-  if (!Number.isInteger(classes) || classes < 2) {
-    throw new OptionError("classes", expectedGot("classes", "a whole number from 2", `${classes}`));
+  if (!Number.isInteger(classes) || classes < 1) {
+    throw new OptionError("classes", expectedGot("classes", "a whole number from 1", `${classes}`));
   }
   const last = outputNode(model.graph);
   const [h, w, channels] = last.shape;

@@ -17,6 +17,9 @@ export type Part = (typeof PARTS)[number];
 export const OPTIMIZERS = ["sgd", "adamw"] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 
+export const LOSSES = ["cross_entropy", "bce"] as const;
+export type Loss = (typeof LOSSES)[number];
+
 /** What the values of one option must be. */
 export interface Kind<T> {
   readonly type: "number" | "string" | "boolean";
@@ -35,6 +38,8 @@ export interface Context {
   readonly setup: Setup;
   /** Images to train with. */
   readonly images: number;
+  /** Whether the images have several labels. */
+  readonly isMultiLabel: boolean;
 }
 
 interface Row<T> {
@@ -124,6 +129,11 @@ const STEP_OPTIONS = {
   }),
   /** Whether biases and norms decay too, as in PyTorch. */
   decayNorms: row(SWITCH, true, { flag: "--no-decay-norms", help: "no weight decay for biases and norms" }),
+  /** `cross_entropy`: an image shows one class; `bce`, binary cross-entropy: any number of them. */
+  loss: row<Loss>(oneOf(LOSSES), ({ isMultiLabel }) => (isMultiLabel ? "bce" : "cross_entropy"), {
+    flag: "--loss <name>",
+    help: "cross_entropy: an image shows one class; bce: any number of them (default: as its labels are)",
+  }),
   /** Part of a label that is spread over all classes. */
   labelSmoothing: row(SHARE, 0, {
     flag: "--label-smoothing <s>",
@@ -232,7 +242,7 @@ function resolve(
  * @throws ArgumentTypeError, OptionError
  */
 export function resolveStepOptions(options: StepOptions): ResolvedStepOptions {
-  const context = { setup: "trainer", images: Number.POSITIVE_INFINITY } as const;
+  const context = { setup: "trainer", images: Number.POSITIVE_INFINITY, isMultiLabel: false } as const;
   return resolve(STEP_OPTIONS, { ...options }, context) as unknown as ResolvedStepOptions;
 }
 
@@ -243,14 +253,22 @@ export function resolveStepOptions(options: StepOptions): ResolvedStepOptions {
  */
 export function resolveOptions(
   options: TrainingOptions,
-  { isNew, images }: { readonly isNew: boolean; readonly images: number },
+  { isNew, images, isMultiLabel }: Omit<Context, "setup"> & { readonly isNew: boolean },
 ): ResolvedTrainingOptions {
   const setup = isNew ? "scratch" : (options.train ?? "head") === "head" ? "head" : "part";
-  const context = { setup, images } as const;
+  const context = { setup, images, isMultiLabel } as const;
   const resolved = resolve(TRAINING_OPTIONS, { ...options }, context) as unknown as ResolvedTrainingOptions;
-  const { batch, warmup, epochs } = resolved;
+  const { batch, warmup, epochs, loss, norms, train } = resolved;
   if (batch > images) {
     throw new OptionError("batch", expectedGot("batch", `at most the ${images} images of the set`, `${batch}`));
+  }
+  if (loss !== "bce" && isMultiLabel) {
+    const hint = "its images have several labels each, or none";
+    throw new OptionError("loss", expectedGot("loss", "bce for this set", loss, hint));
+  }
+  if (norms === "live" && train !== "head" && batch === 1) {
+    const hint = "live norms need the statistics of a batch; freeze them, or take more images at once";
+    throw new OptionError("batch", expectedGot("batch", "from 2 images with live norms", "1", hint));
   }
   if (warmup > epochs) {
     throw new OptionError("warmup", expectedGot("warmup", `from 0 to ${epochs} epochs`, `${warmup}`));

@@ -18,6 +18,7 @@ import { candidates, choose, tilesOf, type Variant, type Vectors } from "../vari
 import { divide } from "./fuse.ts";
 import { gradientOf, lifetimesOf } from "./lifetimes.ts";
 import type { Optimizer } from "./optimizers.ts";
+import type { Loss } from "./options.ts";
 
 /** What is trained and how: all that the layout of memory and the tapes depend on. */
 export interface TrainSpec {
@@ -32,6 +33,8 @@ export interface TrainSpec {
   /** `false` keeps to direct sums. */
   readonly winograd: boolean;
   readonly optimizer: Optimizer;
+  /** Which loss: of classes that exclude each other, or of classes that are each present or absent. */
+  readonly loss: Loss;
   /** Whether biases and norms decay too. */
   readonly decayNorms: boolean;
   readonly labelSmoothing: number;
@@ -178,9 +181,9 @@ export interface TrainPlan {
   readonly scratchBytes: number;
   /** `[batch, h, w, c]` f32. */
   readonly input: number;
-  /** `[batch]` i32. */
+  /** `[batch]` i32, or for `bce` `[batch, classes]` u8 of 0 and 1. */
   readonly labels: number;
-  /** `[batch, 2]` f32: loss, and 1 where the label is the first largest logit. */
+  /** `[batch, 2]` f32: loss, and 1 where the label is the first largest logit, or the share of classes that are right. */
   readonly losses: number;
   /** `[batch, classes]` f32. */
   readonly logits: number;
@@ -204,7 +207,7 @@ export function planStep(
   const output = outputNode(graph);
   const classes = output.shape[2];
   const labels = layout.end;
-  const losses = align(labels + 4 * batch);
+  const losses = align(labels + (spec.loss === "bce" ? batch * classes : 4 * batch));
   const base = align(losses + 8 * batch);
   const { buffers, targets, wants } = lifetimesOf(graph, { frozen, trains: spec.trains }, batch, backward);
   const { addresses, end } = place(buffers, base);
@@ -255,15 +258,7 @@ export function planStep(
     const dx = backward ? where.dy(output.name) : where.workspace(4 * batch * classes);
     const steps = [
       ...graph.nodes.flatMap(forward),
-      step("loss", "loss_f32", batch, {
-        n: classes,
-        input: logits,
-        labels,
-        dx,
-        losses,
-        scale: 1 / total,
-        smoothing: spec.labelSmoothing,
-      }),
+      lossStep(spec, batch, { n: classes, input: logits, dx, losses, scale: 1 / total }, labels),
     ];
     if (!backward) return steps;
     for (const node of [...graph.nodes].reverse()) {
@@ -286,6 +281,24 @@ export function planStep(
     logits,
     end: end + panelBytes + workspaceBytes + spec.threads * scratchBytes,
   };
+}
+
+/** Cross-entropy of a softmax, or of a sigmoid for each class. */
+function lossStep(
+  { loss, labelSmoothing: smoothing }: TrainSpec,
+  batch: number,
+  shared: {
+    readonly n: number;
+    readonly input: number;
+    readonly dx: number;
+    readonly losses: number;
+    readonly scale: number;
+  },
+  labels: number,
+): Step {
+  return loss === "bce"
+    ? step("loss", "bce_f32", batch, { ...shared, targets: labels, smoothing })
+    : step("loss", "loss_f32", batch, { ...shared, labels, smoothing });
 }
 
 /** The norm of all gradients, and the factor that keeps it below the limit. */
@@ -350,7 +363,9 @@ export interface TrainNeed {
 /** What training a graph takes in memory. */
 export function planTraining(graph: Graph, spec: TrainSpec, batch: number): TrainNeed {
   const layout = layTraining(graph, spec, batch);
-  const ends = [true, false].map((backward) => planStep(layout, batch, batch, backward).end);
+  // With live norms a step takes one image more, rather than leave it alone.
+  const most = spec.live ? batch + 1 : batch;
+  const ends = [true, false].map((backward) => planStep(layout, most, most, backward).end);
   const trained = [...layout.held.values()].filter((each) => each.trained);
   return { end: Math.max(...ends), trained: trained.reduce((sum, each) => sum + elements(each), 0) };
 }

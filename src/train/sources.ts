@@ -2,14 +2,21 @@
 
 import { seedFrom } from "../models/random.ts";
 import type { Augment } from "./augment.ts";
+<<<<<<< HEAD
 import type { Example } from "./dataset.ts";
+=======
+import { type Example, labelsOf } from "./dataset.ts";
+import type { Features } from "./features.ts";
+import type { Loss } from "./options.ts";
+>>>>>>> main
 import type { Preparer } from "./preparer.ts";
+import type { Targets } from "./trainer.ts";
 
 /** Inputs and their classes. */
 export interface Batch {
   /** `[n, h, w, c]`; fewer than were asked for where images could not be read. */
   readonly images: Float32Array;
-  readonly labels: Int32Array;
+  readonly labels: Targets;
   /** Of the examples, those that are in it. */
   readonly indices: readonly number[];
 }
@@ -21,12 +28,21 @@ export interface BatchSource {
   batch(indices: readonly number[], epoch: number): Promise<Batch>;
 }
 
+<<<<<<< HEAD
 /** Features of a set: a row for each view of each example; none for what could not be read. */
 export interface Features {
   readonly channels: number;
   readonly views: number;
   /** `[views][examples]`, each `[channels]`. */
   readonly rows: readonly (readonly (Float32Array | undefined)[])[];
+=======
+/** Examples, and how their labels become targets. */
+export interface Labelled {
+  readonly examples: readonly Example[];
+  /** Number of classes. */
+  readonly classes: number;
+  readonly loss: Loss;
+>>>>>>> main
 }
 
 /** How images become inputs. */
@@ -43,7 +59,8 @@ export interface ImageSourceOptions {
 }
 
 /** Examples whose images are prepared when they are asked for. */
-export function imageSource(examples: readonly Example[], options: ImageSourceOptions): BatchSource {
+export function imageSource(set: Labelled, options: ImageSourceOptions): BatchSource {
+  const { examples } = set;
   const { preparer, inputSize, augment, seed, firstKey, failed } = options;
   return {
     count: examples.length,
@@ -60,25 +77,21 @@ export function imageSource(examples: readonly Example[], options: ImageSourceOp
           }
         }),
       );
-      return gather(inputs, indices, examples, inputSize);
+      return gather(inputs, indices, set, inputSize);
     },
   };
 }
 
 /** Examples whose features are known. Each epoch sees one of the views of each. */
-export function featureSource(
-  examples: readonly Example[],
-  { channels, views, rows }: Features,
-  seed: number,
-): BatchSource {
+export function featureSource(set: Labelled, { channels, views, rows }: Features, seed: number): BatchSource {
   return {
-    count: examples.length,
+    count: set.examples.length,
     async batch(indices, epoch) {
       const inputs = indices.map((index) => {
         const view = views === 1 ? 0 : (seedFrom(seed, epoch, index) >>> 1) % views;
         return rows[view]![index];
       });
-      return gather(inputs, indices, examples, channels);
+      return gather(inputs, indices, set, channels);
     },
   };
 }
@@ -87,7 +100,7 @@ export function featureSource(
 function gather(
   inputs: readonly (Float32Array | undefined)[],
   indices: readonly number[],
-  examples: readonly Example[],
+  set: Labelled,
   size: number,
 ): Batch {
   const good = indices.filter((_, i) => inputs[i] !== undefined);
@@ -98,5 +111,14 @@ function gather(
     images.set(input, at);
     at += size;
   }
-  return { images, labels: Int32Array.from(good, (index) => examples[index]!.label as number), indices: good };
+  return { images, labels: targetsOf(set, good), indices: good };
+}
+
+function targetsOf({ examples, classes, loss }: Labelled, indices: readonly number[]): Targets {
+  if (loss === "cross_entropy") return Int32Array.from(indices, (index) => labelsOf(examples[index]!)[0]!);
+  const targets = new Uint8Array(indices.length * classes);
+  indices.forEach((index, i) => {
+    for (const label of labelsOf(examples[index]!)) targets[i * classes + label] = 1;
+  });
+  return targets;
 }

@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from "../checkpoint.ts";
 import { createEngine, type Engine, type EngineOptions, engineTarget } from "../engine.ts";
-import { expectedGot, ModelError, OptionError } from "../errors.ts";
+import { ArgumentTypeError, expectedGot, ModelError, OptionError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, outputNode } from "../graph.ts";
 import type { Build } from "../kernels.ts";
@@ -14,6 +14,7 @@ import type { Runtime } from "../runtime.ts";
 import type { Tape } from "../tape.ts";
 import { measureVectors } from "../vectors.ts";
 import { checkWeights, packWeights, readWeights } from "../weights.ts";
+import { fromTorchOrder, toTorchOrder } from "./held.ts";
 import { adamw, sgd } from "./optimizers.ts";
 import { type Part, resolveStepOptions, type StepOptions } from "./options.ts";
 import {
@@ -49,7 +50,7 @@ export interface Trainable {
 export interface StepResult {
   /** Mean over the images. */
   readonly loss: number;
-  /** Images whose label had the largest logit. */
+  /** Images whose label had the largest logit; of several labels, the sum of the shares of classes that were right. */
   readonly correct: number;
   /** Norm of all gradients together, before it was clipped. */
   readonly gradNorm: number;
@@ -61,6 +62,12 @@ export interface Evaluation {
   /** `[n, classes]`. */
   readonly logits: Float32Array;
 }
+
+/**
+ * What images show. For `loss: "cross_entropy"` `[n]`, each below the number of classes; for `"bce"` `[n, classes]`, 1 for a
+ * class that the image shows and 0 for others.
+ */
+export type Targets = Int32Array | Uint8Array;
 
 /** Everything a trainer needs to go on as if it had never stopped. */
 export interface TrainerState {
@@ -117,6 +124,7 @@ function specOf(graph: Graph, options: TrainOptions): { readonly spec: TrainSpec
     trains: predicateOf(graph, typeof train === "function" ? train : resolved.train),
     live: resolved.norms === "live",
     winograd: resolved.winograd,
+    loss: resolved.loss,
     optimizer: resolved.optimizer === "sgd" ? sgd({ momentum, nesterov, weightDecay }) : adamw({ weightDecay }),
     decayNorms: resolved.decayNorms,
     labelSmoothing: resolved.labelSmoothing,
@@ -234,27 +242,25 @@ export class Trainer {
   /**
    * One step of the optimizer, with the gradient of the mean loss over all images.
    *
-   * @param images `[n, h, w, c]` f32 of the network's input size, `n` from 1 to `batch · accumulate`
-   * @param labels `[n]`, each below the number of classes
-   * @throws RangeError when the two do not fit; DivergedError when loss or gradients are not finite: the weights are then
+   * @param images `[n, h, w, c]` f32 of the network's input size, `n` from 1 to `batch · accumulate`; with live norms one
+   * more, so that no batch has one image only
+   * @throws OptionError when images and labels do not fit; DivergedError when loss or gradients are not finite: the weights are then
    * those of the step before
    */
-  async step(images: Float32Array, labels: Int32Array): Promise<StepResult> {
+  async step(images: Float32Array, labels: Targets): Promise<StepResult> {
     const { batch, accumulate } = this.#settings;
-    this.#check(images, labels, batch * accumulate);
+    const total = this.#check(images, labels, batch * accumulate + (this.#layout.spec.live ? 1 : 0));
     const rate = this.learningRate;
     if (!(rate >= 0 && rate < Number.POSITIVE_INFINITY)) {
       throw new OptionError("learningRate", expectedGot("learningRate", "a number from 0", `${rate}`));
     }
     return this.#alone(async () => {
       const { gradients, hyper, spec } = this.#layout;
-      const total = labels.length;
       this.#bytes(gradients).fill(0);
       let [loss, correct] = [0, 0];
       let plan: Training | undefined;
-      for (let first = 0; first < total; first += batch) {
+      for (const { first, count } of this.#batchesOf(total)) {
         if (plan !== undefined) await this.#commit(plan);
-        const count = Math.min(batch, total - first);
         plan = this.#plan(count, total, "train");
         const part = await this.#compute(plan, images, labels, first);
         loss += part.loss;
@@ -283,14 +289,13 @@ export class Trainer {
    */
   async evaluate(
     images: Float32Array,
-    labels: Int32Array,
+    labels: Targets,
     { averaged = false }: { readonly averaged?: boolean } = {},
   ): Promise<Evaluation> {
-    this.#check(images, labels, Number.MAX_SAFE_INTEGER);
+    const total = this.#check(images, labels, Number.MAX_SAFE_INTEGER);
     this.#checkAveraged(averaged);
     return this.#alone(async () => {
       const { batch } = this.#settings;
-      const total = labels.length;
       const classes = outputNode(this.graph).shape[2];
       const logits = new Float32Array(total * classes);
       let [loss, correct] = [0, 0];
@@ -320,6 +325,7 @@ export class Trainer {
    * included.
    *
    * @param averaged the averages of the weights instead of the weights
+   * @throws DivergedError when one of its numbers is not finite
    */
   async tensors({ averaged = false }: { readonly averaged?: boolean } = {}): Promise<readonly NamedTensor[]> {
     this.#checkAveraged(averaged);
@@ -329,9 +335,11 @@ export class Trainer {
       const tensors: NamedTensor[] = [];
       for (const { name, shape } of paramsOf(graph)) {
         const mine = held.get(name);
-        let values: Float32Array;
-        if (mine === undefined) values = await readWeights(source, checkpoint, name);
+        let values: Float32Array<ArrayBuffer>;
+        if (mine === undefined) values = new Float32Array(await readWeights(source, checkpoint, name));
         else values = this.#get(averaged && mine.trained ? this.#in(mine, averages!) : mine);
+        const bad = values.findIndex((value) => !Number.isFinite(value));
+        if (bad >= 0) throw this.#diverged(`weights in "${name}"`, values[bad]!);
         tensors.push(tensor(name, shape, values));
       }
       for (const node of graph.nodes) {
@@ -362,29 +370,41 @@ export class Trainer {
   /**
    * Goes back, or on, to a state of a trainer with the same network and options.
    *
-   * @throws ModelError when it is of another network or other options; nothing has then changed
+   * @throws ModelError when it is of another network or other options, or damaged; nothing has then changed
    */
   restore(state: TrainerState): Promise<void> {
     return this.#alone(async () => {
+      const hint = "the checkpoint is damaged, or of another network or other options";
+      const refuse = (name: string, expected: string, got: string): ModelError =>
+        new ModelError("malformed", expectedGot("state", `${name} ${expected}`, got, hint), { subject: name });
       const given = new Map(state.tensors.map((each) => [each.name, each]));
+      const values = new Map<string, Float32Array>();
       const stored = this.#stored();
       for (const { name, held } of stored) {
         const each = given.get(name);
         const got = each === undefined ? "no such tensor" : `${each.dtype} [${each.shape.join(", ")}]`;
-        if (each?.dtype !== "F32" || each.shape.join() !== held.shape.join()) {
-          const hint = "the checkpoint is of another network, or of other options";
-          throw new ModelError(
-            "malformed",
-            expectedGot("state", `"${name}" F32 [${held.shape.join(", ")}]`, got, hint),
-          );
+        const isShaped = each?.dtype === "F32" && each.shape.join() === held.shape.join();
+        if (!isShaped || each.bytes.length !== 4 * count(held.shape)) {
+          throw refuse(name, `F32 [${held.shape.join(", ")}]`, got);
         }
+        const mine = new Float32Array(new Uint8Array(each.bytes).buffer);
+        const bad = mine.findIndex((value) => !Number.isFinite(value));
+        if (bad >= 0) throw refuse(name, "of finite numbers", `${mine[bad]}`);
+        // Squares that AdamW averages, and variances, are never below 0.
+        const isSquare =
+          /\.running_var$/.test(name) || (name.startsWith("optimizer.1.") && this.#layout.states.length > 1);
+        const negative = isSquare ? mine.find((value) => value < 0) : undefined;
+        if (negative !== undefined) throw refuse(name, "of numbers from 0", `${negative}`);
+        values.set(name, mine);
       }
-      if (given.size !== stored.length) {
-        throw new ModelError("malformed", expectedGot("state", `${stored.length} tensors`, `${given.size}`));
+      if (given.size !== stored.length || state.tensors.length !== stored.length) {
+        throw refuse("tensors", `${stored.length} of them`, `${state.tensors.length}`);
       }
-      for (const { name, held } of stored) {
-        this.#put(held, new Float32Array(new Uint8Array(given.get(name)!.bytes).buffer));
+      for (const name of ["step", "batches"] as const) {
+        const isCount = Number.isSafeInteger(state[name]) && state[name] >= 0;
+        if (!isCount) throw refuse(name, "a whole number from 0", `${state[name]}`);
       }
+      for (const { name, held } of stored) this.#put(held, values.get(name)!);
       this.#step = state.step;
       this.#batches = state.batches;
     });
@@ -405,19 +425,37 @@ export class Trainer {
     return this.#engine.call(() => this.#engine.exclusive(work));
   }
 
-  #check(images: Float32Array, labels: Int32Array, most: number): void {
+  /** The number of images, all of them with labels. */
+  #check(images: Float32Array, labels: Targets, most: number): number {
     const [h, w, c] = this.graph.nodes[0]!.shape;
-    const n = labels.length;
-    if (n < 1 || n > most) {
+    const classes = outputNode(this.graph).shape[2];
+    const isMulti = this.#layout.spec.loss === "bce";
+    if (isMulti !== labels instanceof Uint8Array) {
+      const expected = isMulti ? "a Uint8Array [n, classes] for bce" : "an Int32Array [n] for cross_entropy";
+      throw new ArgumentTypeError("labels", expectedGot("labels", expected, labels.constructor.name));
+    }
+    const n = isMulti ? labels.length / classes : labels.length;
+    if (!Number.isInteger(n) || n < 1 || n > most) {
       const limit = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
-      throw new OptionError("labels", expectedGot("labels", `from 1${limit} of them`, `${n}`));
+      throw new OptionError("labels", expectedGot("labels", `those of 1${limit} images`, `${labels.length} numbers`));
     }
     if (images.length !== n * h * w * c) {
       throw new OptionError("images", expectedGot("images", `${n} × ${h} × ${w} × ${c} numbers`, `${images.length}`));
     }
-    const classes = outputNode(this.graph).shape[2];
-    const bad = labels.find((label) => label < 0 || label >= classes);
-    if (bad !== undefined) throw new OptionError("labels", expectedGot("labels", `0 to ${classes - 1}`, `${bad}`));
+    const largest = isMulti ? 1 : classes - 1;
+    const bad = labels.find((label) => label < 0 || label > largest);
+    if (bad !== undefined) throw new OptionError("labels", expectedGot("labels", `0 to ${largest}`, `${bad}`));
+    return n;
+  }
+
+  /** A step's images in batches; with live norms, a last one of one image, which has no variance, joins that before. */
+  #batchesOf(total: number): readonly { readonly first: number; readonly count: number }[] {
+    const { batch } = this.#settings;
+    const isJoined = this.#layout.spec.live && total > batch && total % batch === 1;
+    const batches = Math.ceil(total / batch) - Number(isJoined);
+    return Array.from({ length: batches }, (_, i) => {
+      return { first: i * batch, count: i + 1 < batches ? batch : total - i * batch };
+    });
   }
 
   #checkAveraged(averaged: boolean): void {
@@ -446,13 +484,16 @@ export class Trainer {
   async #compute(
     plan: Training,
     images: Float32Array,
-    labels: Int32Array,
+    labels: Targets,
     first: number,
   ): Promise<{ loss: number; correct: number }> {
     const { batch } = plan;
-    const size = images.length / labels.length;
+    const classes = outputNode(this.graph).shape[2];
+    const [size, each] = [count(this.graph.nodes[0]!.shape), this.#layout.spec.loss === "bce" ? classes : 1];
     this.#engine.floats(plan.input, batch * size).set(images.subarray(first * size, (first + batch) * size));
-    new Int32Array(this.#engine.kernels.memory.buffer, plan.labels, batch).set(labels.subarray(first, first + batch));
+    const mine = labels.subarray(first * each, (first + batch) * each);
+    const bytes = new Uint8Array(mine.buffer, mine.byteOffset, mine.byteLength);
+    this.#engine.bytes(plan.labels, bytes.length).set(bytes);
     await this.#engine.run(plan.compute);
     let [loss, correct] = [0, 0];
     const losses = this.#engine.floats(plan.losses, 2 * batch);
@@ -496,40 +537,21 @@ export class Trainer {
   }
 
   /** A tensor in PyTorch's order. */
-  #get({ address, shape }: Held): Float32Array {
-    const length = shape.reduce((a, b) => a * b, 1);
-    const values = this.#engine.floats(address, length);
-    const out = new Float32Array(length);
-    const { outputs, inputs, taps } = sizesOf(shape);
-    for (let o = 0; o < outputs; ++o) {
-      for (let i = 0; i < inputs; ++i) {
-        for (let t = 0; t < taps; ++t) out[(o * inputs + i) * taps + t] = values[(t * inputs + i) * outputs + o]!;
-      }
-    }
-    return out;
+  #get({ address, shape }: Held): Float32Array<ArrayBuffer> {
+    return toTorchOrder(shape, this.#engine.floats(address, count(shape)));
   }
 
   #put({ address, shape }: Held, values: Float32Array): void {
-    const out = this.#engine.floats(address, Math.ceil(values.length / 16) * 16);
-    out.fill(0);
-    const { outputs, inputs, taps } = sizesOf(shape);
-    for (let o = 0; o < outputs; ++o) {
-      for (let i = 0; i < inputs; ++i) {
-        for (let t = 0; t < taps; ++t) out[(t * inputs + i) * outputs + o] = values[(o * inputs + i) * taps + t]!;
-      }
-    }
+    const held = this.#engine.floats(address, Math.ceil(values.length / 16) * 16);
+    held.fill(0);
+    fromTorchOrder(shape, values, held);
   }
 }
 
-/** `[o, i, v, u]`, `[o, i]` or `[o]` as outputs, inputs and kernel positions. */
-function sizesOf([outputs = 1, inputs = 1, kh = 1, kw = 1]: readonly number[]): {
-  outputs: number;
-  inputs: number;
-  taps: number;
-} {
-  return { outputs, inputs, taps: kh * kw };
+function count(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
 }
 
-function tensor(name: string, shape: readonly number[], values: Float32Array): NamedTensor {
+function tensor(name: string, shape: readonly number[], values: Float32Array<ArrayBuffer>): NamedTensor {
   return { name, dtype: "F32", shape, bytes: new Uint8Array(values.buffer) };
 }

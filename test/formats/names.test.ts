@@ -14,17 +14,20 @@ describe("Keras", () => {
     ["bn3a_branch1/moving_variance", "layer2.0.downsample.1.running_var"],
     ["res3b1_branch2b/kernel", "layer2.1.conv2.weight"],
     ["bn4b22_branch2c/gamma", "layer3.22.bn3.weight"],
-    ["fc1000/kernel", "fc.weight"],
     ["conv1_conv/kernel", "conv1.weight"],
     ["conv1_bn/beta", "bn1.bias"],
     ["conv2_block1_1_conv/kernel", "layer1.0.conv1.weight"],
     ["conv2_block1_0_conv/kernel", "layer1.0.downsample.0.weight"],
     ["conv5_block3_0_bn/gamma", "layer4.2.downsample.1.weight"],
     ["conv4_block23_3_bn/moving_mean", "layer3.22.bn3.running_mean"],
-    ["predictions/bias", "fc.bias"],
-    ["probs/kernel", "fc.weight"],
     ["resnet50/res2a_branch2a/kernel:0", "layer1.0.conv1.weight"],
   ])("%s is %s", (keras, torch) => expect(fromKeras(keras)).toBe(torch));
+
+  test("the classifier's layers have any names", () => {
+    const head = new Map([["my_head", "fc"]]);
+    expect(fromKeras("my_head/kernel", head)).toBe("fc.weight");
+    expect(fromKeras("model/my_head/bias:0", head)).toBe("fc.bias");
+  });
 
   test.each(["dense_block1/kernel", "conv1/depthwise_kernel", "conv1", "", "conv1/toString", "res6a_branch1/kernel"])(
     "%s is of no ResNet",

@@ -27,12 +27,8 @@ const conv = (name: string, size: number, strides: number, padding = "valid") =>
 const norm = (name: string, epsilon?: number) =>
   layer(name, "BatchNormalization", epsilon === undefined ? {} : { epsilon });
 
-const LAYERS = [
-  conv("conv1", 3, 2),
-  norm("bn_conv1", 0.002),
-  conv("res3a_branch2a", 1, 2),
-  layer("fc1000", "Dense", {}),
-];
+const FC = layer("fc1000", "Dense", {});
+const LAYERS = [conv("conv1", 3, 2), norm("bn_conv1", 0.002), conv("res3a_branch2a", 1, 2), FC];
 const CONV = { name: "conv1/kernel", shape: [3, 2, 4, 5], dtype: "float32" };
 const GAMMA = { name: "bn_conv1/gamma", shape: [5], dtype: "float32" };
 const DENSE = { name: "fc1000/kernel", shape: [5, 3], dtype: "float32" };
@@ -81,14 +77,55 @@ describe("a layers model", () => {
     await checkpoint.close();
   });
 
+  test("classifiers of any name and of several layers, with what their description says", async () => {
+    const head = [
+      layer("global", "GlobalAveragePooling2D", {}),
+      layer("hidden", "Dense", { activation: "relu" }),
+      layer("drop", "Dropout", { rate: 0.5 }),
+      layer("cats_and_dogs", "Dense", { activation: "linear" }),
+      layer("probabilities", "Activation", { activation: "softmax" }),
+    ];
+    const weights = [CONV, GAMMA, { ...DENSE, name: "hidden/kernel" }].concat({
+      ...DENSE,
+      name: "cats_and_dogs/kernel",
+    });
+    const bytes = new Uint8Array(48 + 60);
+    const { tensors, metadata } = await open(
+      model({ layers: [...LAYERS.slice(0, 3), ...head], weights, files: { "c.bin": bytes } }),
+    );
+    expect([...tensors.keys()]).toEqual(["conv1.weight", "bn1.weight", "fc.0.weight", "fc.2.weight"]);
+    expect(metadata.output_kind).toBe("softmax");
+    const one = model({
+      layers: [...LAYERS.slice(0, 3), layer("my_head", "Dense", { activation: "sigmoid" })],
+      weights: [CONV, GAMMA, { ...DENSE, name: "my_head/kernel" }],
+    });
+    expect([...(await open(one)).tensors.keys()]).toEqual(["conv1.weight", "bn1.weight", "fc.weight"]);
+    expect((await open(one)).metadata.output_kind).toBe("sigmoid");
+  });
+  test.each([
+    ["an activation that is not run", [layer("a", "Dense", { activation: "tanh" })], /"a": .* got tanh/],
+    [
+      "another kind of layer",
+      [layer("a", "Dense", {}), layer("b", "LayerNormalization", {})],
+      /"b": .* got LayerNormalization/,
+    ],
+    [
+      "layers behind probabilities",
+      [layer("a", "Dense", { activation: "softmax" }), layer("b", "Dense", {})],
+      /"b": expected nothing behind/,
+    ],
+  ])("a classifier with %s is refused by name", (_, head, message) =>
+    refuses(model({ layers: [...LAYERS.slice(0, 3), ...head] }), message),
+  );
+
   test("says its epsilon and where its strides are", async () => {
     expect((await open(model())).metadata).toEqual({ format: "tfjs", norm_epsilon: "0.002", stride_in_1x1: "true" });
-    const v15 = [conv("conv3_block1_1_conv", 1, 1), conv("conv3_block1_2_conv", 3, 2), norm("conv1_bn")];
+    const v15 = [conv("conv3_block1_1_conv", 1, 1), conv("conv3_block1_2_conv", 3, 2), norm("conv1_bn"), FC];
     expect((await open(model({ layers: v15 }))).metadata).toMatchObject({
       norm_epsilon: "0.001",
       stride_in_1x1: "false",
     });
-    expect((await open(model({ layers: [conv("res3a_branch2a", 3, 2)] }))).metadata).toEqual({ format: "tfjs" });
+    expect((await open(model({ layers: [conv("res3a_branch2a", 3, 2), FC] }))).metadata).toEqual({ format: "tfjs" });
   });
 
   test("may hold a model in a model, and sit in a folder of the package", async () => {
@@ -155,11 +192,11 @@ describe("ways a layers model can lie", () => {
     refuses(model({ files: { "b.bin": "<html>gone</html>" } }), /b.bin: expected 256 bytes, got a web page/));
   test("a shard outside of the folder", () =>
     refuses(model({ json: { weightsManifest: [{ paths: ["../x"], weights: [] }] } }), /\.\.\/x/));
-  test("two epsilons", () => refuses(model({ layers: [...LAYERS, norm("b", 1)] }), /one epsilon/));
+  test("two epsilons", () => refuses(model({ layers: [norm("b", 1), ...LAYERS] }), /one epsilon/));
   test("strides in both places", () =>
-    refuses(model({ layers: [...LAYERS, conv("res4a_branch2b", 3, 2)] }), /one place/));
+    refuses(model({ layers: [conv("res4a_branch2b", 3, 2), ...LAYERS] }), /one place/));
   test("TensorFlow's lopsided padding", () =>
-    refuses(model({ layers: [conv("conv1", 7, 2, "same")] }), /"conv1": expected padding "valid"/));
+    refuses(model({ layers: [conv("conv1", 7, 2, "same"), FC] }), /"conv1": expected padding "valid"/));
 });
 
 describe("openCheckpoint tells by content", () => {

@@ -152,6 +152,7 @@ const SPEC: TrainSpec = {
   trains: () => true,
   live: true,
   winograd: true,
+  loss: "cross_entropy",
   optimizer: sgd(),
   decayNorms: true,
   labelSmoothing: 0.1,

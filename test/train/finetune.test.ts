@@ -145,6 +145,39 @@ describe("more of the network", () => {
   }, 120_000);
 });
 
+describe("several labels an image", () => {
+  /** Stripes along either axis, both, or neither. */
+  function several(count: number, seed: number): ImageSet {
+    const set = new ImageSet();
+    for (let i = 0; i < count; ++i) {
+      const [a, b] = [stripes(false, seed + i), stripes(true, seed + i)];
+      const shows = [i % 2 === 1, i % 4 > 1];
+      const data = a.data.map((x, p) => 120 + (shows[0] ? x - 120 : 0) + (shows[1] ? b.data[p]! - 120 : 0));
+      set.add(
+        { ...a, data },
+        ["along", "across"].filter((_, k) => shows[k]),
+      );
+    }
+    return set;
+  }
+  test("are learnt, reported as average precision, and answered as independent probabilities", async () => {
+    const result = await tune({ val: several(16, 1000), epochs: 60, train: "layer4", batch: 8 }, several(32, 1));
+    expect(result.history.at(-1)!.trainLoss).toBeLessThan(result.history[0]!.trainLoss);
+    expect(result.valMap).toBeGreaterThan(0.8);
+    expect(result.valClasses.map(({ name, images }) => [name, images])).toEqual([
+      ["along", 8],
+      ["across", 8],
+    ]);
+    expect(result.answers[0]!.label).toBeInstanceOf(Array);
+    const model = await load(result.bytes);
+    expect(model.output).toBe("sigmoid");
+    await model.dispose();
+  }, 120_000);
+  test("are refused for a loss of one", async () => {
+    await expect(tune({ loss: "cross_entropy" }, several(8, 1))).rejects.toMatchObject({ option: "loss" });
+  });
+});
+
 describe("a seed", () => {
   test("decides every byte", async () => {
     const options = { train: "layer4", epochs: 2, augment: "standard" } as const;

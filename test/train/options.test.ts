@@ -4,7 +4,7 @@ import { program } from "../../src/cli/program.ts";
 import { trainingOptionsOf } from "../../src/cli/training-options.ts";
 import { fingerprintOf, resolveOptions, resolveStepOptions, TRAINING_OPTIONS } from "../../src/train/options.ts";
 
-const CONTEXT = { isNew: false, images: 1000 };
+const CONTEXT = { isNew: false, images: 1000, isMultiLabel: false };
 const ROWS = Object.entries(TRAINING_OPTIONS);
 
 describe.each(ROWS)("%s", (name, row) => {
@@ -33,7 +33,11 @@ test("defaults follow from what is trained, and from each other", () => {
   });
   expect(resolveOptions({ train: "all" }, CONTEXT)).toMatchObject({ epochs: 8, optimizer: "sgd", weightDecay: 1e-4 });
   expect(resolveOptions({ optimizer: "sgd" }, CONTEXT)).toMatchObject({ learningRate: 0.01, weightDecay: 1e-4 });
-  expect(resolveOptions({}, { isNew: true, images: 50 })).toMatchObject({ train: "all", batch: 50, norms: "live" });
+  expect(resolveOptions({}, { ...CONTEXT, isNew: true, images: 50 })).toMatchObject({
+    train: "all",
+    batch: 50,
+    norms: "live",
+  });
   expect(resolveStepOptions({})).toMatchObject({ train: "all", batch: 32, optimizer: "sgd", learningRate: 0.01 });
 });
 

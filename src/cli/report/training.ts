@@ -52,10 +52,27 @@ function curves(
   };
 }
 
+/** A row for each class of the validation set, the worst first, where there are not too many. */
+function perClass({ valClasses }: Finetuned): string {
+  const rows = [...valClasses].sort((a, b) => a.accuracy - b.accuracy).slice(0, MATRIX);
+  const hasPrecision = valClasses.some(({ averagePrecision }) => averagePrecision !== undefined);
+  return grid(
+    ["class", "images", "accuracy", ...(hasPrecision ? ["average precision"] : [])],
+    rows.map(({ name, images, accuracy, averagePrecision }) => [
+      ...[name, images, percent(accuracy)],
+      ...(hasPrecision ? [averagePrecision === undefined ? "none" : percent(averagePrecision)] : []),
+    ]),
+  );
+}
+
 /** The page. */
 export async function trainingReport(result: Finetuned, { source, options, examples }: Subject): Promise<string> {
   const { history, classes, failed } = result;
-  const answers = result.answers.map((answer) => ({ ...answer, members: [] }));
+  // Of several labels an image there is no one answer that could be taken for another.
+  const answers = result.answers.flatMap((answer) => {
+    const { label } = answer;
+    return typeof label === "number" ? [{ ...answer, label, members: [] }] : [];
+  });
   const nameOf = (index: number): string => classes[index] ?? `${index}`;
   const stages = Object.keys(history.at(-1)!.gradNorms);
   const share = { min: 0, max: 1, title: { display: true, text: "accuracy" } };
@@ -107,12 +124,19 @@ export async function trainingReport(result: Finetuned, { source, options, examp
     `<p class="soft">${escaped(arch ?? model)}, ${escaped(train)}, on ${escaped(source)}, ${machine.date.slice(0, 10)}</p>`,
     figures([
       ...(valued ? ([[percent(hits(answers, 1) / answers.length), `validation, 95 %: ${interval}`]] as const) : []),
+      ...(result.valMap === undefined
+        ? []
+        : ([
+            [percent(result.valMap), "validation, mean average precision"],
+            [percent(result.valTop1!), "validation, right decisions about a class"],
+          ] as const)),
       [percent(result.trainTop1), "training, last epoch"],
       [`${history.length}`, history.length === 1 ? "epoch" : "epochs"],
       [`${result.imagesPerSecond}`, "images a second"],
       [`${failed.length}`, "images that could not be read"],
     ]),
     ...charts.map(figure),
+    ...(result.valClasses.length === 0 ? [] : ["<h2>Each class</h2>", perClass(result)]),
     ...(valued
       ? [
           "<h2>What was taken for what</h2>",
