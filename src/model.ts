@@ -10,12 +10,7 @@ import { type Format, openCheckpoint } from "./formats/open.ts";
 import { inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
-<<<<<<< HEAD
-import { readMetadata } from "./models/metadata.ts";
-=======
 import { isOwn, readMetadata } from "./models/metadata.ts";
-import type { ResNetSpec } from "./models/resnet.ts";
->>>>>>> main
 import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
   channelsOf,

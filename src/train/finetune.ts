@@ -20,15 +20,9 @@ import { checkSize, sized } from "../preprocess.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
-<<<<<<< HEAD
-import { type Dataset, trainingSets } from "./dataset.ts";
-import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
-import { type EpochRecord, type FitProgress, fit, type Validated, validate } from "./fit.ts";
-=======
 import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts";
-import { computeFeatures, FEATURE_BATCH, type Features, VIEWS } from "./features.ts";
+import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
 import { type EpochRecord, type FitProgress, fit } from "./fit.ts";
->>>>>>> main
 import { headOf, initialise, withClasses } from "./initialise.ts";
 import {
   fingerprintOf,
@@ -38,12 +32,8 @@ import {
   type TrainingOptions,
 } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
-<<<<<<< HEAD
-import { type BatchSource, type Features, featureSource, imageSource } from "./sources.ts";
-=======
-import { type BatchSource, featureSource, imageSource, type Labelled } from "./sources.ts";
+import { type BatchSource, type Features, featureSource, imageSource, type Labelled } from "./sources.ts";
 import { checksumOf } from "./state.ts";
->>>>>>> main
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 import { type ClassAccuracy, type Validated, type Validation, validate } from "./validate.ts";
 

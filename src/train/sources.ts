@@ -2,13 +2,8 @@
 
 import { seedFrom } from "../models/random.ts";
 import type { Augment } from "./augment.ts";
-<<<<<<< HEAD
-import type { Example } from "./dataset.ts";
-=======
 import { type Example, labelsOf } from "./dataset.ts";
-import type { Features } from "./features.ts";
 import type { Loss } from "./options.ts";
->>>>>>> main
 import type { Preparer } from "./preparer.ts";
 import type { Targets } from "./trainer.ts";
 
@@ -28,21 +23,20 @@ export interface BatchSource {
   batch(indices: readonly number[], epoch: number): Promise<Batch>;
 }
 
-<<<<<<< HEAD
 /** Features of a set: a row for each view of each example; none for what could not be read. */
 export interface Features {
   readonly channels: number;
   readonly views: number;
   /** `[views][examples]`, each `[channels]`. */
   readonly rows: readonly (readonly (Float32Array | undefined)[])[];
-=======
+}
+
 /** Examples, and how their labels become targets. */
 export interface Labelled {
   readonly examples: readonly Example[];
   /** Number of classes. */
   readonly classes: number;
   readonly loss: Loss;
->>>>>>> main
 }
 
 /** How images become inputs. */
