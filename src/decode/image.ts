@@ -29,9 +29,9 @@ import { decodeWebp } from "./webp.ts";
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
 export const PIXEL_LIMIT = 100e6;
 /** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
-const PASS_LIMIT = 8;
+export const PASS_LIMIT = 8;
 /** Most pixels of a CMYK JPEG: its decoder takes 60 bytes and 0.2 µs for each. */
-const CMYK_PIXEL_LIMIT = 16e6;
+export const CMYK_PIXEL_LIMIT = 16e6;
 
 const READABLE = "a JPEG, PNG, WebP or GIF image";
 

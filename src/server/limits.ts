@@ -23,7 +23,7 @@ export interface Limits {
 }
 
 /** Decoding 25 megapixels takes 100 MB for as long as it lasts. */
-const DEFAULT_LIMITS: Readonly<Limits> = {
+export const DEFAULT_LIMITS: Readonly<Limits> = {
   maxBytes: 10e6,
   maxPixels: 25e6,
   maxWaiting: 32,
