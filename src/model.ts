@@ -49,6 +49,8 @@ export interface ModelOptions extends DownloadOptions {
   /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B, or one number for gray. */
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
+  /** `true` resizes images to the input's size: proportions are lost, and nothing is cropped. */
+  readonly squash?: boolean;
   /** Class names, by index. */
   readonly labels?: readonly string[];
   /** Weight formats to read, instead of the runtime's usual ones. */
@@ -149,7 +151,10 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     const [height, width, channels] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
     const normalised = checkPreset({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
-    const preprocess = sized(normalised, [height, width]);
+    const fitted = sized(normalised, [height, width]);
+    const { squash = fitted.squash } = options;
+    const preprocess =
+      squash === fitted.squash ? fitted : { ...fitted, squash, ...(squash && { resize: fitted.crop }) };
     if (channelsOf(preprocess) !== channels) {
       const order = channels === 1 ? 'order "gray"' : 'order "rgb" or "bgr"';
       const got = `"${preprocess.order}"`;

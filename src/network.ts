@@ -4,6 +4,7 @@ import type { Graph } from "./graph.ts";
 import { type ModelOptions, type Source, withModel } from "./model.ts";
 import { PRETRAINED } from "./models/pretrained.ts";
 import { RESNETS, resnet } from "./models/resnet.ts";
+import type { OutputKind } from "./output.ts";
 import { checkSize, type Preprocess } from "./preprocess.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Dtype } from "./tensor.ts";
@@ -16,6 +17,10 @@ export interface Network {
   /** Element types of the weights; none where there are no weights. */
   readonly dtypes: readonly Dtype[];
   readonly labels: readonly string[];
+  /** What its numbers mean. */
+  readonly output: OutputKind;
+  /** Of the weights, as the file says; most say nothing. */
+  readonly licence: string | undefined;
   /** Absent where there are no weights. */
   readonly preprocess: Preprocess | undefined;
   readonly guesses: readonly Guess[];
@@ -28,10 +33,12 @@ export async function networkOfSource(runtime: Runtime, source: Source, options:
     const { size, stride = spec.stride } = options;
     const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
     const graph = resnet(source as string, { ...spec, stride }, shape);
-    return { arch: source as string, graph, dtypes: [], labels: [], preprocess: undefined, guesses: [] };
+    const unknown = { dtypes: [], labels: [], preprocess: undefined, licence: undefined, guesses: [] };
+    return { arch: source as string, graph, output: "softmax", ...unknown };
   }
   return withModel(runtime, source, options, async ({ arch, graph, checkpoint, labels, preprocess, guesses }) => {
     const dtypes = [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))];
-    return { arch, graph, dtypes, labels, preprocess, guesses };
+    const { license = checkpoint.metadata.licence } = checkpoint.metadata;
+    return { arch, graph, dtypes, labels, output: graph.output ?? "softmax", licence: license, preprocess, guesses };
   });
 }

@@ -1,5 +1,7 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
 
+import type { OutputKind } from "../output.ts";
+import type { Preprocess } from "../preprocess.ts";
 import { inspect as describe } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
 import type { Part } from "../train/options.ts";
@@ -20,6 +22,7 @@ export async function inspect(
   });
   for (const { message } of found.guesses) remark(options.quiet, `assumed: ${message}`);
   const { arch, build, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
+  const { output, outputs, labels, preprocess, licence, guesses } = found;
   const dtype = dtypes.join(", ") || "none";
   const gmacs = found.macs / 1e9;
   const layers = found.layers.map(({ name, op, shape, algorithm, kernels, macs, weightBytes }) => {
@@ -27,6 +30,7 @@ export async function inspect(
   });
   const summary = {
     ...{ model: source, arch, build, input, parameters, gmacs, dtype, memoryBytes, weightBytes },
+    ...{ output, outputs, labels, preprocess, licence, guesses },
     ...(training && { training }),
   };
   if (options.json) {
@@ -47,6 +51,9 @@ export async function inspect(
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
         : []),
+      `output ${describeOutput(output, outputs, labels)}`,
+      ...(preprocess === undefined ? [] : [`preprocess ${describePreprocess(preprocess)}`]),
+      ...(licence === undefined ? [] : [`licence ${licence}`]),
       "",
       table([
         ["layer", "how", "output", "MMAC"],
@@ -61,4 +68,19 @@ export async function inspect(
     ].join("\n"),
   );
   return 0;
+}
+
+/** Class names that a line has room for. */
+const SHOWN = 5;
+
+function describeOutput(kind: OutputKind, outputs: number, labels: readonly string[]): string {
+  if (kind === "none") return `none: ${outputs} numbers, no classes`;
+  const names = labels.length === 0 ? "without names" : labels.slice(0, SHOWN).join(", ");
+  return `${kind}: ${outputs} ${outputs === 1 ? "class" : "classes"}, ${names}${labels.length > SHOWN ? ", …" : ""}`;
+}
+
+function describePreprocess({ resize, crop, squash, filter, mean, std, order }: Preprocess): string {
+  const numbers = (values: readonly number[]): string => values.map((value) => Number(value.toFixed(4))).join(",");
+  const how = squash ? "squash to" : "resize to";
+  return `${how} ${resize.join("×")} ${filter}, crop ${crop.join("×")}, ${order}, mean ${numbers(mean)}, std ${numbers(std)}`;
 }

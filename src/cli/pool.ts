@@ -136,7 +136,7 @@ export async function startPool(source: string, options: LoadOptions, pool: Pool
       return ended;
     },
     async classify(photo, options) {
-      // The caller has no more photos under way than there are workers, so one is free.
+      // The caller has no more photos in progress than there are workers, so one is free.
       const idle = [...replicas].filter(({ busy }) => !busy);
       const replica = idle.find(({ memoryBytes }) => memoryBytes > 0) ?? idle[0] ?? start();
       replica.busy = true;

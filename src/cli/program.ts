@@ -112,8 +112,14 @@ export function program(done: (status: number) => void): Command {
     .option("--min-rate <bytes>", "least bytes a second of a body, as in 1kB", byteCount, 1000)
     .option("--body-timeout <seconds>", "for a body to arrive", positive, 30)
     .option("--url-timeout <seconds>", "for the photo of a ?url= to arrive", positive, 10)
-    .option("--timeout <seconds>", "for a whole request; a photo that computes for half of it is refused", positive, 60)
-    .option("--grace <seconds>", "for requests under way when the service stops", fromZero, 10)
+    .option("--timeout <seconds>", "for a whole request", positive, 60)
+    .option(
+      "--photo-timeout <seconds>",
+      "for decoding and computing one photo; its worker is then replaced",
+      positive,
+      10,
+    )
+    .option("--grace <seconds>", "for requests in progress when the service stops", fromZero, 10)
     .addOption(
       new Option("--log <kind>", "a line on stderr for each request").choices(["none", "text", "json"]).default("none"),
     )

@@ -24,8 +24,9 @@ export interface ServeCommand extends CommonOptions {
   readonly maxWaiting: number;
   readonly maxBodies: number;
   readonly minRate: number;
-  /** Seconds, as the three below. */
+  /** Seconds, as the four below. */
   readonly timeout: number;
+  readonly photoTimeout: number;
   readonly bodyTimeout: number;
   readonly urlTimeout: number;
   readonly grace: number;
@@ -73,11 +74,11 @@ async function startModel(options: ServeCommand, signal: AbortSignal): Promise<P
   const model = await openModel(options.model, given);
   await model.close();
   for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
-  const { workers, timeout } = options;
-  return startPool(options.model, portable(given), { workers, photoTimeoutMs: 500 * timeout });
+  const { workers, photoTimeout } = options;
+  return startPool(options.model, portable(given), { workers, photoTimeoutMs: 1000 * photoTimeout });
 }
 
-/** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests that are under way. */
+/** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests in progress. */
 export async function serve(options: ServeCommand): Promise<number> {
   const stopping = new AbortController();
   const stop = (): void => stopping.abort(new Error("interrupted"));
@@ -93,6 +94,8 @@ export async function serve(options: ServeCommand): Promise<number> {
     ...logger(options.log, options.quiet === true),
     ...withHosts(hostsOf(host, options.hosts)),
   });
+  /** Ends connections that are still open when the time for a stop is over. */
+  const cutting = new AbortController();
   let underway = 0;
   const answer = async (request: Request): Promise<Response> => {
     underway += 1;
@@ -112,6 +115,7 @@ export async function serve(options: ServeCommand): Promise<number> {
       requestTimeout: 1000 * (bodyTimeout + timeout),
       connectionsCheckingInterval: CHECK_MS,
     },
+    deno: { signal: cutting.signal },
     bun: { idleTimeout: Math.min(255, timeout + bodyTimeout) },
   });
   try {
@@ -126,10 +130,14 @@ export async function serve(options: ServeCommand): Promise<number> {
       await new Promise((done) => stopping.signal.addEventListener("abort", done, { once: true }));
     }
     const end = performance.now() + 1000 * options.grace;
+    // A connection or a worker that does not end must not keep the process.
+    setTimeout(() => process.exit(0), 1000 * options.grace + LAST_MS).unref();
     while (underway > 0 && performance.now() < end) await new Promise((done) => setTimeout(done, CLOSE_MS));
     // Clients keep connections open for a next request; Node waits for those that it did not find idle at once.
     const idle = setInterval(() => (server.node?.server as Server | undefined)?.closeIdleConnections(), CLOSE_MS);
-    const cut = setTimeout(() => void server.close(true), Math.max(100, end - performance.now()));
+    const cut = setTimeout(() => cutting.abort(), Math.max(100, end - performance.now()));
+    const cutNode = (): void => void server.close(true);
+    cutting.signal.addEventListener("abort", cutNode);
     await server.close(underway > 0);
     clearTimeout(cut);
     clearInterval(idle);
@@ -150,6 +158,8 @@ async function listener(): Promise<typeof Listen> {
 const HEADERS_MS = 15_000;
 const CHECK_MS = 5_000;
 const CLOSE_MS = 50;
+/** After the time for requests in progress. */
+const LAST_MS = 2_000;
 
 function withHosts(hosts: readonly string[] | undefined): Pick<HandlerOptions, "hosts"> {
   return hosts === undefined ? {} : { hosts };

@@ -1,7 +1,7 @@
 /** Standard streams that cannot be written any more. */
 
 /**
- * Ends the process when nobody reads its output any more, without a message and with status 0, as `| head` makes happen; and
+ * Ends the process when its output is no longer read, without a message and with status 0, as `| head` makes happen; and
  * when the output cannot be written, with one line and status 1. Without this, Node prints a stack.
  */
 export function handleStreamErrors(): void {

@@ -7,7 +7,7 @@
  */
 
 /** Bytes at once. A larger image is decoded when nothing else is. */
-const LIMIT_BYTES = 256 * 2 ** 20;
+export const LIMIT_BYTES = 256 * 2 ** 20;
 const FORGOTTEN_MS = 60_000;
 /** Those who wait look this often, and are given up when they have not looked for a second. */
 const LOOK_MS = 8;

@@ -19,7 +19,7 @@ import { retry, type StallTimeout, TransientError } from "./retry.ts";
 /** Bytes that make an attempt count as one that brought something. */
 const PROGRESS_BYTES = 1 << 20;
 /** Longest file accepted; no ResNet comes near it. */
-const MAX_FILE_BYTES = 2 ** 34;
+export const MAX_FILE_BYTES = 2 ** 34;
 
 /** What the headers of the responses promise about a file. */
 export interface Promised {

@@ -23,7 +23,7 @@ export interface NpmSource {
 const INTEGRITY_FILE = ".integrity";
 const MAX_MANIFEST_BYTES = 1 << 24;
 /** Longest package, packed or unpacked: about what one array of bytes can hold everywhere. */
-const MAX_PACKAGE_BYTES = 2 ** 31 - 1;
+export const MAX_PACKAGE_BYTES = 2 ** 31 - 1;
 
 /** Throws `ArgumentTypeError` unless `source` is `npm:package@version` or `npm:package@version/path`, the version exact. */
 export function parseNpm(source: string): NpmSource {

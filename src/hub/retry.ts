@@ -4,7 +4,7 @@ import { ModelError, type ModelErrorCode } from "../errors.ts";
 /** Failed attempts in a row, none of which brought anything new, after which we give up. */
 const ATTEMPTS = 3;
 const BACKOFF_MS = 200;
-const STALL_MS = 30_000;
+export const STALL_MS = 30_000;
 
 export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;

@@ -13,7 +13,7 @@ export interface Access {
   readonly allowOrigin?: string;
 }
 
-/** An IPv4 or IPv6 address as a URL has it: no name, so nobody can point it elsewhere. */
+/** An IPv4 or IPv6 address as a URL has it: no name, so it cannot be pointed elsewhere. */
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/;
 
 /** The address of a request. Throws `HttpError` 400 when its `Host` is none, 403 when that is somebody else's. */

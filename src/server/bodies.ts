@@ -31,7 +31,7 @@ export interface Bodies {
 const DRAIN = 4;
 /** A rate says nothing before. */
 const GRACE_MS = 5_000;
-/** A body younger than this does not give way to another. */
+/** A body younger than this is not stopped for another. */
 const YOUNG_MS = 1_000;
 const CHECK_MS = 500;
 /** Memory for a body that has not begun: what a slow client can hold is what it has sent. */
@@ -71,7 +71,7 @@ export function createBodies(limits: BodyLimits): Bodies {
   };
 
   /** Ends the slowest body other than `mine` that is not complete; whether there was one. */
-  const giveWay = (now: number, mine?: Receiving): boolean => {
+  const evict = (now: number, mine?: Receiving): boolean => {
     let slowest: Receiving | undefined;
     const rate = ({ received, since }: Receiving): number => received / (now - since);
     for (const body of all) {
@@ -88,7 +88,7 @@ export function createBodies(limits: BodyLimits): Bodies {
   const grow = (body: Receiving, bytes: Bytes, least: number, wanted: number): Bytes => {
     const room = (): number => maxBodyMemory - memory() + body.held;
     while (room() < least) {
-      if (!giveWay(Date.now(), body)) throw unavailable("busy", "there is no memory for another photo; try again");
+      if (!evict(Date.now(), body)) throw unavailable("busy", "there is no memory for another photo; try again");
     }
     const longer = new Uint8Array(Math.max(least, Math.min(wanted, room())));
     longer.set(bytes.subarray(0, body.received));
@@ -110,7 +110,7 @@ export function createBodies(limits: BodyLimits): Bodies {
       if (declared > DRAIN * maxBytes) throw tooLarge(maxBytes);
       const since = Date.now();
       forget(since);
-      if (count() >= maxBodies && !giveWay(since)) throw unavailable("busy", "too many photos arrive; try again");
+      if (count() >= maxBodies && !evict(since)) throw unavailable("busy", "too many photos arrive; try again");
       const body: Receiving = { since, received: 0, held: 0, complete: false, stopped: undefined, wake: () => {} };
       all.add(body);
       const onAbort = (): void => stop(body, signal.reason);

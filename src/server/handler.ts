@@ -8,7 +8,7 @@
  *     GET  /                  a page to try it
  *
  * A request goes through three stages: its body is received (`bodies.ts`), it waits for its turn (`queue.ts`), it is
- * computed. Only the second is counted against `maxWaiting`, so a slow client keeps nobody out; and a photo is decoded
+ * computed. Only the second is counted against `maxWaiting`, so slow clients do not use up the queue; and a photo is decoded
  * only when its turn has come, so memory follows what is computed, not what is asked for.
  */
 import type { Prediction } from "../classifier.ts";
@@ -53,7 +53,7 @@ export interface HandlerOptions extends Partial<Limits>, Access {
   readonly origins?: readonly string[];
   /** `false` leaves `ms` out of the answers: where a clock stands still while a program computes, it would be wrong. */
   readonly timed?: boolean;
-  /** When it aborts, requests under way are finished and others are answered 503. */
+  /** When it aborts, requests in progress are finished and others are answered 503. */
   readonly stopping?: AbortSignal;
   /** Gets what went wrong in the service, not with a request: clients see only that something did. */
   readonly onError?: (error: unknown) => void;
@@ -212,9 +212,9 @@ export function createHandler(options: HandlerOptions): (request: Request) => Pr
 }
 
 /**
- * Runs `work` with a signal that aborts when the client has gone or the time is over, and waits no longer than that.
+ * Runs `work` with a signal that aborts when the client has disconnected or the time is over, and waits no longer than that.
  *
- * @throws what `work` throws; HttpError 503 when the time is over, 499 when the client has gone
+ * @throws what `work` throws; HttpError 503 when the time is over, 499 when the client has disconnected
  */
 async function withDeadline<T>(client: AbortSignal, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

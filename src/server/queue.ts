@@ -17,7 +17,7 @@ export interface Queue {
  *
  * @param lanes how much is done at once
  * @param limit how much may run or wait
- * @param leaseMs after which work that has not ended is not waited for: a Worker's, whose client has gone
+ * @param leaseMs after which work that has not ended is not waited for: a Worker's, whose client has disconnected
  */
 export function createQueue(lanes: number, limit: number, leaseMs: number): Queue {
   const running = new Map<symbol, number>();

@@ -39,7 +39,7 @@ export function refusalOf(error: unknown): unknown {
   return new HttpError(status, code, firstLine(error));
 }
 
-/** A message without its hint, which is for whoever runs the service. */
+/** A message without its hint, which is for the operator of the service. */
 export function firstLine({ message }: Error): string {
   return message.split("\n")[0]!;
 }

@@ -82,7 +82,7 @@ describe("serve", () => {
     const response = await fetch(new URL("classify", service.url), { method: "POST", body: photo });
     expect(response.status).toBe(200);
   });
-  it("ends on Ctrl-C with status 0, letting requests under way end", async () => {
+  it("ends on Ctrl-C with status 0, letting requests in progress end", async () => {
     const own = await serve(...LOCAL);
     let begun = (): void => {};
     const started = new Promise<void>((done) => {

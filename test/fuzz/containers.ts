@@ -129,7 +129,8 @@ export const gif: Mutator = (bytes, random) => {
   if (bytes.length < 13) return bytes;
   const head = 13 + (bytes[10]! & 0x80 ? 3 << ((bytes[10]! & 7) + 1) : 0);
   const parts: Uint8Array[] = [];
-  for (let at = head; at < bytes.length && bytes[at] !== 0x3b; ) {
+  // Arguments of a call are limited; mutants of mutants have ever more blocks.
+  for (let at = head; at < bytes.length && bytes[at] !== 0x3b && parts.length < 50_000; ) {
     let end = at + 2;
     if (bytes[at] === 0x2c) end = at + 11 + (bytes[at + 9]! & 0x80 ? 3 << ((bytes[at + 9]! & 7) + 1) : 0);
     while (end < bytes.length && bytes[end] !== 0) end += 1 + bytes[end]!;

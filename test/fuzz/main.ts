@@ -152,7 +152,7 @@ if (values.replay !== undefined) {
   const replayed = spawn(process.execPath, [...nodeArgs, names[0]!, "--replay", values.replay], { stdio: "inherit" });
   replayed.on("exit", (code) => process.exit(code ?? 1));
 } else {
-  const scratch = mkdtempSync(join(tmpdir(), "resnet-wasm-fuzz-"));
+  const scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "resnet-wasm-fuzz-"));
   let failed = 0;
   let inputs = 0;
   for (const name of names) {

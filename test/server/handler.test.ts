@@ -233,7 +233,7 @@ describe("the model", () => {
 });
 
 describe("many at once", () => {
-  /** Computes when it is told to, and counts how many photos it has begun. */
+  /** Computes on demand, and counts how many photos it has begun. */
   function gated(): { readonly model: PhotoClassifier; readonly begun: () => number; readonly open: () => void } {
     let begun = 0;
     let open = (): void => {};
@@ -273,7 +273,7 @@ describe("many at once", () => {
       expect(begun()).toBe(4);
     }
   });
-  it("is never begun for a client that has gone", async () => {
+  it("is never started for a client that has disconnected", async () => {
     const { model: slow, begun, open } = gated();
     const handler = handlerOf({ load: async () => slow });
     const first = handler(post(photo));
@@ -288,7 +288,7 @@ describe("many at once", () => {
     await settled();
     expect(begun()).toBe(1);
   });
-  it("leaves nobody out for clients whose bodies do not come", async () => {
+  it("still answers while many clients send no body", async () => {
     const handler = handlerOf({ maxWaiting: 1 });
     const slow = Array.from({ length: 64 }, () => dripping());
     const waiting = slow.map(({ request }) => handler(request));
@@ -425,7 +425,7 @@ describe("operation", () => {
       { method: "POST", path: "/classify", status: 415, code: "type" },
     ]);
   });
-  it("stops: what is under way is finished, the rest is asked to come back", async () => {
+  it("stops: what is in progress is finished, the rest is asked to come back", async () => {
     const stopping = new AbortController();
     const handler = handlerOf({ stopping: stopping.signal });
     const [large, end] = holding(photo);
@@ -439,7 +439,7 @@ describe("operation", () => {
   });
 });
 
-/** A request whose body begins and goes on only when it is told to. */
+/** A request whose body begins and goes on only on demand. */
 function holding(bytes: Uint8Array): [request: Request, end: () => void] {
   let controller: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({
@@ -470,7 +470,7 @@ function formOf(value: string | Blob): FormData {
   return form;
 }
 
-/** More bytes than anybody wants, without a length. */
+/** More bytes than any limit, without a length. */
 function endless(): ReadableStream<Uint8Array> {
   return new ReadableStream({
     pull(controller) {

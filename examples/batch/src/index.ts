@@ -6,7 +6,7 @@
  *     results/<key>.json   its classes, or what is wrong with it; written once and never again
  *     failed/<key>.json    keys that were given up, from the dead-letter queue
  */
-import { type Classifier, fromStream, load } from "resnet-wasm/edge";
+import { type Classifier, fromStream, ImageError, load } from "resnet-wasm/edge";
 
 interface Stored {
   readonly key: string;
@@ -49,7 +49,7 @@ export interface Env {
 const SEND = 100;
 /** The name that the dead-letter queue has in `wrangler.jsonc`. */
 const FAILED = "classify-failed";
-/** Images under way at once: one is computed while others are on their way from and to the bucket. */
+/** Images at once: one is computed while others are read from the bucket and written to it. */
 const LANES = 4;
 /** Most pixels of an image. */
 const MAX_PIXELS = 1.5e6;
@@ -102,7 +102,7 @@ async function enqueue({ BUCKET, JOBS }: Env): Promise<number> {
 async function work(env: Env, { body: { key }, attempts }: Message): Promise<void> {
   const { BUCKET } = env;
   const result = `results/${key}.json`;
-  // Whoever had it before may have died between the result and the acknowledgement.
+  // The consumer before this one may have ended between the result and the acknowledgement.
   if (attempts > 1 && (await BUCKET.head(result)) !== null) return;
   const object = await BUCKET.get(`images/${key}`);
   let answer: unknown = { error: "no such image" };
@@ -112,8 +112,9 @@ async function work(env: Env, { body: { key }, attempts }: Message): Promise<voi
     try {
       answer = { predictions: await classifier.classify(bytes, { maxPixels: MAX_PIXELS }) };
     } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
       // A broken image is broken the next time too.
-      answer = { error: (error as Error).message.split("\n")[0] };
+      answer = { error: error.message.split("\n")[0] };
     }
   }
   await BUCKET.put(result, JSON.stringify({ key, ...(answer as object) }), {

@@ -27,6 +27,8 @@ const handler = createHandler({
   maxBytes: 4e6,
   maxPixels: Number(env.MAX_PIXELS ?? 1.5e6),
   maxWaiting: 8,
+  maxBodies: 128,
+  maxBodyMemory: 12e6,
   onError: (error) => console.error(error),
 });
 

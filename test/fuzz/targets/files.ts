@@ -1,5 +1,5 @@
 /** Files of the command itself: journals, timings, states of a training, lists of labels. */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBytes } from "../../../src/bytes.ts";
@@ -19,8 +19,10 @@ import { f32 } from "../seeds.ts";
 import type { Mutator, Target } from "../target.ts";
 
 const runtime = nodeRuntime();
-const folder = mkdtempSync(join(tmpdir(), "resnet-wasm-fuzz-"));
+// In memory, where there is such a folder: a disk would have to keep up with what is written through.
+const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "resnet-wasm-fuzz-"));
 const path = join(folder, "file");
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 const encoded = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** A text of JSON lines, one of which changes. */
