@@ -83,6 +83,8 @@ export interface Finetuned {
   readonly imagesPerSecond: number;
   /** Messages of the images that could not be read. */
   readonly failed: readonly string[];
+  /** What was assumed about the model that training began with. */
+  readonly guesses: Model["guesses"];
 }
 
 /** What a fine-tuning takes. */
@@ -406,5 +408,6 @@ async function finish(
     answers: (validation?.answers ?? []).map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
     imagesPerSecond: Number((rates.length / rates.reduce((sum, rate) => sum + 1 / rate, 0)).toFixed(1)),
     failed: [...failed.values()],
+    guesses: model.guesses,
   };
 }
