@@ -4,7 +4,7 @@ import { nodeRuntime } from "../runtimes/node.ts";
 import { type Example, labelsOf } from "../train/dataset.ts";
 import type { Answered } from "./accuracy.ts";
 import { digestOf } from "./fingerprint.ts";
-import type { Scored } from "./multilabel.ts";
+import type { Scored } from "../multilabel.ts";
 
 /** Classes that are kept of each answer. */
 export const BEST = 5;
