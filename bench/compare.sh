@@ -9,7 +9,9 @@ rounds=${3:-7}
 other=$(mktemp -d)
 trap 'git worktree remove --force "$other"' EXIT
 git worktree add --quiet --detach "$other" "$ref"
-ln -s "$PWD/node_modules" "$other/node_modules"
+# The same packages serve both trees, unless the other names others.
+if cmp -s package-lock.json "$other/package-lock.json"; then ln -s "$PWD/node_modules" "$other/node_modules"
+else (cd "$other" && npm ci --ignore-scripts --no-audit --no-fund --silent); fi
 node=$PWD/node_modules/.bin/node
 for tree in "$PWD" "$other"; do (cd "$tree" && "$node" build.ts --wasm); done
 

@@ -34,7 +34,8 @@ export async function modelAmong(folder: Folder, files: readonly string[], where
   if (models.length === 0) models = await descriptionsAmong(folder, files);
   if (models.length === 1) return models[0]!;
   const expected = "one model.safetensors, model.json, *.safetensors, *.pth or *.onnx";
-  const listed = files.length === 0 ? "none" : `none, only ${shortened(files)}`;
+  const visible = files.filter(isVisible);
+  const listed = visible.length === 0 ? "none" : `none, only ${shortened(visible)}`;
   const [got, hint] =
     models.length === 0 ? [listed, undefined] : [shortened(models), "name the file itself, after the folder"];
   throw new ModelError("not-found", expectedGot(where, expected, got, hint), { subject: where });

@@ -129,7 +129,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Whether a process of this machine is running, whoever's it is. */
+/** Whether a process of this machine is running, whichever user's it is. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
