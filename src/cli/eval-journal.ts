@@ -1,10 +1,10 @@
 /** An evaluation's journal: a line for each image, valid as long as the image has the same bytes. */
 import { ModelError } from "../errors.ts";
+import type { Scored } from "../multilabel.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { type Example, labelsOf } from "../train/dataset.ts";
 import type { Answered } from "./accuracy.ts";
 import { digestOf } from "./fingerprint.ts";
-import type { Scored } from "./multilabel.ts";
 
 /** Classes that are kept of each answer. */
 export const BEST = 5;
