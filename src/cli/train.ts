@@ -10,8 +10,8 @@ import {
   type TrainProgress,
   trainNewWith,
 } from "../train/finetune.ts";
-import type { EpochRecord } from "../train/fit.ts";
 import type { Part } from "../train/options.ts";
+import type { EpochRecord } from "../train/state.ts";
 import { DivergedError } from "../train/trainer.ts";
 import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";

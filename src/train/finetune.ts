@@ -22,7 +22,7 @@ import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
 import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts";
 import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
-import { type EpochRecord, type FitProgress, fit } from "./fit.ts";
+import { type FitProgress, fit } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
 import {
   fingerprintOf,
@@ -33,6 +33,7 @@ import {
 } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
 import { type BatchSource, type Features, featureSource, imageSource, type Labelled } from "./sources.ts";
+import type { EpochRecord } from "./state.ts";
 import { checksumOf } from "./state.ts";
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 import { type ClassAccuracy, type Validated, type Validation, validate } from "./validate.ts";

@@ -1,7 +1,7 @@
 /** The report of `finetune` and `train`: how it went, how right it is now, and where it is wrong. */
 import type { Example } from "../../train/dataset.ts";
 import type { Finetuned } from "../../train/finetune.ts";
-import type { EpochRecord } from "../../train/fit.ts";
+import type { EpochRecord } from "../../train/state.ts";
 import { confusions, hits, mistakes, wilson } from "../accuracy.ts";
 import { environment } from "../environment.ts";
 import { MATRIX, matrix, pictures } from "./answers.ts";
