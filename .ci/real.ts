@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PRETRAINED } from "../src/models/pretrained.ts";
 import { type LoadOptions, load } from "../src/runtimes/node.ts";
 import { check, cliOf, data, finish, hasData, root } from "./checks.ts";
 
@@ -73,6 +74,12 @@ if (hasData("golden logits and no ImageNet photos")) {
     const seen = `top-1 ${(100 * top1).toFixed(2)} %, top-5 ${(100 * top5).toFixed(2)} %, ${msPerImage} ms an image`;
     check(`accuracy on 300 ImageNet photos, ${name}`, right, seen);
   }
+  const path = PRETRAINED.resnet50!.source;
+  const args = ["--offline", "--json", "--quiet", "--limit", "100"];
+  const byName = JSON.parse(cli(process.execPath, "eval", photos, ...args));
+  const byPath = JSON.parse(cli(process.execPath, "eval", photos, ...args, "--model", path));
+  const same = byPath.top1 === byName.top1 && byPath.top5 === byName.top5;
+  check(`${path}: Keras's preprocessing, as by its short name`, same, `top-1 ${byPath.top1}, ${byName.top1}`);
 }
 rmSync(home, { recursive: true });
 finish();

@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { instantiate } from "@assemblyscript/loader";
 
 const root = join(import.meta.dirname, "..");
 const { values, positionals } = parseArgs({
@@ -20,8 +21,8 @@ const file = join(root, `wasm/${values.build}.wasm`);
 /** The kernel's function index: JavaScript gives exported WebAssembly functions that name. */
 async function indexOf(name: string): Promise<string> {
   const memory = new WebAssembly.Memory({ initial: 1 });
-  const { instance } = await WebAssembly.instantiate(readFileSync(file), { env: { memory } });
-  const found = instance.exports[name];
+  const { exports } = await instantiate<Record<string, unknown>>(readFileSync(file), { env: { memory } });
+  const found = exports[name];
   if (typeof found !== "function") throw new Error(`${name}: expected a kernel of ${file}, got none of that name`);
   return found.name;
 }

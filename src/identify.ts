@@ -6,7 +6,6 @@ import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { ELSEWHERE, renamed } from "./formats/choose.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
-import type { Model, ModelOptions } from "./model.ts";
 import { asHeadWeight, findHead, type Head, headNames, withHead, withoutHead } from "./models/head.ts";
 import { matchResnet } from "./models/match.ts";
 import type { ModelHints } from "./models/metadata.ts";
@@ -15,7 +14,7 @@ import { defaultSize, RESNETS, type ResNetSpec, resnet, resnetSpec } from "./mod
 import { paramsOf } from "./ops/ops.ts";
 import type { OutputKind } from "./output.ts";
 import { resize } from "./plan.ts";
-import { checkSize, sidesOf } from "./preprocess.ts";
+import { checkSize, type Sides, sidesOf } from "./preprocess.ts";
 
 /** Tensors of the network before its pooling. */
 const TRUNK = /^(?:conv1|bn1|norm|layer\d+)\./;
@@ -27,14 +26,41 @@ export interface Said {
   readonly known: string | undefined;
 }
 
-type Network = Pick<Model, "arch" | "spec" | "graph" | "checkpoint" | "guesses">;
+/** What a caller may say about a network that its file does not. */
+export interface NetworkOptions {
+  /** A name of `RESNETS`; recognised from the tensors when absent. Tensors that it does not have are then left out. */
+  readonly arch?: string;
+  /**
+   * What the network's last numbers mean. When absent: as the file says, else the logit of yes or no for one number, and of
+   * classes that exclude each other for several.
+   */
+  readonly output?: OutputKind;
+  /** Where a bottleneck has its stride, when the file does not tell. */
+  readonly stride?: "3x3" | "1x1";
+  /** Of every batch norm, when the file does not tell; 1e-5. */
+  readonly epsilon?: number;
+  /** Of the input: one side of a square, or height and width; the architecture's own when absent. */
+  readonly size?: number | Sides;
+}
+
+/** A checkpoint and the network that its tensors are of. */
+export interface Network {
+  readonly arch: string;
+  /** Absent for a network of an ONNX file that is no ResNet of the table. */
+  readonly spec: ResNetSpec | undefined;
+  /** As trained, nothing folded; an int8 network folded, with its steps. */
+  readonly graph: Graph;
+  readonly checkpoint: Checkpoint;
+  /** What was assumed. */
+  readonly guesses: readonly Guess[];
+}
 
 /**
  * The network of a checkpoint. What the caller's options say comes first, then the file, then what stands beside it.
  *
  * @throws ModelError for tensors of no network known here, or of another than is said; OptionError for an option out of range
  */
-export function identify(where: string, checkpoint: Checkpoint, said: Said, options: ModelOptions): Network {
+export function identify(where: string, checkpoint: Checkpoint, said: Said, options: NetworkOptions): Network {
   const held = checkpoint.graph ?? said.file.graph;
   const size = options.size ?? said.file.size ?? said.beside.size;
   const sides = size === undefined ? undefined : checkSize(size);
@@ -69,7 +95,7 @@ function recognised(
   where: string,
   checkpoint: Checkpoint,
   { file, beside, known }: Said,
-  options: ModelOptions,
+  options: NetworkOptions,
   sides: readonly [number, number] | undefined,
 ): Network {
   const hints: Partial<ResNetSpec> = { ...beside.spec, ...file.spec };

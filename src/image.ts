@@ -60,7 +60,7 @@ function bytesOf(array: Int32Array | Float32Array): Uint8Array {
 }
 
 /** Throws unless `pixels` are what they say: whole positive sides and four bytes a pixel. */
-export function checkPixels(pixels: Pixels): void {
+function checkPixels(pixels: Pixels): void {
   const { width, height, data } = pixels ?? {};
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new ArgumentTypeError(

@@ -76,7 +76,7 @@ export type {
   TrainNewOptions,
   TrainProgress,
 } from "./train/finetune.ts";
-export type { EpochRecord, FitProgress } from "./train/fit.ts";
+export type { FitProgress } from "./train/fit.ts";
 export {
   LOSSES,
   type Loss,
@@ -88,6 +88,7 @@ export {
   type TrainingOptions,
 } from "./train/options.ts";
 export { SCHEDULES, type Schedule } from "./train/schedules.ts";
+export type { EpochRecord } from "./train/state.ts";
 export {
   DivergedError,
   type Evaluation,

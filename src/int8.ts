@@ -45,7 +45,7 @@ export function obstacle(node: Node): string | undefined {
 }
 
 /** What a pixel outside the image is: zero after normalisation, to the nearest of 0…127. */
-export function pixelPads({ mean, order }: Preprocess): readonly number[] {
+function pixelPads({ mean, order }: Preprocess): readonly number[] {
   const pads = mean.map((value) => Math.max(0, Math.min(LIMIT, Math.round(127.5 * value - 0.25))));
   return order === "rgb" ? pads : pads.reverse();
 }

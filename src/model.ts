@@ -2,16 +2,15 @@
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
 import type { Folder } from "./bytes.ts";
-import type { Checkpoint, Guess } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
-import { type Graph, inputShape, outputNode } from "./graph.ts";
-import { identify, leftOver } from "./identify.ts";
+import { inputShape, outputNode } from "./graph.ts";
+import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { isOwn, readMetadata } from "./models/metadata.ts";
-import type { ResNetSpec } from "./models/resnet.ts";
 import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
   channelsOf,
@@ -20,7 +19,6 @@ import {
   type Preprocess,
   type PreprocessOptions,
   type PresetName,
-  type Sides,
   sized,
 } from "./preprocess.ts";
 import type { Runtime } from "./runtime.ts";
@@ -28,22 +26,9 @@ import { type DownloadOptions, type FileSource, findSource } from "./source.ts";
 import { checkWeights } from "./weights.ts";
 
 /** What a caller may say about a model that its file does not. */
-export interface ModelOptions extends DownloadOptions {
-  /** A name of `RESNETS`; recognised from the tensors when absent. Tensors that it does not have are then left out. */
-  readonly arch?: string;
+export interface ModelOptions extends DownloadOptions, NetworkOptions {
   /** Which network, where the file holds several: part of its tensors' names, such as `ema` of `ema.conv1.weight`. */
   readonly key?: string;
-  /**
-   * What the network's last numbers mean. When absent: as the file says, else the logit of yes or no for one number, and of
-   * classes that exclude each other for several.
-   */
-  readonly output?: OutputKind;
-  /** Where a bottleneck has its stride, when the file does not say. */
-  readonly stride?: "3x3" | "1x1";
-  /** Of every batch norm, when the file does not say; 1e-5. */
-  readonly epsilon?: number;
-  /** Of the input: one side of a square, or height and width; the architecture's own when absent. */
-  readonly size?: number | Sides;
   /** How pixels become the input. */
   readonly preprocess?: PresetName | PreprocessOptions;
   /** Instead of the preset's: of pixels scaled to 0…1, in the order R, G, B, or one number for gray. */
@@ -58,19 +43,11 @@ export interface ModelOptions extends DownloadOptions {
 }
 
 /** A checked model: its network, its weights not yet read. */
-export interface Model {
+export interface Model extends Network {
   /** The source as the caller named it. */
   readonly source: string;
-  readonly arch: string;
-  /** Absent for a network of an ONNX file that is no ResNet of the table. */
-  readonly spec: ResNetSpec | undefined;
-  /** As trained, nothing folded; an int8 network folded, with its steps. */
-  readonly graph: Graph;
-  readonly checkpoint: Checkpoint;
   readonly preprocess: Preprocess;
   readonly labels: readonly string[];
-  /** What was assumed. */
-  readonly guesses: readonly Guess[];
   /** Closes the weight file. Classifiers and trainers that were made from the model have what they need. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

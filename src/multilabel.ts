@@ -1,48 +1,71 @@
-/** How right answers are where an image may show several classes. */
+/** Metrics of answers to images that may have several labels each, or none. */
 
-/** Scores of images for classes, and what the images show. */
-export interface Scored {
-  readonly classes: number;
-  /** `[images, classes]`: probabilities or logits, larger for what is more likely shown. */
-  readonly scores: ArrayLike<number>;
-  /** `[images, classes]`: 1 where the image shows the class, else 0. */
-  readonly targets: ArrayLike<number>;
+/** What one image shows, and a score for every class. */
+export interface Scores {
+  readonly labels: readonly number[];
+  /** 0…1, by class. */
+  readonly scores: readonly number[];
+}
+
+/** The answer to a named image. */
+export interface Scored extends Scores {
+  readonly name: string;
+}
+
+/** How well one class was found. */
+export interface ClassMetrics {
+  readonly label: number;
+  /** Images that have it. */
+  readonly positives: number;
+  /** Area under the precision-recall curve; absent for a class that no image has. */
+  readonly averagePrecision: number | undefined;
+  /** Share of images for which "at least the threshold" was right. */
+  readonly accuracy: number;
 }
 
 /**
- * Average precision of each class: the mean, over the images that show it, of the precision among all that score as high
- * (scikit-learn's `average_precision_score`). Absent for a class that no image shows.
+ * Average precision: the sum over the ranking of precision times the gain in recall, images of equal score taken together
+ * (as scikit-learn's `average_precision_score`).
  */
-export function averagePrecisions({ classes, scores, targets }: Scored): readonly (number | undefined)[] {
-  const images = scores.length / classes;
-  return Array.from({ length: classes }, (_, c) => {
-    const order = Array.from({ length: images }, (_, i) => i * classes + c).sort((a, b) => scores[b]! - scores[a]!);
-    let [shown, sum, pending] = [0, 0, 0];
-    order.forEach((at, i) => {
-      pending += targets[at]!;
-      // Images of the same score are ranked together.
-      if (i + 1 < images && scores[order[i + 1]!] === scores[at]) return;
-      shown += pending;
-      sum += (pending * shown) / (i + 1);
-      pending = 0;
-    });
-    return shown === 0 ? undefined : sum / shown;
+export function averagePrecision(scores: readonly number[], isPositive: readonly boolean[]): number | undefined {
+  const positives = isPositive.filter(Boolean).length;
+  if (positives === 0) return undefined;
+  const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
+  let [sum, right, before] = [0, 0, 0];
+  for (const [at, index] of order.entries()) {
+    if (isPositive[index]) right += 1;
+    // The next image has the same score: their order means nothing.
+    if (at + 1 < order.length && scores[order[at + 1]!] === scores[index]) continue;
+    sum += ((right - before) / positives) * (right / (at + 1));
+    before = right;
+  }
+  return sum;
+}
+
+/** Metrics of every class. */
+export function classMetrics(answers: readonly Scores[], classes: number, threshold: number): readonly ClassMetrics[] {
+  return Array.from({ length: classes }, (_, label) => {
+    const scores = answers.map((answer) => answer.scores[label]!);
+    const isPositive = answers.map(({ labels }) => labels.includes(label));
+    const right = scores.filter((score, i) => score >= threshold === isPositive[i]).length;
+    return {
+      label,
+      positives: isPositive.filter(Boolean).length,
+      averagePrecision: averagePrecision(scores, isPositive),
+      accuracy: right / answers.length,
+    };
   });
 }
 
-/** Mean of the average precisions of the classes that some image shows (mAP); 0 where there are none. */
-export function meanAveragePrecision(precisions: readonly (number | undefined)[]): number {
-  const known = precisions.filter((each) => each !== undefined);
-  return known.reduce((sum, each) => sum + each, 0) / Math.max(1, known.length);
+/** Mean over the classes that some image has; 0 where there are none. */
+export function meanAveragePrecision(metrics: readonly ClassMetrics[]): number {
+  const known = metrics.flatMap(({ averagePrecision }) => averagePrecision ?? []);
+  return known.reduce((sum, value) => sum + value, 0) / Math.max(1, known.length);
 }
 
-/** For each class, the share of images of which it was decided rightly whether they show it. */
-export function decisionAccuracies({ classes, scores, targets }: Scored, threshold: number): readonly number[] {
-  const images = scores.length / classes;
-  return Array.from({ length: classes }, (_, c) => {
-    let right = 0;
-    for (let at = c; at < scores.length; at += classes)
-      right += Number(scores[at]! > threshold === (targets[at] === 1));
-    return right / Math.max(1, images);
-  });
+/** Share of images whose labels were all found, and no other. */
+export function exactMatches(answers: readonly Scores[], threshold: number): number {
+  const isExact = ({ labels, scores }: Scores): boolean =>
+    scores.every((score, label) => score >= threshold === labels.includes(label));
+  return answers.filter(isExact).length / answers.length;
 }

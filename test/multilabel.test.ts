@@ -1,26 +1,32 @@
-/** Measures of several labels an image, against the definitions of scikit-learn, worked out by hand. */
-import { expect, test } from "vitest";
-import { averagePrecisions, decisionAccuracies, meanAveragePrecision } from "../src/multilabel.ts";
+/** Metrics for several labels an image, against scikit-learn's. */
+import { describe, expect, it } from "vitest";
+import { averagePrecision, classMetrics, exactMatches, meanAveragePrecision } from "../src/multilabel.ts";
 
-/** One class. */
-const one = (scores: readonly number[], targets: readonly number[]) =>
-  averagePrecisions({ classes: 1, scores, targets })[0];
+describe("average precision", () => {
+  // The first is the example in scikit-learn's documentation of average_precision_score.
+  it.each<[number[], number[], number]>([
+    [[0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 0.8333333333333333],
+    [[0.9, 0.8, 0.7, 0.6], [1, 1, 0, 0], 1],
+    [[0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1], 0.41666666666666663],
+    [[0.5, 0.5, 0.5, 0.5], [1, 0, 0, 1], 0.5],
+    [[0.2, 0.2, 0.9, 0.1], [1, 0, 0, 1], 0.41666666666666663],
+  ])("of %j for %j is %d", (scores, truth, expected) => {
+    expect(averagePrecision(scores, truth.map(Boolean))).toBeCloseTo(expected, 12);
+  });
+  it("of a class that no image has is not defined, and not part of the mean", () => {
+    expect(averagePrecision([0.5], [false])).toBe(undefined);
+    const metrics = classMetrics([{ labels: [0], scores: [0.7, 0.1] }], 2, 0.5);
+    expect(metrics.map(({ averagePrecision }) => averagePrecision)).toEqual([1, undefined]);
+    expect(meanAveragePrecision(metrics)).toBe(1);
+  });
+});
 
-test("average precision: at each image that shows the class, the precision so far", () => {
-  expect(one([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])).toBeCloseTo((1 + 2 / 3) / 2, 12);
-  expect(one([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])).toBeCloseTo((1 + 2 / 3) / 2, 12);
-  expect(one([0.9, 0.8], [1, 1])).toBe(1);
-  expect(one([0.9, 0.8], [0, 0])).toBeUndefined();
-});
-test("images of the same score are ranked together, whatever their order", () => {
-  expect(one([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 0])).toBeCloseTo(0.25, 12);
-  expect(one([0.5, 0.5, 0.5, 0.5], [0, 0, 0, 1])).toBeCloseTo(0.25, 12);
-});
-test("the mean leaves out classes that no image shows", () => {
-  const scored = { classes: 2, scores: [0.9, 0.1, 0.2, 0.3], targets: [1, 0, 0, 0] };
-  expect(meanAveragePrecision(averagePrecisions(scored))).toBe(1);
-});
-test("decisions: by class, above the threshold exactly where it is shown", () => {
-  const scored = { classes: 2, scores: [0.9, 0.4, 0.2, 0.6], targets: [1, 1, 0, 1] };
-  expect(decisionAccuracies(scored, 0.5)).toEqual([1, 0.5]);
+it("accuracy counts both kinds of mistakes, an exact match none", () => {
+  const answers = [
+    { labels: [0, 1], scores: [0.9, 0.2] },
+    { labels: [], scores: [0.1, 0.4] },
+    { labels: [1], scores: [0.6, 0.5] },
+  ];
+  expect(classMetrics(answers, 2, 0.5).map(({ accuracy }) => accuracy)).toEqual([2 / 3, 2 / 3]);
+  expect(exactMatches(answers, 0.5)).toBe(1 / 3);
 });

@@ -82,6 +82,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     ...Object.entries(vars).map(([name, value]) => `    (name = ${text(name)}, text = ${text(value)}),`),
     "  ],",
     '  compatibilityDate = "2026-03-01",',
+    '  compatibilityFlags = ["enable_request_signal"],',
     ");",
   ];
   writeFileSync(join(folder, "config.capnp"), `${lines.join("\n")}\n`);

@@ -3,26 +3,13 @@ import { type Classifier, loadWith } from "../classifier.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { type Answered, hits, suspicion, wilson } from "./accuracy.ts";
 import { BEST } from "./eval-journal.ts";
-import { type EvalOptions, type Evaluation, evaluateModels, THRESHOLD } from "./evaluate.ts";
+import { type EvalCommand, type Evaluation, evaluateModels, type Member, THRESHOLD } from "./evaluate.ts";
 import { recordFiles } from "./fingerprint.ts";
 import { interruptible } from "./interrupt.ts";
 import type { Fingerprint } from "./journal.ts";
 import { loadOptions } from "./options.ts";
 import { writeAtomically } from "./output.ts";
 import { remark, table } from "./terminal.ts";
-
-/** A member of an ensemble, on its own. */
-export interface Member {
-  readonly model: string;
-  readonly top1: number;
-  readonly top5: number;
-}
-
-/** The command's options: `--model` may come several times. */
-export interface EvalCommand extends EvalOptions {
-  readonly model: readonly string[];
-  readonly report?: string;
-}
 
 type Single = Extract<Evaluation, { readonly kind: "single" }>;
 type Multi = Extract<Evaluation, { readonly kind: "multi" }>;

@@ -4,6 +4,7 @@ import type { Classifier } from "../classifier.ts";
 import { toPixels } from "../decode/input.ts";
 import { DatasetError, expectedGot, ImageError, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
+import { type ClassMetrics, classMetrics, exactMatches, meanAveragePrecision, type Scored } from "../multilabel.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { type Example, isMultiLabel } from "../train/dataset.ts";
 import type { Views } from "../views.ts";
@@ -11,7 +12,6 @@ import { type Answered, hits } from "./accuracy.ts";
 import { asYesOrNo, inModelClasses, openDataset, skippedRemark } from "./dataset.ts";
 import { BEST, type Entry, imageDigest, isEntryOf, type Result } from "./eval-journal.ts";
 import { type Fingerprint, openJournal } from "./journal.ts";
-import { type ClassMetrics, classMetrics, exactMatches, meanAveragePrecision, type Scored } from "./multilabel.ts";
 import type { CommonOptions } from "./options.ts";
 import { imageBar } from "./progress.ts";
 import { messageOf, remark } from "./terminal.ts";
@@ -24,6 +24,19 @@ export interface EvalOptions extends Omit<CommonOptions, "model"> {
   readonly resume?: string;
   /** From which score on an image of a set of several labels has a class; 0.5. */
   readonly threshold?: number;
+}
+
+/** A member of an ensemble, on its own. */
+export interface Member {
+  readonly model: string;
+  readonly top1: number;
+  readonly top5: number;
+}
+
+/** The command's options: `--model` may come several times. */
+export interface EvalCommand extends EvalOptions {
+  readonly model: readonly string[];
+  readonly report?: string;
 }
 
 interface Figures {

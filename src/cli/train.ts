@@ -10,9 +10,10 @@ import {
   type TrainProgress,
   trainNewWith,
 } from "../train/finetune.ts";
-import type { EpochRecord } from "../train/fit.ts";
 import type { Part } from "../train/options.ts";
+import type { EpochRecord } from "../train/state.ts";
 import { DivergedError } from "../train/trainer.ts";
+import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
@@ -95,6 +96,7 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
     throw error;
   }
   live.stop();
+  for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
   await rm(kept, { force: true });
@@ -103,18 +105,28 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
     const page = await trainingReport(result, { source, options, examples: (val ?? train).examples });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
-  const { history, trainLoss, trainTop1, valTop1, imagesPerSecond } = result;
+  const { history, trainLoss, trainTop1, valTop1, valMap, imagesPerSecond, classes } = result;
+  // Of several labels an image there is no one answer.
+  const answers = result.answers.flatMap((answer) => {
+    const { label } = answer;
+    return typeof label === "number" ? [{ ...answer, label, members: [] }] : [];
+  });
+  for (const text of suspicion(answers, classes.length, (index) => classes[index]!)) remark(quiet, text);
   const summary = {
     epochs: history.length,
     trainLoss,
     trainTop1,
     valTop1,
+    ...(valMap !== undefined && { valMap, valClasses: result.valClasses }),
     imagesPerSecond,
     skipped: skipped.length,
     out,
   };
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
-  const seen = valTop1 === undefined ? "" : `, validation ${percent(valTop1)}`;
+  const seen =
+    valTop1 === undefined
+      ? ""
+      : `, validation ${percent(valTop1)}${valMap === undefined ? "" : `, mean average precision ${percent(valMap)}`}`;
   const unread = result.failed.length === 0 ? "" : `, ${result.failed.length} images could not be read`;
   process.stdout.write(
     json

@@ -74,7 +74,7 @@ export async function withPixels<T>(
 }
 
 /** Whether an image is pixels already, so that nothing is decoded. */
-export function isRaw(image: ImageInput): image is RawPixels {
+function isRaw(image: ImageInput): image is RawPixels {
   return typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image;
 }
 

@@ -54,6 +54,8 @@ export function chosen(where: string, inner: Checkpoint, key: string | undefined
   const copies = candidates.filter((other) => other !== one).map((other) => rootOf(other, one));
   const dictionary = one.prefix.slice(0, one.prefix.lastIndexOf("/") + 1);
   const rename = (name: string): string | undefined => {
+    // A copy may be a module of the chosen network, or the chosen one of a copy.
+    if (copies.some((root) => name.startsWith(root) && !one.prefix.startsWith(root))) return undefined;
     if (name.startsWith(one.prefix)) return name.slice(one.prefix.length);
     if (copies.some((root) => name.startsWith(root))) return undefined;
     const isInside = name.startsWith(dictionary) && !name.slice(dictionary.length).includes("/");

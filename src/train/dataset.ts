@@ -95,7 +95,7 @@ export class ImageSet implements Dataset {
  *
  * @param needsAll whether every class must have an image
  */
-export function checkDataset(where: string, dataset: Dataset, needsAll = true): void {
+function checkDataset(where: string, dataset: Dataset, needsAll = true): void {
   const { classes, examples } = dataset;
   const isMulti = isMultiLabel(dataset);
   if (examples.length === 0) throw new DatasetError("empty", expectedGot(where, "images", "none"));

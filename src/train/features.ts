@@ -3,15 +3,7 @@
 import type { Classifier } from "../classifier.ts";
 import { inputShape } from "../graph.ts";
 import type { Augment } from "./augment.ts";
-import type { BatchSource } from "./sources.ts";
-
-/** Features of a set: a row for each view of each example; none for what could not be read. */
-export interface Features {
-  readonly channels: number;
-  readonly views: number;
-  /** `[views][examples]`, each `[channels]`. */
-  readonly rows: readonly (readonly (Float32Array | undefined)[])[];
-}
+import type { BatchSource, Features } from "./sources.ts";
 
 /** Variations of each image whose features are computed. */
 export const VIEWS: Readonly<Record<Augment, number>> = { none: 1, light: 2, standard: 4 };

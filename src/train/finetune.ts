@@ -21,8 +21,8 @@ import type { Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
 import type { Augment } from "./augment.ts";
 import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts";
-import { computeFeatures, FEATURE_BATCH, type Features, VIEWS } from "./features.ts";
-import { type EpochRecord, type FitProgress, fit } from "./fit.ts";
+import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
+import { type FitProgress, fit } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
 import {
   fingerprintOf,
@@ -32,7 +32,8 @@ import {
   type TrainingOptions,
 } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
-import { type BatchSource, featureSource, imageSource, type Labelled } from "./sources.ts";
+import { type BatchSource, type Features, featureSource, imageSource, type Labelled } from "./sources.ts";
+import type { EpochRecord } from "./state.ts";
 import { checksumOf } from "./state.ts";
 import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
 import { type ClassAccuracy, type Validated, type Validation, validate } from "./validate.ts";
@@ -83,6 +84,8 @@ export interface Finetuned {
   readonly imagesPerSecond: number;
   /** Messages of the images that could not be read. */
   readonly failed: readonly string[];
+  /** What was assumed about the model that training began with. */
+  readonly guesses: Model["guesses"];
 }
 
 /** What a fine-tuning takes. */
@@ -406,5 +409,6 @@ async function finish(
     answers: (validation?.answers ?? []).map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
     imagesPerSecond: Number((rates.length / rates.reduce((sum, rate) => sum + 1 / rate, 0)).toFixed(1)),
     failed: [...failed.values()],
+    guesses: model.guesses,
   };
 }

@@ -8,29 +8,9 @@ import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
 import { rateAt, type Schedule } from "./schedules.ts";
 import type { Batch, BatchSource } from "./sources.ts";
-import { type Position, readState, writeState } from "./state.ts";
+import { type EpochRecord, type Position, readState, writeState } from "./state.ts";
 import { DivergedError, type Trainer } from "./trainer.ts";
 import { groupsOf, validate } from "./validate.ts";
-
-/** What is known after an epoch. */
-export interface EpochRecord {
-  /** From 1. */
-  readonly epoch: number;
-  /** Of its last step. */
-  readonly learningRate: number;
-  /** Means over the epoch, with the weights as they were at each step. */
-  readonly trainLoss: number;
-  /** Of several labels an image, the share of right decisions over images and classes; so is `valTop1`. */
-  readonly trainTop1: number;
-  /** Absent without a validation set. */
-  readonly valLoss?: number;
-  readonly valTop1?: number;
-  /** Mean average precision, of several labels. */
-  readonly valMap?: number;
-  readonly imagesPerSecond: number;
-  /** Norm of the last step's gradient by stage: `conv1`, `layer1` …, `fc`. */
-  readonly gradNorms: Readonly<Record<string, number>>;
-}
 
 /** How things stand in the middle of it. */
 export interface FitProgress {

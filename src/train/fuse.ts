@@ -7,7 +7,7 @@ import { opOf } from "../ops/ops.ts";
  * Fuses the addition and the ReLU behind a norm into it, so that each activation is read and written once. The names of
  * nodes with parameters stay.
  */
-export function fuse(graph: Graph): Graph {
+function fuse(graph: Graph): Graph {
   const readers = new Map<string, number>();
   for (const node of graph.nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
   const renamed = new Map<string, string>();

@@ -101,12 +101,6 @@ function elements({ shape }: { readonly shape: readonly number[] }): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
-/** The shape of a parameter in training's memory: a convolution's `[o, i, v, u]` as `[v, u, i, o]`, a matrix turned. */
-export function heldShape(shape: readonly number[]): readonly number[] {
-  if (shape.length === 4) return [shape[2]!, shape[3]!, shape[1]!, shape[0]!];
-  return shape.length === 2 ? [shape[1]!, shape[0]!] : shape;
-}
-
 /** Places everything that outlives a step. */
 export function layTraining(whole: Graph, spec: TrainSpec, batch: number): TrainLayout {
   const { prefix, graph } = divide(whole, spec.trains);

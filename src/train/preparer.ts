@@ -39,7 +39,7 @@ export interface Preparer {
 }
 
 /** A preparer in the caller's own thread. */
-export async function localPreparer(runtime: Runtime, way: Preprocess): Promise<Preparer> {
+async function localPreparer(runtime: Runtime, way: Preprocess): Promise<Preparer> {
   let kernels: Kernels | undefined = await loadKernels(
     runtime,
     pickBuild("baseline"),

@@ -3,7 +3,6 @@
 import { seedFrom } from "../models/random.ts";
 import type { Augment } from "./augment.ts";
 import { type Example, labelsOf } from "./dataset.ts";
-import type { Features } from "./features.ts";
 import type { Loss } from "./options.ts";
 import type { Preparer } from "./preparer.ts";
 import type { Targets } from "./trainer.ts";
@@ -22,6 +21,14 @@ export interface BatchSource {
   readonly count: number;
   /** The inputs of some examples as the epoch sees them. */
   batch(indices: readonly number[], epoch: number): Promise<Batch>;
+}
+
+/** Features of a set: a row for each view of each example; none for what could not be read. */
+export interface Features {
+  readonly channels: number;
+  readonly views: number;
+  /** `[views][examples]`, each `[channels]`. */
+  readonly rows: readonly (readonly (Float32Array | undefined)[])[];
 }
 
 /** Examples, and how their labels become targets. */

@@ -6,8 +6,27 @@
 import { fromBytes } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
-import type { EpochRecord } from "./fit.ts";
 import type { TrainerState } from "./trainer.ts";
+
+/** What is known after an epoch. */
+export interface EpochRecord {
+  /** From 1. */
+  readonly epoch: number;
+  /** Of its last step. */
+  readonly learningRate: number;
+  /** Means over the epoch, with the weights as they were at each step. */
+  readonly trainLoss: number;
+  /** Of several labels an image, the share of right decisions over images and classes; so is `valTop1`. */
+  readonly trainTop1: number;
+  /** Absent without a validation set. */
+  readonly valLoss?: number;
+  readonly valTop1?: number;
+  /** Mean average precision, of several labels. */
+  readonly valMap?: number;
+  readonly imagesPerSecond: number;
+  /** Norm of the last step's gradient by stage: `conv1`, `layer1` …, `fc`. */
+  readonly gradNorms: Readonly<Record<string, number>>;
+}
 
 /** Where in its epoch a training is, and what it has seen of it. */
 export interface Position {

@@ -1,6 +1,6 @@
 /** A look at the validation set: loss, accuracy, and the answer to each image. */
 
-import { averagePrecisions, decisionAccuracies, meanAveragePrecision } from "../multilabel.ts";
+import { classMetrics, meanAveragePrecision, type Scores } from "../multilabel.ts";
 import type { BatchSource } from "./sources.ts";
 import type { Trainer } from "./trainer.ts";
 
@@ -52,8 +52,7 @@ export async function validate(
   );
   let [loss, correct, classes, isMulti] = [0, 0, 0, false];
   const answers: Validated[] = [];
-  const scores: number[] = [];
-  const targets: number[] = [];
+  const scored: Scores[] = [];
   let coming = groups.length === 0 ? undefined : source.batch(groups[0]!, 0);
   for (let i = 0; i < groups.length; ++i) {
     const { images, labels, indices } = await coming!;
@@ -67,31 +66,29 @@ export async function validate(
     correct += result.correct;
     classes = result.logits.length / count;
     isMulti = labels instanceof Uint8Array;
-    if (isMulti) {
-      scores.push(...result.logits);
-      targets.push(...labels);
-    }
     indices.forEach((index, j) => {
       const logits = result.logits.subarray(j * classes, (j + 1) * classes);
       const row = labels.subarray(j * classes, (j + 1) * classes);
-      const label = isMulti ? [...row.keys()].filter((at) => row[at] === 1) : labels[j]!;
-      answers.push({ index, label, best: bestOf(logits, isMulti) });
+      const shown = isMulti ? [...row.keys()].filter((at) => row[at] === 1) : [];
+      if (isMulti) scored.push({ labels: shown, scores: Array.from(logits, sigmoid) });
+      answers.push({ index, label: isMulti ? shown : labels[j]!, best: bestOf(logits, isMulti) });
     });
   }
   const count = Math.max(1, answers.length);
   const shared = { loss: loss / count, top1: correct / count, answers };
   if (!isMulti) return { ...shared, classes: topAccuracies(answers, classes) };
-  const scored = { classes, scores, targets };
-  const accuracies = decisionAccuracies(scored, 0);
-  const precisions = averagePrecisions(scored);
+  const metrics = classMetrics(scored, classes, 0.5);
   return {
     ...shared,
-    map: meanAveragePrecision(precisions),
-    classes: accuracies.map((accuracy, c) => {
-      const images = answers.filter(({ label }) => (label as readonly number[]).includes(c)).length;
-      return { images, accuracy, ...(precisions[c] !== undefined && { averagePrecision: precisions[c] }) };
+    map: meanAveragePrecision(metrics),
+    classes: metrics.map(({ positives, accuracy, averagePrecision }) => {
+      return { images: positives, accuracy, ...(averagePrecision !== undefined && { averagePrecision }) };
     }),
   };
+}
+
+function sigmoid(logit: number): number {
+  return 1 / (1 + Math.exp(-logit));
 }
 
 /** For each class, the share of its images whose best class it was. */
@@ -108,7 +105,7 @@ function topAccuracies(answers: readonly Validated[], classes: number): readonly
 function bestOf(logits: Float32Array, isMulti: boolean): Validated["best"] {
   const largest = logits.reduce((a, b) => Math.max(a, b));
   const sum = logits.reduce((total, x) => total + Math.exp(x - largest), 0);
-  const probability = (x: number): number => (isMulti ? 1 / (1 + Math.exp(-x)) : Math.exp(x - largest) / sum);
+  const probability = (x: number): number => (isMulti ? sigmoid(x) : Math.exp(x - largest) / sum);
   return [...logits.keys()]
     .sort((a, b) => logits[b]! - logits[a]! || a - b)
     .slice(0, BEST)

@@ -8,6 +8,7 @@ import { encode } from "jpeg-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { uniform } from "../../src/models/random.ts";
 import { resnetSpec } from "../../src/models/resnet.ts";
+import { load } from "../../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
 let dir = "";
@@ -145,6 +146,37 @@ describe("finetune", () => {
     const [a, b] = [await readFile(join(dir, "r.safetensors")), await readFile(join(dir, "w.safetensors"))];
     expect(a.equals(b)).toBe(true);
   }, 120_000);
+  it("several labels a file are learnt, and reported as average precision", async () => {
+    const rows = Array.from({ length: 10 }, (_, i) => `across/${i}.jpg,wide\nalong/${i}.jpg,tall;thin`);
+    await writeFile(join(dir, "one", "several.csv"), `file,labels\n${rows.join("\n")}\n`);
+    const args = ["one/several.csv", ...MODEL, "--out", "m2.safetensors", "--epochs", "2", "--json", "--quiet"];
+    const { code, stdout } = await cli("finetune", ...args);
+    const { valMap, valClasses } = JSON.parse(stdout);
+    expect({ code, map: typeof valMap }).toEqual({ code: 0, map: "number" });
+    expect(valClasses.map(({ name }: { name: string }) => name)).toEqual(["tall", "thin", "wide"]);
+    const model = await load(join(dir, "m2.safetensors"));
+    expect(model.output).toBe("sigmoid");
+    await model.dispose();
+  });
+  it("killed at any point, --resume ends with the bytes of a run without it", async () => {
+    const options = ["one", ...MODEL, "--train", "layer3", "--epochs", "6", "--batch", "4", "--seed", "7"];
+    await cli("finetune", ...options, "--out", "k0.safetensors", "--quiet");
+    const whole = await readFile(join(dir, "k0.safetensors"));
+    const next = uniform(11);
+    for (let i = 1; i <= 4; ++i) {
+      const out = `k${i}.safetensors`;
+      const { child, done } = start("finetune", ...options, "--out", out);
+      const epoch = 1 + Math.floor(5 * next());
+      child.stderr!.on("data", (chunk) => {
+        if (new RegExp(`^epoch ${epoch} .*validation`, "m").test(`${chunk}`))
+          setTimeout(() => child.kill("SIGKILL"), 40 * next());
+      });
+      await done;
+      const resumed = await cli("finetune", ...options, "--out", out, "--resume", "--quiet");
+      expect(resumed.code, resumed.stderr).toBe(0);
+      expect((await readFile(join(dir, out))).equals(whole), `killed after epoch ${epoch}`).toBe(true);
+    }
+  }, 300_000);
   it("an image that cannot be read is named, counted and left out", async () => {
     await photos("broken", 6, 1);
     await writeFile(join(dir, "broken", "along", "x.jpg"), "no image");

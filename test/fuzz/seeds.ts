@@ -10,7 +10,7 @@ import { goldenCheckpoint } from "../golden/checkpoint.ts";
 import { goldenInt8 } from "../golden/int8.ts";
 
 /** Two blocks of a ResNet for small images, and a bottleneck. */
-export const TINY: ResNetSpec = { ...resnetSpec("resnet20"), shortcut: "B", depths: [1, 1], width: 8 };
+const TINY: ResNetSpec = { ...resnetSpec("resnet20"), shortcut: "B", depths: [1, 1], width: 8 };
 
 export const f32 = (): Uint8Array => goldenCheckpoint(TINY);
 export const int8 = (): Uint8Array => goldenInt8("tiny", TINY);

@@ -215,7 +215,7 @@ function verdicts(row: Row): readonly (readonly [name: string, holds: boolean, s
   ];
 }
 
-let failures = 0;
+let [passed, failed] = [0, 0];
 for (const name of values.runtimes.split(",")) {
   const start = RUNTIMES[name];
   if (start === undefined) {
@@ -241,7 +241,8 @@ for (const name of values.runtimes.split(",")) {
       ])}\nRSS ${row.rss.map((mb) => mb.toFixed(0)).join(" → ")} MB\n`,
     );
     for (const [what, holds, seen] of verdicts(row)) {
-      if (!holds) failures += 1;
+      if (holds) passed += 1;
+      else failed += 1;
       process.stdout.write(`${holds ? "ok  " : "FAIL"} ${name}: ${what}: ${seen}\n`);
     }
   } finally {
@@ -249,4 +250,5 @@ for (const name of values.runtimes.split(",")) {
   }
 }
 rmSync(folder, { recursive: true });
-process.exitCode = failures === 0 ? 0 : 1;
+process.stdout.write(`checks: ${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;

@@ -26,7 +26,7 @@ const handler = createHandler({
   origins: (env.ORIGINS ?? "").split(" ").filter((origin) => origin !== ""),
   maxBytes: 4e6,
   maxPixels: Number(env.MAX_PIXELS ?? 1.5e6),
-  maxWaiting: 8,
+  maxWaiting: 32,
   maxBodies: 128,
   maxBodyMemory: 12e6,
   onError: (error) => console.error(error),
@@ -35,7 +35,7 @@ const handler = createHandler({
 export default {
   fetch(request: Request): Promise<Response> {
     const response = handler(request);
-    // A Worker whose client hangs up stops where it is, and its place in the queue would stay taken.
+    // A Worker stops when its client disconnects, unless something waits for it, and its place in the queue would stay taken.
     waitUntil(response);
     return response;
   },

@@ -10,8 +10,7 @@ import {
   wilson,
 } from "../accuracy.ts";
 import { environment } from "../environment.ts";
-import type { EvalCommand, Member } from "../eval.ts";
-import type { Evaluation } from "../evaluate.ts";
+import type { EvalCommand, Evaluation, Member } from "../evaluate.ts";
 import { MATRIX, matrix, pictures } from "./answers.ts";
 import { type Chart, document, escaped, figure, figures, grid, percent } from "./page.ts";
 

@@ -1,7 +1,6 @@
 /** The report of `eval` over a set of several labels an image. */
 import { environment } from "../environment.ts";
-import type { EvalCommand } from "../eval.ts";
-import { type LabelAccuracy, THRESHOLD } from "../evaluate.ts";
+import { type EvalCommand, type LabelAccuracy, THRESHOLD } from "../evaluate.ts";
 import { document, escaped, figures, grid, percent } from "./page.ts";
 
 interface Subject {

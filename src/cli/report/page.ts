@@ -14,7 +14,7 @@ export function escaped(text: string): string {
 export const percent = (fraction: number, digits = 2): string => `${(100 * fraction).toFixed(digits)} %`;
 
 /** A value that a script in the page reads: no `</script>` in it ends the script. */
-export function embedded(value: unknown): string {
+function embedded(value: unknown): string {
   return JSON.stringify(value).replaceAll("<", "\\u003c");
 }
 

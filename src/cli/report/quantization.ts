@@ -1,12 +1,11 @@
 /** The report of `quantize`: range, step and signal-to-noise ratio, layer by layer. */
 import type { Quantized } from "../../quantizer.ts";
 import { environment } from "../environment.ts";
-import type { QuantizeCommand } from "../quantize.ts";
 import { type Chart, document, escaped, figure, figures, grid } from "./page.ts";
 
 interface Subject {
   readonly source: string;
-  readonly options: QuantizeCommand;
+  readonly options: { readonly method: string };
   /** Decibels, by node. */
   readonly noise: ReadonlyMap<string, number>;
 }

@@ -1,10 +1,9 @@
 /** The report of `finetune` and `train`: how it went, how right it is now, and where it is wrong. */
 import type { Example } from "../../train/dataset.ts";
 import type { Finetuned } from "../../train/finetune.ts";
-import type { EpochRecord } from "../../train/fit.ts";
+import type { EpochRecord } from "../../train/state.ts";
 import { confusions, hits, mistakes, wilson } from "../accuracy.ts";
 import { environment } from "../environment.ts";
-import type { TrainCommand } from "../train.ts";
 import { MATRIX, matrix, pictures } from "./answers.ts";
 import { type Chart, document, escaped, figure, figures, grid, percent } from "./page.ts";
 
@@ -12,7 +11,7 @@ const COLOURS = ["#0a72c4", "#d1651a", "#2b9348", "#8d5bd1", "#b5a200", "#c23b6b
 
 interface Subject {
   readonly source: string;
-  readonly options: TrainCommand;
+  readonly options: { readonly model: string; readonly arch?: string; readonly train?: string };
   /** Those that were validated with. */
   readonly examples: readonly Example[];
 }

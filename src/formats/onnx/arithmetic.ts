@@ -1,7 +1,7 @@
 /** ONNX operators that compute with values: norms, bounds, matrix products, sums and products by channel. */
 import { NO_CLAMP } from "../../graph.ts";
-import type { Call } from "./call.ts";
-import { type Constant, plainNumbers } from "./constant.ts";
+import type { Call, Constant } from "./call.ts";
+import { plainNumbers } from "./constant.ts";
 import {
   type Activation,
   activation,

@@ -1,8 +1,20 @@
 /** One node of an ONNX graph as its reader sees it: attributes by name, and errors that say which node it is. */
 import { expectedGot, ModelError } from "../../errors.ts";
-import type { Constant } from "./constant.ts";
 import type { NodeProto } from "./proto.ts";
 import { locate, numbersOf, type Store } from "./stored.ts";
+
+/** A number that may be the batch, which a graph leaves open. */
+export type Dim = number | "n";
+
+/** A small tensor that is known before any image is. */
+export interface Constant {
+  readonly kind: "constant";
+  readonly dims: readonly number[];
+  /** In C order. */
+  readonly data: readonly Dim[];
+  /** Divides like integers. */
+  readonly integer: boolean;
+}
 
 export interface Call {
   readonly node: NodeProto;

@@ -2,20 +2,7 @@
  * Arithmetic on shapes, done while a graph is read: what exporters write to say "the batch, whatever it is, and the rest in
  * one dimension", or to bring PyTorch's list of pads into ONNX's order. Small tensors of numbers; the batch stays a symbol.
  */
-import type { Call } from "./call.ts";
-
-/** A number that may be the batch, which a graph leaves open. */
-export type Dim = number | "n";
-
-/** A small tensor that is known before any image is. */
-export interface Constant {
-  readonly kind: "constant";
-  readonly dims: readonly number[];
-  /** In C order. */
-  readonly data: readonly Dim[];
-  /** Divides like integers. */
-  readonly integer: boolean;
-}
+import type { Call, Constant, Dim } from "./call.ts";
 
 /** Most elements of a result. */
 const MAX_ELEMENTS = 1 << 16;

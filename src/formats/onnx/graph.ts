@@ -21,7 +21,8 @@ const OPSETS = { first: 7, last: 27 } as const;
 const MAX_SIDE = 16384;
 /** Sides tried for an input that leaves them open: ImageNet's and CIFAR's. */
 const USUAL_SIDES = [224, 32] as const;
-const CHANNELS = 3;
+/** Of images: color, and gray. */
+const CHANNELS = [3, 1] as const;
 
 /** What an ONNX file's graph became. */
 export interface Imported {
@@ -58,7 +59,7 @@ export async function importGraph(where: string, model: ModelProto, store: Store
   const dims = inputDims(where, input);
   const sides = dims.h === undefined || dims.w === undefined ? USUAL_SIDES : ([0] as const);
   const read = (side: number): Promise<Imported> => {
-    const shape: Shape = [dims.h ?? dims.w ?? side, dims.w ?? dims.h ?? side, CHANNELS];
+    const shape: Shape = [dims.h ?? dims.w ?? side, dims.w ?? dims.h ?? side, dims.c];
     return readAt(where, proto, { needed, input: input.name, output, opset, batch: dims.n, shape }, store);
   };
   if (sides.length === 1) return read(sides[0]);
@@ -218,7 +219,7 @@ function chooseInput(where: string, proto: GraphProto, needed: readonly NodeProt
 }
 
 /** Batch, height and width where the file fixes them. */
-function inputDims(where: string, { name, type }: ValueProto): { n?: number; h?: number; w?: number } {
+function inputDims(where: string, { name, type }: ValueProto): { n?: number; c: number; h?: number; w?: number } {
   const at = `${where}: input "${name}"`;
   const elemType = type?.tensor?.elemType;
   if (type?.tensor === undefined || !isFloat(elemType)) {
@@ -227,11 +228,13 @@ function inputDims(where: string, { name, type }: ValueProto): { n?: number; h?:
     });
   }
   const dims = type.tensor.shape?.dim.map(({ value }) => (value === undefined || value <= 0 ? undefined : value));
-  if (dims === undefined) return {};
+  if (dims === undefined) return { c: CHANNELS[0] };
   const shown = `[${dims.map((each) => each ?? "?").join(", ")}]`;
-  if (dims.length !== 4 || (dims[1] ?? CHANNELS) !== CHANNELS) {
-    const hint = dims[3] === CHANNELS ? "export it with images as [n, c, h, w] (tf2onnx: --inputs-as-nchw)" : undefined;
-    throw new ModelError("unsupported", expectedGot(at, `images [n, ${CHANNELS}, h, w]`, shown, hint), {
+  const c = CHANNELS.find((each) => each === (dims[1] ?? CHANNELS[0]));
+  if (dims.length !== 4 || c === undefined) {
+    const hint =
+      dims[3] === CHANNELS[0] ? "export it with images as [n, c, h, w] (tf2onnx: --inputs-as-nchw)" : undefined;
+    throw new ModelError("unsupported", expectedGot(at, "images [n, 3, h, w], or [n, 1, h, w] for gray", shown, hint), {
       subject: name,
     });
   }
@@ -241,7 +244,7 @@ function inputDims(where: string, { name, type }: ValueProto): { n?: number; h?:
       subject: name,
     });
   }
-  return { ...(n && { n }), ...(h && { h }), ...(w && { w }) };
+  return { ...(n && { n }), c, ...(h && { h }), ...(w && { w }) };
 }
 
 interface Plan {

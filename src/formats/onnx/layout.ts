@@ -1,5 +1,5 @@
-import type { Call } from "./call.ts";
-import { axisOf, type Dim, sliceLists, unsqueezed, vector } from "./constant.ts";
+import type { Call, Dim } from "./call.ts";
+import { axisOf, sliceLists, unsqueezed, vector } from "./constant.ts";
 import {
   type Activation,
   activation,

@@ -3,8 +3,8 @@
  */
 import type { Node, Pads, Shape } from "../../graph.ts";
 import type { TensorInfo } from "../../tensor.ts";
-import { type Call, callOf } from "./call.ts";
-import { type Constant, type Dim, plainNumbers } from "./constant.ts";
+import { type Call, type Constant, callOf, type Dim } from "./call.ts";
+import { plainNumbers } from "./constant.ts";
 import type { NodeProto } from "./proto.ts";
 import { elementReader, numbersOf, type Store, type Stored } from "./stored.ts";
 

@@ -321,7 +321,6 @@ const MODEL = {
 
 /** `TensorProto`; its data is not read. */
 export type TensorProto = Decoded<typeof TENSOR>;
-export type AttributeProto = Decoded<typeof ATTRIBUTE>;
 export type NodeProto = Decoded<typeof NODE>;
 /** `ValueInfoProto` of a tensor. */
 export type ValueProto = Decoded<typeof VALUE>;

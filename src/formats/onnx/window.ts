@@ -1,7 +1,7 @@
 /** ONNX operators whose kernel slides over an image: convolution, pooling, and the padding before either. */
 import { NO_CLAMP, type Pads, pooled, windowed } from "../../graph.ts";
-import type { Call } from "./call.ts";
-import { axisOf, type Dim, plainNumbers } from "./constant.ts";
+import type { Call, Dim } from "./call.ts";
+import { axisOf, plainNumbers } from "./constant.ts";
 import {
   activation,
   axesOf,
