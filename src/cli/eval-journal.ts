@@ -37,7 +37,12 @@ export function isEntryOf(
   const isList = (list: unknown, isItem: (item: unknown) => boolean): boolean =>
     Array.isArray(list) && list.length === Math.min(BEST, classes) && list.every(isItem);
   const isAnswer = (item: unknown): boolean =>
-    Array.isArray(item) && isClass(item[0]) && Number.isFinite(item[1]) && item[1] >= 0 && item[1] <= 1;
+    Array.isArray(item) &&
+    item.length === 2 &&
+    isClass(item[0]) &&
+    Number.isFinite(item[1]) &&
+    item[1] >= 0 &&
+    item[1] <= 1;
   if ("scores" in result || typeof example.label !== "number") {
     const { labels, scores } = result as Partial<Scored>;
     return (

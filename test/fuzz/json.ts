@@ -45,13 +45,15 @@ function stringify(value: Json): string {
   }
 }
 
-/** Every place in the tree that holds a value. */
-function places(holder: object, found: [holder: Record<string, Json>, key: string][] = []): typeof found {
-  for (const key of Object.keys(holder)) {
-    const values = holder as Record<string, Json>;
-    found.push([values, key]);
-    const value = values[key];
-    if (found.length < 5000 && typeof value === "object" && value !== null) places(value, found);
+/** The places in the tree that hold a value, 5000 at most; without recursion, as the tree may be deep. */
+function places(root: object): [holder: Record<string, Json>, key: string][] {
+  const found: [holder: Record<string, Json>, key: string][] = [];
+  const rest = [root as Record<string, Json>];
+  for (let holder = rest.pop(); holder !== undefined && found.length < 5000; holder = rest.pop()) {
+    for (const [key, value] of Object.entries(holder)) {
+      found.push([holder, key]);
+      if (typeof value === "object" && value !== null) rest.push(value as Record<string, Json>);
+    }
   }
   return found;
 }
