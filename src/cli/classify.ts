@@ -19,12 +19,11 @@ interface Result {
 
 const BAR = 24;
 
-function show({ image, predictions, ms }: Result, threshold: number): string {
-  const shown = predictions.filter(({ probability }) => probability >= threshold);
-  const none = shown.length === 0 ? [`  no class from ${100 * threshold} % on; the most probable is`] : [];
-  const lines = (shown.length === 0 ? predictions.slice(0, 1) : shown).map(({ label, probability }) => {
+function show({ image, predictions, ms }: Result): string {
+  const lines = predictions.map(({ label, probability }) => {
     return `  ${(100 * probability).toFixed(1).padStart(5)} %  ${barOf(probability, BAR).padEnd(BAR)}  ${label}`;
   });
+  const none = lines.length === 0 ? ["  no class is probable enough; --threshold 0 shows all"] : [];
   return [`${image}  (${ms.toFixed(0)} ms)`, ...none, ...lines, ""].join("\n");
 }
 
@@ -33,6 +32,7 @@ export async function classify(
   images: readonly string[],
   options: CommonOptions & { readonly topK: number; readonly recursive?: boolean; readonly threshold?: number },
 ): Promise<number> {
+  const { topK, threshold } = options;
   const photos = await photosOf(images, options.recursive === true);
   const started = performance.now();
   const model = await load(options.model, loadOptions(options, interruptible()));
@@ -42,15 +42,13 @@ export async function classify(
     options.quiet,
     `${arch}, ${model.build} kernels, ${model.vectors}-bit vectors, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
-  // Classes that exclude each other are a ranking; others are present or absent.
-  const threshold = options.threshold ?? (model.model.graph.output === "sigmoid" ? 0.5 : 0);
   const results: Result[] = [];
   // On a terminal the results themselves show the progress.
   const bar = imageBar(options.quiet === true || (!options.json && process.stdout.isTTY === true), photos.length);
   for (const { name: image, image: input } of photos) {
     const start = performance.now();
     try {
-      const predictions = await model.classify(input, { topK: options.topK });
+      const predictions = await model.classify(input, { topK, ...(threshold !== undefined && { threshold }) });
       results.push({ image, predictions, ms: Number((performance.now() - start).toFixed(1)) });
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;
@@ -59,7 +57,7 @@ export async function classify(
     }
     bar.tick("");
     const last = results.at(-1)!;
-    if (!options.json && last.error === undefined) process.stdout.write(`${show(last, threshold)}\n`);
+    if (!options.json && last.error === undefined) process.stdout.write(`${show(last)}\n`);
   }
   bar.stop();
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);

@@ -6,6 +6,7 @@ import { outputNode } from "../graph.ts";
 import { matchLabels } from "../labels.ts";
 import type { Model } from "../model.ts";
 import { imagenetIds, isImageNetOrder } from "../models/imagenet.ts";
+import { classCount } from "../output.ts";
 import { type Dataset, type Example, relabelled } from "../train/dataset.ts";
 import { CIFAR10, cifar10 } from "./cifar10.ts";
 import { classFolders, filesBelow, isDirectory, listFolder } from "./image-folders.ts";
@@ -102,7 +103,7 @@ export function inModelClasses(
   { classes, examples }: Dataset,
   { graph, labels }: Pick<Model, "graph" | "labels">,
 ): { readonly examples: readonly Example[]; readonly guess?: string } {
-  const count = outputNode(graph).shape[2];
+  const count = classCount(outputNode(graph).shape[2], labels);
   const isImageNet = count === 1000 && (labels.length === 0 || isImageNetOrder(labels));
   const model = { count, labels, ...(isImageNet && { ids: imagenetIds() }) };
   const { indices, guess } = matchLabels(where, classes, model);

@@ -5,6 +5,7 @@ import { toPixels } from "../decode/input.ts";
 import { DatasetError, expectedGot, ImageError, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
 import { type ClassMetrics, classMetrics, exactMatches, meanAveragePrecision, type Scored } from "../multilabel.ts";
+import { classCount } from "../output.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { type Example, isMultiLabel } from "../train/dataset.ts";
 import type { Views } from "../views.ts";
@@ -92,6 +93,10 @@ async function answer(models: readonly Classifier[], example: Example, views: Vi
   };
 }
 
+function classesOf({ model: { graph, labels } }: Classifier): number {
+  return classCount(outputNode(graph).shape[2], labels);
+}
+
 /** The examples of a set, in the model's classes; says what had to be assumed and which files are left out. */
 async function openExamples(
   model: Classifier,
@@ -100,8 +105,7 @@ async function openExamples(
   signal: AbortSignal,
 ): Promise<readonly Example[]> {
   const set = await openDataset(directory, options.labels, options, signal);
-  const isOneLogit = outputNode(model.model.graph).shape[2] === 1;
-  const inClasses = isOneLogit && !isMultiLabel(set) ? asYesOrNo : inModelClasses;
+  const inClasses = classesOf(model) === 1 && !isMultiLabel(set) ? asYesOrNo : inModelClasses;
   const { examples, guess } = inClasses(directory, set, model.model);
   if (guess !== undefined) remark(options.quiet, `assumed: ${guess}`);
   const skipped = skippedRemark(set.skipped);
@@ -123,7 +127,7 @@ export async function evaluateModels(
   signal: AbortSignal,
   fingerprint: Fingerprint = {},
 ): Promise<Evaluation> {
-  const [classes, ...others] = models.map((model) => outputNode(model.model.graph).shape[2]);
+  const [classes, ...others] = models.map(classesOf);
   const other = others.find((count) => count !== classes);
   if (other !== undefined)
     throw new OptionError("ensemble", expectedGot("ensemble", `models of ${classes} classes`, `one of ${other}`));

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { encode } from "jpeg-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { suspicion } from "../../src/cli/accuracy.ts";
+import { asYesOrNo } from "../../src/cli/dataset.ts";
+import { DatasetError } from "../../src/errors.ts";
 import { resnetSpec } from "../../src/models/resnet.ts";
 import { finetune, ImageSet, load, type Pixels } from "../../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
@@ -119,6 +121,23 @@ describe("several labels an image", () => {
     const page = join(folder, "r.html");
     expect(evaluate(".", "--labels", "labels.csv", ...MODEL, "--report", page).status).toBe(0);
     expect(readFileSync(page, "utf8")).toContain("mean average precision");
+  });
+});
+
+describe("one logit over two folders", () => {
+  const examples = [0, 1, 1].map((label, i) => ({ name: `${i}`, label, image: () => photo("lime", i) }));
+  const yes = (classes: readonly string[], labels: readonly string[]) => {
+    const found = asYesOrNo("set", { classes, examples }, { labels });
+    return { labels: found.examples.map(({ label }) => label), isGuess: found.guess !== undefined };
+  };
+  it("means the model's own class, or what says yes", () => {
+    expect(yes(["cat", "dog"], ["Cat"])).toEqual({ labels: [[0], [], []], isGuess: false });
+    expect(yes(["0", "1"], [])).toEqual({ labels: [[], [0], [0]], isGuess: false });
+    expect(yes(["yes", "no"], [])).toEqual({ labels: [[0], [], []], isGuess: false });
+  });
+  it("is a guess where no name says so, and refused for three", () => {
+    expect(yes(["cat", "dog"], [])).toEqual({ labels: [[], [0], [0]], isGuess: true });
+    expect(() => yes(["a", "b", "c"], [])).toThrow(DatasetError);
   });
 });
 
