@@ -16,9 +16,12 @@ import { readTuning } from "./tuning-file.ts";
 const ARCH_EXAMPLES = Object.keys(RESNETS).slice(0, 4).join(", ");
 const VECTORS = ["auto", "128", "256"] as const;
 
-/** Applies `--vectors` before anything is compiled. */
+/**
+ * Applies `--vectors` before anything is compiled. `auto` leaves the engine as it is: V8's switch is experimental, and is set
+ * only when it is asked for.
+ */
 function switchVectors({ vectors, quiet }: CommonOptions): void {
-  if (vectors === "128" || enableWideVectors() || vectors === "auto") return;
+  if (vectors !== "256" || enableWideVectors()) return;
   remark(quiet, "vectors: 128 bits, because 256 needs Node 24 or newer on x86-64");
 }
 
@@ -52,7 +55,10 @@ export function withCommon(command: Command): Command {
     .addOption(new Option("--threads <n>", "threads to compute with").argParser(whole(1)).default(1))
     .addOption(new Option("--build <build>", "kernels to use").choices([...BUILDS, "auto"]).default("auto"))
     .addOption(
-      new Option("--vectors <bits>", "256 lets V8 pack pairs of SIMD operations, where it can")
+      new Option(
+        "--vectors <bits>",
+        "256 lets V8 pack pairs of SIMD operations (experimental); auto leaves V8 as it is",
+      )
         .choices(VECTORS)
         .default("auto"),
     )
