@@ -53,7 +53,7 @@ describe("load", () => {
     const page = `<!doctype html>${" ".repeat(600)}`;
     await expect(load(new Response(page), baseline)).rejects.toThrow("a web page (HTML)");
     await expect(load(new Response("oops"), baseline)).rejects.toThrow("the stream ended early");
-    await expect(load("model.safetensors" as never, baseline)).rejects.toThrow("got string");
+    await expect(load("model.safetensors", baseline)).rejects.toMatchObject({ name: "ModelError", code: "runtime" });
     await expect(load(file, { ...baseline, threads: 2 })).rejects.toThrow(/module baseline\.shared|threads/);
   });
   it("says so when it is asked for what it has not", async () => {
