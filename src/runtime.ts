@@ -21,6 +21,8 @@ export interface WorkerHandle {
 export interface Runtime {
   /** Weight formats that models are read in unless the caller names others. */
   readonly formats: readonly Format[];
+  /** Bytes of images that are decoded at once; the limit of `decode/turn.ts` when absent. */
+  readonly imageBytes?: number;
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
   /** A compiled module that ships with the package. */

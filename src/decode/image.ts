@@ -64,7 +64,7 @@ export async function decodeImage(
   const own = turn ?? new Turn();
   try {
     const header = checkedHeader(codec, bytes, name, maxPixels);
-    await own.take(decodingBytes(codec, header));
+    await own.take(decodingBytes(codec, header), runtime.imageBytes);
     const pixels = await decodeAs(codec, header, bytes, runtime);
     if (pixels.width !== header.width || pixels.height !== header.height) {
       throw new Fault("malformed", `one of ${pixels.width}×${pixels.height} pixels where its header says otherwise`);

@@ -26,8 +26,8 @@ function drop(entries: Set<Entry>, olderThan: number): void {
   for (const entry of entries) if (entry.seen < olderThan) entries.delete(entry);
 }
 
-/** Whether `entry`, first of those who wait, has room. */
-function mayEnter(entry: Entry): boolean {
+/** Whether `entry`, first of those who wait, has room within `limit` bytes. */
+function mayEnter(entry: Entry, limit: number): boolean {
   const now = Date.now();
   entry.seen = now;
   drop(waiting, now - GONE_MS);
@@ -36,17 +36,17 @@ function mayEnter(entry: Entry): boolean {
   if (first !== undefined && first !== entry) return false;
   let taken = 0;
   for (const { bytes } of owners) taken += bytes;
-  return owners.size === 0 || taken + entry.bytes <= LIMIT_BYTES;
+  return owners.size === 0 || taken + entry.bytes <= limit;
 }
 
 /** A share of the memory for one image. */
 export class Turn {
   #entry: Entry | undefined;
 
-  /** Waits until there is room for `bytes`. */
-  async take(bytes: number): Promise<void> {
+  /** Waits until there is room for `bytes` within `limit` bytes of all images, or no other image. */
+  async take(bytes: number, limit = LIMIT_BYTES): Promise<void> {
     const entry = { bytes, seen: Date.now() };
-    while (!mayEnter(entry)) {
+    while (!mayEnter(entry, limit)) {
       waiting.add(entry);
       await new Promise((done) => setTimeout(done, LOOK_MS));
     }
