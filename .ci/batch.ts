@@ -103,7 +103,7 @@ const images = Array.from({ length: IMAGES }, (_, i) =>
 );
 for (const [i, image] of images.entries()) await first.bucket.put(`images/${keyOf(i)}`, image);
 check("all keys go on the queue", (await first.enqueue()) === IMAGES, IMAGES);
-await wait(first, IMAGES / 2, 60);
+await wait(first, IMAGES / 2, 180);
 check("one workerd is running, and is killed half-way", started.length === 1, started.length);
 for (const pid of started) process.kill(pid, "SIGKILL");
 await first.stop().catch(() => {});
@@ -113,7 +113,7 @@ const half = await second.keys("results/");
 check("half of the results have outlived it", half.size >= IMAGES / 2 && half.size < IMAGES, half.size);
 const again = await second.enqueue();
 check("only what has no result goes on the queue again", again === IMAGES - half.size, again);
-const done = await wait(second, IMAGES - 1, 90);
+const done = await wait(second, IMAGES - 1, 240);
 check("nothing is lost", done === IMAGES - 1, `${done} results, one image can have none`);
 for (let i = 0; i < 100 && (await second.keys("failed/")).size === 0; ++i)
   await new Promise((next) => setTimeout(next, 100));
