@@ -246,6 +246,10 @@ export class Classifier {
         ),
       );
     }
+    // What is not a number would become 0 in int8.
+    if (this.#graph.nodes[0]!.int8 !== undefined && !images.data.every(Number.isFinite)) {
+      throw new OptionError("images", expectedGot("images", "finite numbers", "others"));
+    }
     return this.#alone(async () => {
       const columns = nodeOf(this.#graph, name).shape[2];
       const data = new Float32Array(n * columns);
@@ -410,18 +414,19 @@ export class Classifier {
       engine.floats(input, images.length).set(images);
       return forward;
     }
-    // No activation is needed any more: the images may lie over them until they are bytes.
-    const affine = align(input + images.length);
+    // No activation is needed any more: the images may overwrite them until they are bytes.
+    // The kernel takes pixels of three channels; gray ones go three at a time, which may be two more than there are.
+    const affine = align(input + images.length + 2);
     const staged = align(affine + 96);
-    engine.reserve(staged + 4 * images.length);
+    engine.reserve(staged + 4 * (images.length + 2));
     const numbers = pixelAffine(this.model.preprocess);
-    const each = Array.from({ length: 12 }, (_, i) => i % 3);
-    engine.floats(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[3 + i]!)]);
+    const channels = numbers.length / 2;
+    const each = Array.from({ length: 12 }, (_, i) => i % channels);
+    engine.floats(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[channels + i]!)]);
     engine.floats(staged, images.length).set(images);
-    runStep(
-      engine.kernels.exports,
-      step("input", "quantize_i8", batch * h, { c: w, input: staged, affine, out: input }),
-    );
+    const [rows, c] = channels === 3 ? [batch * h, w] : [1, Math.ceil(images.length / 3)];
+    const quantize = step("input", "quantize_i8", rows, { c, input: staged, affine, out: input });
+    runStep(engine.kernels.exports, quantize);
     return forward;
   }
 
@@ -429,12 +434,13 @@ export class Classifier {
   #values(forward: Forward, name: string, count: number): Float32Array {
     const node = nodeOf(this.#graph, name);
     const address = forward.addresses.get(name)!;
-    const unit = node.int8?.step;
+    const unit = node.int8?.scale;
     if (unit === undefined) return this.#engine.floats(address, count).slice();
     const bytes = new Int8Array(this.#engine.kernels.memory.buffer, address, count);
     if (node.op !== "input") return Float32Array.from(bytes, (value) => value * unit);
     const affine = pixelAffine(this.model.preprocess);
-    return Float32Array.from(bytes, (value, i) => (value - affine[3 + (i % 3)]!) / affine[i % 3]!);
+    const channels = affine.length / 2;
+    return Float32Array.from(bytes, (value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */
@@ -446,7 +452,7 @@ export class Classifier {
     const forward = this.#plan(1, h, w, kept);
     const [node] = this.#graph.nodes;
     const recipe = planView(pixels, view, preprocess, node!.int8 !== undefined);
-    // No activation is needed any more but the input: the staging area may lie over the others.
+    // No activation is needed any more but the input: the staging area may overwrite the others.
     const input = forward.addresses.get("input")!;
     const staging = align(input + h * w * 3 * elementBytes(node!));
     try {

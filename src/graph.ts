@@ -24,14 +24,14 @@ export interface FoldedNorm {
   readonly epsilon: number;
 }
 
-/** How a node of an int8 network computes. A step is what one unit of an int8 activation stands for. */
+/** How a node of an int8 network computes. A scale is what one unit of an int8 activation stands for. */
 export interface Int8 {
-  /** Steps of the inputs, in their order. */
+  /** Scales of the inputs, in their order. */
   readonly inputs: readonly number[];
   /** Whether the first input may be negative; else it is 0…127. */
   readonly signed: boolean;
-  /** Step of the output; absent where the output is f32: the logits. */
-  readonly step?: number;
+  /** Scale of the output; absent where the output is f32: the logits. */
+  readonly scale?: number;
   /** Of the first convolution: what a pixel outside the image is, by channel. */
   readonly pads?: readonly number[];
   /** The largest sum of magnitudes among the outputs' weights: whether a Winograd sum is exact. */
@@ -159,7 +159,7 @@ export function nodeOf(graph: Graph, name: string): Node {
 
 /** Bytes of one element of a node's output. */
 export function elementBytes(node: Node): 1 | 4 {
-  return node.int8?.step === undefined ? 4 : 1;
+  return node.int8?.scale === undefined ? 4 : 1;
 }
 
 /** To the kernels, a linear layer is a 1×1 convolution of a one-pixel image. */

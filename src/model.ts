@@ -38,7 +38,7 @@ export interface ModelOptions extends DownloadOptions, NetworkOptions {
   readonly squash?: boolean;
   /** Class names, by index. */
   readonly labels?: readonly string[];
-  /** Weight formats to read, instead of the runtime's usual ones. */
+  /** Weight formats to read, instead of the runtime's own. */
   readonly formats?: readonly Format[];
 }
 

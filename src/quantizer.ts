@@ -1,13 +1,13 @@
 /**
- * The third story: f32 weights and sample images → int8 weights and steps. Post-training quantization as in Jacob et al.
+ * The third story: f32 weights and sample images → int8 weights and scales. Post-training quantization as in Jacob et al.
  * 2018 (arXiv 1712.05877) and Nagel et al. 2019 (arXiv 1906.04721): weights 8 bits per output channel, activations 7 bits
- * behind a ReLU and 8 elsewhere, one step a tensor, biases corrected for what rounding the weights shifts.
+ * behind a ReLU and 8 elsewhere, one scale per tensor, biases corrected for what rounding the weights shifts.
  */
 
 import { readValues, rereadable } from "./checkpoint.ts";
 import { type Classifier, checkBuildOptions, type LoadOptions, loadModel } from "./classifier.ts";
 import type { ImageInput } from "./decode/input.ts";
-import { expectedGot, ModelError, OptionError } from "./errors.ts";
+import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
@@ -36,7 +36,8 @@ export interface QuantizeOptions {
 export interface Observed {
   readonly node: string;
   readonly largest: number;
-  readonly step: number;
+  /** What one unit of its int8 output is. */
+  readonly scale: number;
 }
 
 /** An int8 model, and how it came about. */
@@ -81,7 +82,7 @@ class Histogram {
     for (const value of values) this.counts[Math.min(BINS - 1, Math.floor(Math.abs(value) * perBin))]! += 1;
   }
 
-  /** The magnitude that `LIMIT` steps should reach. */
+  /** The magnitude that `LIMIT` units should reach. */
   range(method: Method): number {
     if (this.largest === 0) return LIMIT;
     if (method === "minmax") return this.largest;
@@ -103,12 +104,12 @@ class Histogram {
     return best;
   }
 
-  /** Sum of squared differences that rounding to `step` makes. */
-  #error(step: number): number {
+  /** Sum of squared differences that rounding to multiples of `scale` makes. */
+  #error(scale: number): number {
     let sum = 0;
     for (let i = 0; i < BINS; ++i) {
       const value = (i + 0.5) * this.#width;
-      const rounded = Math.min(LIMIT, Math.round(value / step)) * step;
+      const rounded = Math.min(LIMIT, Math.round(value / scale)) * scale;
       sum += this.counts[i]! * (value - rounded) ** 2;
     }
     return sum;
@@ -176,7 +177,7 @@ async function calibrate(
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
   { method = "mse", signal, onProgress }: QuantizeOptions,
 ): Promise<Quantized> {
-  const watched = graph.nodes.filter((node) => needsStep(node, graph)).map(({ name }) => name);
+  const watched = graph.nodes.filter((node) => needsScale(node, graph)).map(({ name }) => name);
   const read = graph.nodes.filter(({ op }) => op === "conv" || op === "linear").map(({ inputs }) => inputs[0]!);
   const histograms = new Map(watched.map((name) => [name, new Histogram()]));
   const means = new Map(
@@ -191,7 +192,8 @@ async function calibrate(
     try {
       outputs = await classifier.activations(image, names);
     } catch (error) {
-      failed.push((error as Error).message);
+      if (!(error instanceof ImageError)) throw error;
+      failed.push(error.message);
       onProgress?.({ images: seen, failed: failed.length });
       continue;
     }
@@ -209,14 +211,14 @@ async function calibrate(
     );
   const layers = watched.map((node): Observed => {
     const histogram = histograms.get(node)!;
-    return { node, largest: histogram.largest, step: histogram.range(method) / LIMIT };
+    return { node, largest: histogram.largest, scale: histogram.range(method) / LIMIT };
   });
-  const steps = Object.fromEntries(layers.map(({ node, step }) => [node, step]));
-  const bytes = await write(model, graph, steps, means);
+  const scales = Object.fromEntries(layers.map(({ node, scale }) => [node, scale]));
+  const bytes = await write(model, graph, scales, means);
   return { bytes, layers, images: seen, failed };
 }
 
-function needsStep(node: Node, graph: Graph): boolean {
+function needsScale(node: Node, graph: Graph): boolean {
   return (node.op === "conv" || node.op === "add" || node.op === "globalpool") && node !== graph.nodes.at(-1);
 }
 
@@ -244,11 +246,11 @@ function checkGraph(model: Model, graph: Graph): void {
 async function write(
   model: Model,
   graph: Graph,
-  steps: Readonly<Record<string, number>>,
+  scales: Readonly<Record<string, number>>,
   means: ReadonlyMap<string, Means>,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const blank = Object.fromEntries(graph.nodes.map(({ name }) => [name, 0]));
-  const int8 = toInt8(model.source, graph, { steps, weightSums: blank }, model.preprocess);
+  const int8 = toInt8(model.source, graph, { scales, weightSums: blank }, model.preprocess);
   const weightSums: Record<string, number> = {};
   const tensors: NamedTensor[] = [];
   const shapes = new Map(paramsOf(int8).map(({ name, shape }) => [name, shape]));
@@ -267,7 +269,7 @@ async function write(
       tensors.push({ name, dtype, shape: shapes.get(name)!, bytes });
     }
   }
-  const quantization: Quantization = { steps, weightSums };
+  const quantization: Quantization = { scales, weightSums };
   return writeSafetensors(tensors, { ...writeMetadata(model), quantization: JSON.stringify(quantization) });
 }
 
@@ -276,7 +278,7 @@ interface Layer {
   readonly weights: Int8Array;
   /** `[n]`: what one unit of a weight is. */
   readonly scales: Float32Array;
-  /** `[n]`, in units of input step times weight scale. */
+  /** `[n]`, in units of input scale times weight scale. */
   readonly bias: Int32Array;
   readonly weightSum: number;
 }
@@ -296,7 +298,7 @@ async function quantizeLayer(model: Model, node: ConvNode, inputMeans: Means): P
       weights[at]! /= 127.5 * std[channel(Math.floor((at % depth) / window))]!;
     }
   }
-  const step = node.int8!.inputs[0]!;
+  const inputScale = node.int8!.inputs[0]!;
   const layer = { weights: new Int8Array(weights.length), scales: new Float32Array(n), bias: new Int32Array(n) };
   let weightSum = 0;
   for (let o = 0; o < n; ++o) {
@@ -319,7 +321,7 @@ async function quantizeLayer(model: Model, node: ConvNode, inputMeans: Means): P
         shift += (weights[at]! - exact) * 127.5 * inputMeans.of(c) * std[channel(c)]!;
       } else shift += (weights[at]! - exact) * inputMeans.of(input);
     }
-    const units = Math.round(shift / (step * scale));
+    const units = Math.round(shift / (inputScale * scale));
     layer.bias[o] = Math.max(-(2 ** 30), Math.min(2 ** 30, units));
     weightSum = Math.max(weightSum, sum);
   }

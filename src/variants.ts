@@ -174,7 +174,7 @@ export const EXACT_SUM = Math.floor(2 ** 25 / 128);
 
 /** Whether the int8 im2col kernel can compute a node: one group, no gaps, int8 out. */
 function isCopied(node: ConvNode): boolean {
-  return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && node.int8!.step !== undefined;
+  return node.groups === 1 && node.dilation[0] * node.dilation[1] === 1 && node.int8!.scale !== undefined;
 }
 
 /** The variants of an int8 network. They all give the same bytes. */

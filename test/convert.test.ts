@@ -137,7 +137,7 @@ describe("a file that contradicts itself", () => {
     ["labels", "7", /expected an array of names as "labels"/],
     ["norm_epsilon", "-1", /expected a number above 0 as "norm_epsilon"/],
     ["graph", '{"nodes":[]}', /expected a name, got nothing/],
-    ["quantization", "{}", /expected steps and weightSums/],
+    ["quantization", "{}", /expected scales and weightSums/],
   ])("%s %s is refused", async (key, value, message) => {
     const bytes = await changed((metadata) => {
       metadata[key] = value;

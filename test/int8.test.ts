@@ -99,15 +99,18 @@ describe("quantize", () => {
     expect(failed).toEqual([expect.stringMatching(/expected a JPEG/), expect.stringMatching(/no such file/)]);
   });
   it("refuses when no image can be read", async () => {
-    await expect(quantize(F32, [])).rejects.toThrow(/quantize: expected at least one image that can be read, got none/);
+    await expect(quantize(F32, [])).rejects.toMatchObject({ code: "option", option: "images" });
   });
   it("does not quantize an int8 model twice", async () => {
     const { bytes } = await quantize(F32, PHOTOS.slice(0, 1));
-    await expect(quantize(bytes, PHOTOS)).rejects.toThrow(/expected an f32 model, got one that is int8 already/);
+    await expect(quantize(bytes, PHOTOS)).rejects.toMatchObject({ name: "ModelError", code: "unsupported" });
   });
   it.each(["seresnet18", "resnetv2_18"])("refuses %s by the layer it cannot compute", async (name) => {
     const bytes = goldenCheckpoint({ ...resnetSpec(name), classes: 10, depths: [1, 1] });
-    await expect(quantize(bytes, PHOTOS)).rejects.toThrow(/expected a layer that int8 has, got (squeeze|a batch norm)/);
+    await expect(quantize(bytes, PHOTOS)).rejects.toMatchObject({
+      code: "unsupported",
+      subject: expect.stringMatching(/^layer1\.0\.(se\.|bn1$)/),
+    });
   });
   it("divides by no range of zero", async () => {
     const dead = goldenCheckpoint(SPEC, "bn1");
@@ -166,27 +169,27 @@ describe("an int8 file", () => {
       /"layer2\.0\.conv2\.weight_scale".*(scales above 0, got .*|got) .* at element 3|finite numbers in "layer2\.0\.conv2\.weight_scale", got \w+ at element 3/,
     );
   });
-  it.each([0, -0.5, null])("with a step of %j is refused by its node", async (step) => {
+  it.each([0, -0.5, null])("with a scale of %j is refused by its node", async (scale) => {
     const bytes = await changed(
       (_, old) => old,
       (old) => {
         const quantization = JSON.parse(old.quantization!);
-        quantization.steps["layer1.1.conv1"] = step;
+        quantization.scales["layer1.1.conv1"] = scale;
         return { ...old, quantization: JSON.stringify(quantization) };
       },
     );
-    await expect(open(bytes)).rejects.toThrow(/layer1\.1\.conv1|steps and weightSums/);
+    await expect(open(bytes)).rejects.toThrow(/layer1\.1\.conv1|scales and weightSums/);
   });
-  it("with a step too few is refused by its node", async () => {
+  it("with a scale too few is refused by its node", async () => {
     const bytes = await changed(
       (_, old) => old,
       (old) => {
         const quantization = JSON.parse(old.quantization!);
-        delete quantization.steps.avgpool;
+        delete quantization.scales.avgpool;
         return { ...old, quantization: JSON.stringify(quantization) };
       },
     );
-    await expect(open(bytes)).rejects.toThrow(/"avgpool": expected a step above 0 for its activations, got none/);
+    await expect(open(bytes)).rejects.toMatchObject({ code: "metadata", subject: "avgpool" });
   });
   it("whose weights are larger than it says is refused: Winograd would not be exact", async () => {
     const bytes = await changed((name, old) => (name === "layer1.0.conv1.weight" ? old.fill(127) : old));

@@ -38,6 +38,7 @@ const COMMON = [
     "METHODS",
     "LOSSES",
     "OPTIMIZERS",
+    "OUTPUT_KINDS",
     "PARTS",
     "PIXEL_LIMIT",
     "PRESETS",

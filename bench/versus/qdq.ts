@@ -41,7 +41,7 @@ export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<
   const isSigned = (node: Node): boolean => !("clamp" in node && node.clamp[0] >= 0) && node.op === "conv";
   for (const node of graph.nodes) {
     const { name, inputs } = node;
-    const step = node.int8!.step;
+    const step = node.int8!.scale;
     switch (node.op) {
       case "input":
         rounded("pixels", name, 1, false);

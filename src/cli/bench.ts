@@ -47,7 +47,7 @@ export interface BenchOptions extends CommonOptions {
 /** A model of the source's weights, or of random ones where only a network is named: time does not depend on them. */
 async function open(options: BenchOptions, signal: AbortSignal): Promise<{ model: Classifier; weights: string }> {
   const source = options.model;
-  if (RESNETS[source] === undefined || Object.hasOwn(PRETRAINED, source)) {
+  if (!Object.hasOwn(RESNETS, source) || Object.hasOwn(PRETRAINED, source)) {
     return { model: await load(source, loadOptions(options, signal)), weights: "as published" };
   }
   const checkpoint = randomCheckpoint(resnet(source, RESNETS[source]!), 1);

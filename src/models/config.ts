@@ -63,7 +63,9 @@ async function readJson(folder: Folder, path: string): Promise<Described | undef
       await file.close();
     }
   } catch (error) {
-    if (error instanceof ModelError && error.code !== "metadata") return undefined;
+    // A file that could not be fetched is not an absent one: without it answers may be others.
+    if (error instanceof ModelError && !["metadata", "network", "integrity", "cache"].includes(error.code))
+      return undefined;
     throw error;
   }
   try {

@@ -140,7 +140,7 @@ export const RESNETS: Readonly<Record<string, ResNetSpec>> = {
 
 /** The table's entry. Throws `RangeError` for a name it does not have. */
 export function resnetSpec(name: string): ResNetSpec {
-  const spec = RESNETS[name];
+  const spec = Object.hasOwn(RESNETS, name) ? RESNETS[name] : undefined;
   if (spec === undefined) {
     const hint = /blur|aa/.test(name) ? "networks with blur pooling are not among them" : undefined;
     throw new OptionError("arch", expectedGot("arch", `one of ${Object.keys(RESNETS).join(", ")}`, `"${name}"`, hint));

@@ -10,7 +10,7 @@ export const add: Op<AddNode> = {
     const [h, w, c] = node.shape;
     const [a, b] = node.inputs.map(place.address);
     if (node.int8 !== undefined) {
-      const [sa, sb] = node.int8.inputs.map((each) => each / node.int8!.step!);
+      const [sa, sb] = node.int8.inputs.map((each) => each / node.int8!.scale!);
       const out = place.address(node.name);
       return [
         step(node.name, "add_i8", place.batch * h * w, {

@@ -23,7 +23,7 @@ function params(node: ConvNode): readonly Param[] {
   const [kh, kw] = node.kernel;
   const [n, c] = [node.shape[2], node.channels / node.groups];
   // A linear layer's weight has two dimensions in the file.
-  const shape = node.int8!.step === undefined && kh * kw === 1 ? [n, c] : [n, c, kh, kw];
+  const shape = node.int8!.scale === undefined && kh * kw === 1 ? [n, c] : [n, c, kh, kw];
   return [
     { name: `${node.name}.weight`, shape, dtype: "I8" },
     { name: `${node.name}.weight_scale`, shape: [n], dtype: "F32" },
@@ -42,7 +42,7 @@ async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
       expectedGot(where, "scales above 0", `${scales[at]} at element ${at}`, "quantize again"),
     );
   }
-  const { inputs, step: output = 1 } = node.int8!;
+  const { inputs, scale: output = 1 } = node.int8!;
   return Float32Array.from(scales, (scale) => (inputs[0]! * scale) / output);
 }
 
@@ -108,7 +108,7 @@ function forward(node: ConvNode, place: Place): readonly Step[] {
   const { name } = node;
   const { algorithm } = place.variant(name);
   if (algorithm === "winograd4") return winogradStepsI8(node, place);
-  const { inputs, step: output } = node.int8!;
+  const { inputs, scale: output } = node.int8!;
   const geometry = geometryOf(node, place);
   const { groups, dh: _dh, dw: _dw, ...dense } = geometry;
   const { batch, h, w, c, oh, ow, n, kh, kw, sh, sw } = dense;

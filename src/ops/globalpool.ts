@@ -11,7 +11,7 @@ export const globalpool: Op<GlobalPoolNode> = {
     const units = place.batch * Math.ceil(c / 16);
     const input = place.address(node.inputs[0]!);
     if (node.int8 !== undefined) {
-      const scale = node.int8.inputs[0]! / node.int8.step! / (h * w);
+      const scale = node.int8.inputs[0]! / node.int8.scale! / (h * w);
       const out = place.address(node.name);
       return [
         step(node.name, "globalpool_i8", units, { pixels: h * w, c, input, out, scale, ...bounds(boundsOf(node)) }),

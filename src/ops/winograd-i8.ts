@@ -17,7 +17,7 @@ export function winogradStepsI8(node: ConvNode, place: Place): readonly Step[] {
   const [h, w, c] = place.node(node.inputs[0]!).shape;
   const [top, left] = node.pads;
   const [lo, hi] = boundsOf(node);
-  const { inputs, step: output } = node.int8!;
+  const { inputs, scale: output } = node.int8!;
   const [ty, tx] = [Math.ceil(oh / 4), Math.ceil(ow / 4)];
   const patches = patchCount(node, 4, batch);
   const patchBytes = POSITIONS * (2 * c + 4 * n);

@@ -57,7 +57,7 @@ export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ..
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
 /**
- * Starts `node-worker` or `node-preparer`, which lie in runtimes/, also when this is part of the command: as TypeScript in
+ * Starts `node-worker` or `node-preparer`, which are in runtimes/, also when this is part of the command: as TypeScript in
  * a checkout, as JavaScript in the package.
  */
 function startWorker(

@@ -4,7 +4,7 @@ import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { fetchFile, webRuntime } from "./web.ts";
 
-/** Where each module lies. Literal, one by one, because bundlers follow nothing cleverer. */
+/** Where each module is. Literal addresses, one by one, because bundlers recognise nothing else. */
 const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   baseline: () => new URL("../../wasm/baseline.wasm", import.meta.url),
   relaxed: () => new URL("../../wasm/relaxed.wasm", import.meta.url),

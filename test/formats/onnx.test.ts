@@ -538,7 +538,7 @@ describe("inputs, outputs and names", () => {
       { name: "x", dims: [1, 8, 8, 3] },
       /input "x": expected images \[n, 3, h, w\].*\n.*inputs-as-nchw/,
     ],
-    ["one channel", { name: "x", dims: [1, 1, 8, 8] }, /input "x": expected images \[n, 3, h, w\], got \[1, 1, 8, 8\]/],
+    ["four channels", { name: "x", dims: [1, 4, 8, 8] }, /input "x": expected images .* for gray, got \[1, 4, 8, 8\]/],
     ["bytes", { name: "x", dims: [1, 3, 8, 8], type: 2 }, /input "x": expected a tensor of floating-point.*UINT8/],
     ["huge sides", { name: "x", dims: [1, 3, 1e9, 1e9] }, /input "x": expected images of at most 16384 pixels/],
   ])("an input of %s is refused", async (_name, input, message) => {

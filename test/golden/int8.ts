@@ -1,5 +1,5 @@
 /**
- * Int8 networks that are not stored: weights, scales and steps follow from names and shapes, by operations that IEEE 754
+ * Int8 networks that are not stored: weights, scales and scales follow from names and shapes, by operations that IEEE 754
  * rounds alike everywhere. No f32 network stands behind them.
  */
 import { fold } from "../../src/fold.ts";
@@ -19,9 +19,9 @@ const [WEIGHT, ACTIVATION] = [50, 40];
 export function goldenInt8(name: string, spec: ResNetSpec): Uint8Array<ArrayBuffer> {
   const whole = resnet(name, spec);
   const folded = fold(whole);
-  const steps = Object.fromEntries(folded.nodes.map((node, i) => [node.name, (1 + (i % 5)) / 64]));
+  const scales = Object.fromEntries(folded.nodes.map((node, i) => [node.name, (1 + (i % 5)) / 64]));
   const weightSums = Object.fromEntries(folded.nodes.map((node) => [node.name, 127 * 4608]));
-  const quantization: Quantization = { steps, weightSums };
+  const quantization: Quantization = { scales, weightSums };
   const preprocess = spec.stem === "cifar" ? PRESETS.cifar : PRESETS["torchvision-v1"];
   const graph: Graph = toInt8(name, folded, quantization, preprocess);
   const tensors: NamedTensor[] = [];
@@ -32,7 +32,7 @@ export function goldenInt8(name: string, spec: ResNetSpec): Uint8Array<ArrayBuff
     const [n, depth] = [shape[0]!, shape.slice(1).reduce((a, b) => a * b, 1)];
     const weights = Int8Array.from(goldenTensor(`${node.name}.running_mean`, [n * depth]), (x) => Math.round(x * 1270));
     const input = node.int8!.inputs[0]!;
-    const scale = ((node.int8!.step ?? 1) * ACTIVATION) / (input * WEIGHT * ACTIVATION * Math.sqrt(depth));
+    const scale = ((node.int8!.scale ?? 1) * ACTIVATION) / (input * WEIGHT * ACTIVATION * Math.sqrt(depth));
     const scales = Float32Array.from(goldenTensor(`${node.name}.running_var`, [n]), (x) => x * scale);
     const bias = Int32Array.from(goldenTensor(`${node.name}.bias`, [n]), (x) =>
       Math.round(x * 5000 * Math.sqrt(depth)),
@@ -50,5 +50,5 @@ export function goldenInt8(name: string, spec: ResNetSpec): Uint8Array<ArrayBuff
     }
   }
   const metadata = writeMetadata({ arch: name, spec, graph: whole, preprocess, labels: [] });
-  return writeSafetensors(tensors, { ...metadata, quantization: JSON.stringify({ steps, weightSums: sums }) });
+  return writeSafetensors(tensors, { ...metadata, quantization: JSON.stringify({ scales, weightSums: sums }) });
 }

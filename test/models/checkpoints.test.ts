@@ -275,6 +275,9 @@ describe("what is no such network", () => {
     const named = await refusal([tensor("blocks.0.attn.qkv.weight", [4, 4])], { arch: "resnet18" });
     expect([named.code, named.subject]).toEqual(["tensor-missing", "conv1.weight"]);
   });
+  it("an --arch that is no network's name is an option out of range", async () => {
+    for (const arch of ["constructor", "resnet1"]) await expect(opened(NETWORK, { arch })).rejects.toThrow(OptionError);
+  });
   it("images of other channels are refused by naming them", async () => {
     const four = NETWORK.map((each) => (each.name === "conv1.weight" ? tensor("conv1.weight", [8, 4, 3, 3]) : each));
     const error = await refusal(four);

@@ -5,7 +5,10 @@
 import type * as Library from "../../src/runtimes/browser.ts";
 
 /** What the cases use of the package; every entry has it. */
-export type Package = Pick<typeof Library, "finetune" | "ImageSet" | "load" | "ModelError" | "supportsRelaxed">;
+export type Package = Pick<
+  typeof Library,
+  keyof Library.Library | "ImageSet" | "ModelError" | "OptionError" | "StateError" | "supportsRelaxed"
+>;
 
 /** What the runner brings. */
 export interface Given {
@@ -55,8 +58,10 @@ function same(seen: unknown, expected: unknown): unknown {
   return seen;
 }
 
-function says({ message }: Error, expected: RegExp): void {
-  if (!expected.test(message)) throw new Error(`expected ${expected}, got ${message}`);
+/** Throws unless an error has this code: messages are for people. */
+function hasCode(error: Error, code: string): void {
+  const got = "code" in error ? error.code : undefined;
+  if (got !== code) throw new Error(`expected the code ${code}, got ${got}: ${error.message}`);
 }
 
 async function rejection(promise: Promise<unknown>): Promise<Error> {
@@ -88,7 +93,8 @@ function drawn(set: Library.ImageSet): Library.ImageSet {
  * @param expected what they gave elsewhere; without it they only tell what they saw
  */
 export async function runContract(library: Package, given: Given, expected?: Expected): Promise<readonly Outcome[]> {
-  const { finetune, ImageSet, load, ModelError, supportsRelaxed } = library;
+  const { convert, createTrainer, finetune, ImageSet, inspect, load, ModelError, openModel } = library;
+  const { OptionError, quantize, StateError, supportsRelaxed } = library;
   const { f32, int8, photo } = given;
   const logits = async (options: Library.LoadOptions): Promise<string> => {
     const model = await load(int8, options);
@@ -120,7 +126,8 @@ export async function runContract(library: Package, given: Given, expected?: Exp
     async "two threads"() {
       if (given.oneThread !== undefined) {
         const error = await rejection(load(int8, { threads: 2 }));
-        says(error, /thread|shared memory/);
+        // Where there is no shared memory it is the option's fault, else the runtime's.
+        hasCode(error, error instanceof OptionError ? "option" : "runtime");
         throw new Skip(given.oneThread);
       }
       return same(await logits({ threads: 2 }), expected?.digest);
@@ -137,6 +144,25 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       same([...model.model.labels], ["along", "across"]);
       await model.dispose();
       return losses;
+    },
+    async "open, inspect, convert, quantize"() {
+      const opened = await openModel(f32);
+      const { parameters, output } = await inspect(opened);
+      same([output, parameters > 200_000], ["softmax", true]);
+      const pieces: Uint8Array<ArrayBuffer>[] = [];
+      for await (const piece of convert(opened, { dtype: "f16" })) pieces.push(piece);
+      await opened.close();
+      const half = new Blob(pieces);
+      const small = await quantize(half, [photo]);
+      const model = await load(small.bytes);
+      same((await model.classify(photo, { topK: 3 })).length, 3);
+      await model.dispose();
+    },
+    async "a training step"() {
+      const trainer = await createTrainer("resnet20", { classes: 2, batch: 2, learningRate: 0.1 });
+      const { loss } = await trainer.step(new Float32Array(2 * 32 * 32 * 3).fill(0.5), Int32Array.of(0, 1));
+      if (!(loss > 0.1 && loss < 10)) throw new Error(`expected a loss near 0.7, got ${loss}`);
+      await trainer.dispose();
     },
     async "a bad file"() {
       for (const bytes of [new TextEncoder().encode("<!doctype html>"), int8.subarray(0, int8.length >> 1)]) {
@@ -159,7 +185,8 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       const model = await load(f32);
       await model.dispose();
       const error = await rejection(model.classify(photo));
-      says(error, /expected a loaded model, got one that was disposed/);
+      if (!(error instanceof StateError)) throw new Error(`expected a StateError, got ${error.name}`);
+      hasCode(error, "state");
     },
   };
   const outcomes: Outcome[] = [];

@@ -57,7 +57,7 @@ export async function quantizationReport(
           RANGE!,
         ),
         drawn(
-          layers.map(({ step }) => 127 * step),
+          layers.map(({ scale }) => 127 * scale),
           "127 steps",
           STEP!,
         ),
@@ -77,11 +77,11 @@ export async function quantizationReport(
     ...charts.map(figure),
     "<h2>Layer by layer</h2>",
     grid(
-      ["layer", "largest", "step", "signal to noise, dB"],
-      layers.map(({ node, largest, step }, i) => [
+      ["layer", "largest", "scale", "signal to noise, dB"],
+      layers.map(({ node, largest, scale }, i) => [
         node,
         Number(largest.toPrecision(4)),
-        Number(step.toPrecision(4)),
+        Number(scale.toPrecision(4)),
         Number(ratios[i]!.toFixed(1)),
       ]),
     ),
