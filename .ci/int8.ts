@@ -25,7 +25,7 @@ function evaluated(source: string, photos: string, ...options: readonly string[]
     cli("eval", photos, "--model", source, "--json", "--quiet", "--resume", journal, ...options),
   );
   const lines = readFileSync(journal, "utf8").trim().split("\n").slice(1);
-  return { top1, top5, msPerImage, best: lines.map((line) => JSON.parse(line).best[0][0] as number) };
+  return { top1, top5, msPerImage, best: lines.map((line) => JSON.parse(line).result.best[0][0] as number) };
 }
 
 if (hasData("accuracy of int8")) {

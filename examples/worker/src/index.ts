@@ -25,7 +25,7 @@ const handler = createHandler({
   },
   origins: (env.ORIGINS ?? "").split(" ").filter((origin) => origin !== ""),
   maxBytes: 4e6,
-  maxPixels: Number(env.MAX_PIXELS ?? 1.5e6),
+  maxPixels: Number(env.MAX_PIXELS ?? 1.2e6),
   maxWaiting: 32,
   maxBodies: 128,
   maxBodyMemory: 12e6,
