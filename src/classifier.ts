@@ -14,7 +14,7 @@ import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
-import type { Tuning, Vectors } from "./variants.ts";
+import { isTuning, type Tuning, type Vectors } from "./variants.ts";
 import { measureVectors } from "./vectors.ts";
 import { type Views, viewsOf } from "./views.ts";
 import { packWeights } from "./weights.ts";
@@ -90,6 +90,9 @@ export function checkBuildOptions(options: BuildOptions): void {
   const { memoryBytes, tuning } = options;
   if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
     throw new OptionError("memoryBytes", expectedGot("memoryBytes", `from 1 to ${MAX_BYTES} bytes`, `${memoryBytes}`));
+  }
+  if (tuning !== undefined && !isTuning(tuning)) {
+    throw new OptionError("tuning", expectedGot("tuning", "what tune returned", "something else"));
   }
   if (tuning !== undefined && tuning.build !== build) {
     const hint = "tune again, or choose the build with --build";

@@ -249,6 +249,16 @@ export interface Tuning {
   readonly ms: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
+/** Whether a value has a tuning's form: milliseconds by convolution and algorithm. */
+export function isTuning(value: unknown): value is Tuning {
+  const isRecord = (each: unknown): each is object => typeof each === "object" && each !== null && !Array.isArray(each);
+  if (!isRecord(value)) return false;
+  const { build, ms } = value as Partial<Tuning>;
+  if (typeof build !== "string" || !isRecord(ms)) return false;
+  const isTime = (each: unknown): boolean => Number.isFinite(each) && (each as number) >= 0;
+  return Object.values(ms).every((times) => isRecord(times) && Object.values(times).every(isTime));
+}
+
 /** What makes two convolutions cost the same: `56×56×64 ← 64, 3×3/1`, the groups where there are any, and int8. */
 export function tuningKey(node: ConvNode): string {
   const groups = node.groups === 1 ? "" : `, ${node.groups} groups`;

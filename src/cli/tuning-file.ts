@@ -2,18 +2,18 @@
 import { readFileSync } from "node:fs";
 import { expectedGot, ModelError } from "../errors.ts";
 import { BUILDS } from "../kernels.ts";
-import type { Tuning } from "../variants.ts";
+import { isTuning, type Tuning } from "../variants.ts";
 
 /** Reads it; `undefined` when there is none to read. Throws `ModelError` ("metadata") for any other file. */
 export function readTuning(file: string | undefined): Tuning | undefined {
   if (file === undefined) return undefined;
-  let parsed: Partial<Tuning> | null = null;
+  let parsed: unknown;
   try {
     parsed = JSON.parse(readFileSync(file, "utf8"));
   } catch {}
-  if (parsed === null || typeof parsed.ms !== "object" || !BUILDS.some((build) => build === parsed.build)) {
+  if (!isTuning(parsed) || !BUILDS.includes(parsed.build)) {
     const expected = "what the tune command wrote";
     throw new ModelError("metadata", expectedGot(file, expected, "something else, or nothing"), { subject: file });
   }
-  return parsed as Tuning;
+  return parsed;
 }
