@@ -27,6 +27,9 @@ export * from "../index.ts";
 export type { Answer, HandlerOptions } from "../server/handler.ts";
 export { init, type ModuleInit } from "./init.ts";
 
+/** An isolate has 128 MB in all: one photo at a time (three of 1.5 megapixels at once took 134 MB beside a ResNet-50). */
+const IMAGE_BYTES = 8e6;
+
 const runtime = /* @__PURE__ */ edgeRuntime();
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
@@ -64,9 +67,6 @@ async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   const got = module === undefined ? "none" : typeof module;
   throw new ModelError("runtime", expectedGot(`module ${name}`, "a WebAssembly.Module", got, hint));
 }
-
-/** An isolate has 128 MB in all: one photo at a time (three of 1.5 megapixels at once took 134 MB beside a ResNet-50). */
-const IMAGE_BYTES = 8e6;
 
 /** The environment of an isolate at the edge. */
 export function edgeRuntime(): Runtime {
