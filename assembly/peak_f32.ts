@@ -4,7 +4,7 @@
  *     out[j] ← out[j] · scale + shift, 1,000 times a unit, in twelve chains j
  *
  * - `out`  [12, 4] f32: where the chains begin and what they have come to, so that no compiler can leave one out
- * - `scale` `shift`  arguments because V8 builds a constant vector anew at each use
+ * - `scale` `shift`  arguments because V8 builds a constant vector again at each use
  *
  * Unit: 1,000 steps of twelve chains of four lanes: 96,000 operations. Units are not independent: each goes on where
  * the one before it ended.

@@ -67,7 +67,7 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
   if (left !== undefined) remark(quiet, left);
   const kept = `${out}.checkpoint`;
   const resume = options.resume ? await readIfAny(kept) : undefined;
-  if (options.resume && resume === undefined) remark(quiet, `no ${kept}: beginning anew`);
+  if (options.resume && resume === undefined) remark(quiet, `no ${kept}: starting from the beginning`);
   const live = liveLine(quiet === true || json === true);
   let isKept = resume !== undefined;
   let result: Finetuned;

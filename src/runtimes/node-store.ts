@@ -141,7 +141,7 @@ async function putAside(temporary: string, partial: string, error: unknown): Pro
     await utimes(temporary, now, now);
     await rename(temporary, partial);
   } catch {
-    // Another process has put its own aside, or the disk fails: then this one starts anew.
+    // Another process has put its own aside, or the disk fails: then this one starts from the beginning.
   }
 }
 

@@ -121,7 +121,7 @@ export async function readState(bytes: Uint8Array, expected: Expected): Promise<
 }
 
 function refusal(field: string, expected: string, got: string): ModelError {
-  const hint = "the file is damaged: begin anew without --resume";
+  const hint = "the file is damaged: start again without --resume";
   return new ModelError("malformed", expectedGot(`checkpoint: ${field}`, expected, got, hint), { subject: field });
 }
 
@@ -157,7 +157,7 @@ function checkFingerprint(mine: Readonly<Record<string, unknown>>, saved: unknow
   for (const key of new Set([...Object.keys(mine), ...Object.keys(theirs)])) {
     const [want, got] = [JSON.stringify(mine[key]), JSON.stringify(theirs[key])];
     if (want === got) continue;
-    const hint = "go on with the images and options it was begun with, or begin anew without --resume";
+    const hint = "go on with the images and options it was begun with, or start again without --resume";
     const message = expectedGot("checkpoint", `${key} ${clipped(want)}`, clipped(got), hint);
     throw new ModelError("metadata", message, { subject: key });
   }
