@@ -8,7 +8,6 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { instantiate } from "@assemblyscript/loader";
 
 const root = join(import.meta.dirname, "..");
 const { values, positionals } = parseArgs({
@@ -18,10 +17,10 @@ const { values, positionals } = parseArgs({
 const [kernel] = positionals;
 const file = join(root, `wasm/${values.build}.wasm`);
 
-/** The kernel's function index: JavaScript gives exported WebAssembly functions that name. */
-async function indexOf(name: string): Promise<string> {
+/** The kernel's function index: exported WebAssembly functions are named by it. (The loader's wrappers are not.) */
+function indexOf(name: string): string {
   const memory = new WebAssembly.Memory({ initial: 1 });
-  const { exports } = await instantiate<Record<string, unknown>>(readFileSync(file), { env: { memory } });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), { env: { memory } });
   const found = exports[name];
   if (typeof found !== "function") throw new Error(`${name}: expected a kernel of ${file}, got none of that name`);
   return found.name;
@@ -37,7 +36,7 @@ if (values.asm) {
   const flags = [
     "--no-liftoff",
     "--no-wasm-lazy-compilation",
-    `--print-wasm-code-function-index=${await indexOf(kernel)}`,
+    `--print-wasm-code-function-index=${indexOf(kernel)}`,
   ];
   process.stdout.write(run("--no-wasm-tier-up", [...flags, "--eval", compile]));
 } else {

@@ -14,6 +14,7 @@ import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
+import { allFinite } from "./tensor.ts";
 import { isTuning, type Tuning, type Vectors } from "./variants.ts";
 import { measureVectors } from "./vectors.ts";
 import { type Views, viewsOf } from "./views.ts";
@@ -250,7 +251,7 @@ export class Classifier {
       );
     }
     // What is not a number would become 0 in int8.
-    if (this.#graph.nodes[0]!.int8 !== undefined && !images.data.every(Number.isFinite)) {
+    if (this.#graph.nodes[0]!.int8 !== undefined && !allFinite(images.data)) {
       throw new OptionError("images", expectedGot("images", "finite numbers", "others"));
     }
     return this.#alone(async () => {
@@ -365,7 +366,7 @@ export class Classifier {
     const forward = enter([]);
     await this.#engine.run(forward.tape);
     const values = this.#values(forward, name, count);
-    if (values.every(Number.isFinite)) return values;
+    if (allFinite(values)) return values;
     // The same again, with every output kept: which was the first?
     const names = this.#graph.nodes.map((node) => node.name);
     let [culprit, got] = [name, values.find((value) => !Number.isFinite(value))!];
@@ -373,7 +374,7 @@ export class Classifier {
       const whole = enter(names);
       await this.#engine.run(whole.tape);
       const size = (node: string): number => nodeOf(this.#graph, node).shape.reduce((a, b) => a * b, whole.batch);
-      culprit = names.find((node) => !this.#values(whole, node, size(node)).every(Number.isFinite)) ?? name;
+      culprit = names.find((node) => !allFinite(this.#values(whole, node, size(node)))) ?? name;
     } catch (error) {
       // Without memory for every output, the last one is named.
       if (!(error instanceof RangeError || error instanceof ModelError || error instanceof ImageError)) throw error;
