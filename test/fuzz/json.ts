@@ -33,8 +33,22 @@ export function mutateJson(text: string, random: Random): string {
     return text;
   }
   const root: { value: Json } = { value };
-  for (let changes = 1 + random.below(3); changes > 0; --changes) change(root, random);
+  for (let changes = 1 + random.below(3); changes > 0; --changes) {
+    change(root, random);
+    if (isLarge(root.value)) return text;
+  }
   return stringify(root.value);
+}
+
+/** Whether the text would take minutes to write: a value may stand in the tree a thousand times, and so may its parts. */
+function isLarge(value: Json): boolean {
+  const rest: Json[] = [value];
+  for (let seen = 0; rest.length > 0; ++seen) {
+    if (seen > 100_000) return true;
+    const next = rest.pop()!;
+    if (typeof next === "object" && next !== null) for (const each of Object.values(next)) rest.push(each);
+  }
+  return false;
 }
 
 function stringify(value: Json): string {
