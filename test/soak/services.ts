@@ -39,6 +39,15 @@ function probes(wrapper: number): Pick<Service, "rss" | "own" | "files"> {
   return { rss: () => field("VmRSS"), own: () => field("RssAnon"), files: () => readdirSync(`/proc/${pid}/fd`).length };
 }
 
+/** A server that does nothing, in a process of its own: how soon this machine answers at all, as busy as it is. */
+export async function startControl(): Promise<{ readonly url: string; stop(): void }> {
+  const program = `const server = require("node:http").createServer((_, response) => response.end("ok"));
+    server.listen(0, "127.0.0.1", () => console.log(server.address().port));`;
+  const child = spawn(process.execPath, ["--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+  const port = await new Promise((resolve) => child.stdout.once("data", resolve));
+  return { url: `http://127.0.0.1:${Number(`${port}`)}`, stop: () => child.kill() };
+}
+
 async function startServe(name: string, command: readonly string[], model: string): Promise<Service> {
   const [program, ...args] = command as [string, ...string[]];
   const serve = ["serve", "--model", model, "--port", "0", "--json", "--quiet", "--offline"];
