@@ -52,7 +52,6 @@ export { shortcut_dgrad_f32 } from "./shortcut_dgrad_f32";
 export { shortcut_f32 } from "./shortcut_f32";
 export { shortcut_i8 } from "./shortcut_i8";
 export { sigmoid_f32 } from "./sigmoid_f32";
-export { softmax_f32 } from "./softmax_f32";
 export { sum_squares_f32 } from "./sum_squares_f32";
 export { widen_f32 } from "./widen_f32";
 export { widen_i8 } from "./widen_i8";

@@ -31,7 +31,7 @@
  */
 import { MAGIC, requantize1, requantized, scaled } from "./requantize";
 import { clamp, clamp1, dot16, dot8, madd } from "./simd";
-import { BIAS_BYTES, DOT16, DOT8, F32, HEADER_BYTES, I16, PANEL_COLUMNS, WIDE_COLUMNS } from "./tile";
+import { BIAS_BYTES, DOT16, DOT8, F32, HEADER_BYTES, I16, PANEL_COLUMNS, TILE_ROWS, WIDE_COLUMNS } from "./tile";
 
 /** Bytes before the cells of a panel. */
 // @ts-ignore: decorator
@@ -327,6 +327,13 @@ function rowsOf(kind: i32, mr: i32, rows: i32, tiles: i32): i32 {
   else return (rows + tiles - 1) / tiles;
 }
 
+/** Most rows of a tile: a sixth row of an int8 tile of one panel would spill, and is not compiled. */
+// @ts-ignore: decorator
+@inline
+function mostRows(kind: i32, nr: i32): i32 {
+  return kind == F32 || nr == WIDE_COLUMNS ? TILE_ROWS : TILE_ROWS - 1;
+}
+
 /** `rows` rows by `nr` columns, split into tiles of at most `mr` rows. */
 // @ts-ignore: decorator
 @inline
@@ -334,12 +341,13 @@ function product(
   kind: i32, nr: i32, mr: i32, rows: i32, taps: i32, k: i32, cols: i32, panelBytes: usize, stride: usize, table: usize,
   tapStride: usize, panel: usize, residual: usize, out: usize, tail: usize, rs: f32, lo: f32, hi: f32, dequantize: i32,
 ): void {
+  mr = min(mr, mostRows(kind, nr));
   let tiles = (rows + mr - 1) / mr;
   while (rows > 0) {
     let take = rowsOf(kind, mr, rows, tiles);
     if (take > 2 || nr == PANEL_COLUMNS) tiles -= 1;
     switch (take) {
-      case 6: tile(kind, nr, 6, taps, k, cols, panelBytes, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, dequantize); break;
+      case 6: if (mostRows(kind, nr) == 6) { tile(kind, nr, 6, taps, k, cols, panelBytes, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, dequantize); break; }
       case 5: tile(kind, nr, 5, taps, k, cols, panelBytes, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, dequantize); break;
       case 4: tile(kind, nr, 4, taps, k, cols, panelBytes, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, dequantize); break;
       case 3: tile(kind, nr, 3, taps, k, cols, panelBytes, stride, table, tapStride, panel, residual, out, tail, rs, lo, hi, dequantize); break;

@@ -28,3 +28,6 @@ export const HEADER_BYTES = 8 * PANEL_COLUMNS;
 
 /** Bytes at the start of a thread's scratch where a tile puts sums that are not stored as whole vectors. */
 export const TAIL_BYTES = 4 * TILE_ROWS * WIDE_COLUMNS;
+
+/** Bytes of a thread's scratch that Winograd's transforms need for each product of a patch (16 or 36), at most. */
+export const PATCH_BYTES = 36;

@@ -10,7 +10,7 @@
  *
  * The bias is in M already: added to the product at (1, 1), Aᵀ … A spreads it over all 4×4 outputs.
  *
- * - `scratch`   this thread's; 384 bytes
+ * - `scratch`   this thread's; 896 bytes
  * - `oh ow n`   the output [batch, oh, ow, n]
  * - `ty tx`     patches down and across; outputs beyond `oh` and `ow` are not stored
  * - `first`     the first patch that `products` holds
@@ -20,11 +20,11 @@
  *
  * Unit: one patch.
  *
- * Must hold: `n` is a multiple of 4; `out` may be `residual` and overlaps nothing else.
+ * Must hold: `n` is a multiple of 8; `out` may be `residual` and overlaps nothing else.
  *
  * Why: as `winograd4_transform_input_f32`.
  */
-import { clamp, madd } from "./simd";
+import { OUTPUT4, transformProducts } from "./winograd";
 
 export function winograd4_transform_output_f32(
   from: i32, to: i32, scratch: usize,
@@ -32,83 +32,6 @@ export function winograd4_transform_output_f32(
   products: usize, residual: usize, out: usize,
   lo: f32, hi: f32,
 ): void {
-  assert(n % 4 == 0);
-  const low = f32x4.splat(lo);
-  const high = f32x4.splat(hi);
-  const p2 = f32x4.splat(2);
-  const p4 = f32x4.splat(4);
-  const p8 = f32x4.splat(8);
-  const bytes = (<usize>n) << 2;
-  for (let unit = from; unit < to; ++unit) {
-    const patch = first + unit;
-    const image = patch / (ty * tx);
-    const y = ((patch / tx) % ty) * 4;
-    const x = (patch % tx) * 4;
-    const rows = min(4, oh - y);
-    const columns = min(4, ow - x);
-    const source = products + ((<usize>(unit * 36) * n) << 2);
-    const corner = <usize>((image * oh + y) * ow + x) * bytes;
-    for (let i: usize = 0; i < bytes; i += 16) {
-      // Columns: Aᵀ M.
-      for (let u: usize = 0; u < 6; ++u) {
-        let at = source + u * bytes + i;
-        const d0 = v128.load(at);
-        at += 6 * bytes;
-        const d1 = v128.load(at);
-        at += 6 * bytes;
-        const d2 = v128.load(at);
-        at += 6 * bytes;
-        const d3 = v128.load(at);
-        at += 6 * bytes;
-        const d4 = v128.load(at);
-        at += 6 * bytes;
-        const d5 = v128.load(at);
-        const p = f32x4.add(d1, d2);
-        const q = f32x4.sub(d1, d2);
-        const r = f32x4.add(d3, d4);
-        const s = f32x4.sub(d3, d4);
-        const e0 = f32x4.add(f32x4.add(d0, p), r);
-        const e1 = madd(s, p2, q);
-        const e2 = madd(r, p4, p);
-        const e3 = f32x4.add(madd(s, p8, q), d5);
-        const to4 = scratch + u * 16;
-        v128.store(to4, e0, 0);
-        v128.store(to4, e1, 96);
-        v128.store(to4, e2, 192);
-        v128.store(to4, e3, 288);
-      }
-      // Rows: (Aᵀ M) A.
-      for (let v = 0; v < rows; ++v) {
-        const row = scratch + <usize>v * 96;
-        const d0 = v128.load(row, 0);
-        const d1 = v128.load(row, 16);
-        const d2 = v128.load(row, 32);
-        const d3 = v128.load(row, 48);
-        const d4 = v128.load(row, 64);
-        const d5 = v128.load(row, 80);
-        const p = f32x4.add(d1, d2);
-        const q = f32x4.sub(d1, d2);
-        const r = f32x4.add(d3, d4);
-        const s = f32x4.sub(d3, d4);
-        const e0 = f32x4.add(f32x4.add(d0, p), r);
-        const e1 = madd(s, p2, q);
-        const e2 = madd(r, p4, p);
-        const e3 = f32x4.add(madd(s, p8, q), d5);
-        let at = corner + <usize>(v * ow) * bytes + i;
-        v128.store(out + at, clamp(residual ? f32x4.add(e0, v128.load(residual + at)) : e0, low, high));
-        if (columns > 1) {
-          at += bytes;
-          v128.store(out + at, clamp(residual ? f32x4.add(e1, v128.load(residual + at)) : e1, low, high));
-        }
-        if (columns > 2) {
-          at += bytes;
-          v128.store(out + at, clamp(residual ? f32x4.add(e2, v128.load(residual + at)) : e2, low, high));
-        }
-        if (columns > 3) {
-          at += bytes;
-          v128.store(out + at, clamp(residual ? f32x4.add(e3, v128.load(residual + at)) : e3, low, high));
-        }
-      }
-    }
-  }
+  assert(n % 8 == 0);
+  transformProducts(OUTPUT4, from, to, scratch, oh, ow, n, ty, tx, first, products, residual, out, lo, hi);
 }

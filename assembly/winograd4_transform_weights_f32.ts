@@ -21,58 +21,12 @@
  *
  * Why: in f64, so that the transform costs no accuracy.
  */
+import { transformWeights } from "./winograd_weights";
+
 export function winograd4_transform_weights_f32(
   from: i32, to: i32,
   n: i32, c: i32, so: i32, si: i32, sv: i32, su: i32,
   weights: usize, scale: usize, bias: usize, out: usize,
 ): void {
-  const panelBytes = (<usize>(c + 1)) << 5;
-  const position = panelBytes * ((n + 7) >> 3);
-  for (let unit = from; unit < to; ++unit) {
-    const cols = min(8, n - (unit << 3));
-    const panel = out + <usize>unit * panelBytes;
-    for (let p = 0; p < 36; ++p) memory.fill(panel + <usize>p * position, 0, cols < 8 ? panelBytes : 32);
-    for (let r = 0; r < cols; ++r) {
-      const o = <usize>((unit << 3) + r);
-      const column = panel + ((<usize>r) << 2);
-      store<f32>(column + 7 * position, load<f32>(bias + (o << 2)));
-      const factor = <f64>load<f32>(scale + (o << 2));
-      for (let i = 0; i < c; ++i) {
-        const at = weights + ((o * so + <usize>(i * si)) << 2);
-        const to4 = column + ((<usize>(i + 1)) << 5);
-        for (let v = 0; v < 6; ++v) {
-          const g0 = factor * along(v, at, sv);
-          const g1 = factor * along(v, at + ((<usize>su) << 2), sv);
-          const g2 = factor * along(v, at + ((<usize>su) << 3), sv);
-          for (let u = 0; u < 6; ++u) {
-            store<f32>(to4 + <usize>(v * 6 + u) * position, <f32>product(u, g0, g1, g2));
-          }
-        }
-      }
-    }
-  }
-}
-
-/** Row `v` of G times a column of the kernel. */
-function along(v: i32, at: usize, stride: i32): f64 {
-  const step = (<usize>stride) << 2;
-  return product(v, <f64>load<f32>(at), <f64>load<f32>(at + step), <f64>load<f32>(at + (step << 1)));
-}
-
-/** Row `v` of G times (a, b, c). */
-function product(v: i32, a: f64, b: f64, c: f64): f64 {
-  switch (v) {
-    case 0:
-      return a / 4.0;
-    case 1:
-      return -(a + b + c) / 6.0;
-    case 2:
-      return -(a - b + c) / 6.0;
-    case 3:
-      return a / 24.0 + b / 12.0 + c / 6.0;
-    case 4:
-      return a / 24.0 - b / 12.0 + c / 6.0;
-    default:
-      return c;
-  }
+  transformWeights(4, from, to, n, c, so, si, sv, su, weights, scale, bias, out);
 }

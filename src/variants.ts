@@ -141,7 +141,7 @@ function winograd(o: 2 | 4): Variant {
   return {
     algorithm: `winograd${o}`,
     kernels: [`winograd${o}_transform_input_f32`, "gemm_f32", `winograd${o}_transform_output_f32`],
-    fits: (node) => isWinograd(node) && node.channels % 4 === 0 && node.shape[2] % 4 === 0,
+    fits: (node) => isWinograd(node) && node.channels % 8 === 0 && node.shape[2] % 8 === 0,
     weightBytes,
     cost(node, batch) {
       const [c, n] = [node.channels, node.shape[2]];
@@ -185,7 +185,7 @@ const INT8: readonly Variant[] = [
     fits: (node) =>
       isWinograd(node) &&
       node.int8!.pads === undefined &&
-      node.channels % 8 === 0 &&
+      node.channels % 16 === 0 &&
       node.shape[2] % 8 === 0 &&
       (node.int8!.weightSum ?? Number.POSITIVE_INFINITY) <= EXACT_SUM,
     weightBytes: (node) => node.shape[2] * (8 + 72 * node.channels),

@@ -8,7 +8,7 @@ import type { Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
 import { type KernelName, type Step, step } from "../src/tape.ts";
 import { EXACT_SUM } from "../src/variants.ts";
-import { TAIL_BYTES } from "../wasm/tile.js";
+import { PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
 import { referenceI8 } from "./reference-i8.ts";
 import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
 
@@ -271,9 +271,9 @@ const pools = (kernel: "maxpool_i8" | "avgpool_i8"): Case[] =>
 
 /** Patches of `batch` images of `h`×`w`: sizes that fill their last patches, and sizes that do not. */
 const WINOGRADS = [
-  [1, 4, 4, 8, 8],
+  [1, 4, 4, 16, 8],
   [2, 7, 5, 16, 24],
-  [1, 9, 2, 8, 16],
+  [1, 9, 2, 48, 16],
 ] as const;
 
 const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
@@ -435,7 +435,7 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
         input,
         zeros,
         out,
-        scratch: l.scratch(720),
+        scratch: l.scratch(36 * PATCH_BYTES),
       });
     },
   })),
@@ -465,7 +465,7 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
         header,
         residual,
         out,
-        scratch: l.scratch(720),
+        scratch: l.scratch(36 * PATCH_BYTES),
         rs: 0.4,
         lo: 0,
         hi: 127,

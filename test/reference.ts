@@ -384,14 +384,6 @@ export const reference = {
   sigmoid_f32(heap, from, to, c, input, out) {
     for (let at = from * c!; at < to * c!; ++at) set(heap, out!, at, 1 / (1 + Math.exp(-get(heap, input!, at))));
   },
-  softmax_f32(heap, from, to, n, input, out) {
-    for (let unit = from; unit < to; ++unit) {
-      const row = Array.from({ length: n! }, (_, i) => get(heap, input!, unit * n! + i));
-      const top = Math.max(...row);
-      const sum = row.reduce((total, value) => total + Math.exp(value - top), 0);
-      for (const [i, value] of row.entries()) set(heap, out!, unit * n! + i, Math.exp(value - top) / sum);
-    }
-  },
   pack_f32(heap, from, to, n, c, kh, kw, so, si, sv, su, weights, scale, shift, out) {
     const perGroup = Math.ceil(n! / 8);
     for (let unit = from; unit < to; ++unit) {

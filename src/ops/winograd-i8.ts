@@ -1,5 +1,5 @@
 /** Winograd convolution of an int8 network as steps: exact, so that it may stand for direct sums anywhere. */
-import { TAIL_BYTES } from "../../wasm/tile.js";
+import { PATCH_BYTES, TAIL_BYTES } from "../../wasm/tile.js";
 import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { type Step, step } from "../tape.ts";
@@ -26,7 +26,7 @@ export function winogradStepsI8(node: ConvNode, place: Place): readonly Step[] {
   const mc = chunkRows(band, c / 2, tile.mr);
   const transformed = place.workspace(band * patchBytes);
   const products = transformed + band * POSITIONS * 2 * c;
-  const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, 720));
+  const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, POSITIONS * PATCH_BYTES));
   const input = place.address(node.inputs[0]!);
   const residual = node.residual ? place.address(node.inputs[1]!) : 0;
   const rs = node.residual ? inputs[1]! / output! : 0;

@@ -1,7 +1,7 @@
 /**
  * Winograd convolution as steps: transform the input, multiply, transform the output, a band of patches at a time.
  */
-import { PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/tile.js";
+import { PANEL_COLUMNS, PATCH_BYTES, TAIL_BYTES } from "../../wasm/tile.js";
 import type { ConvNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { patchCount } from "../variants.ts";
@@ -34,7 +34,7 @@ export function winogradSteps(node: ConvNode, o: 2 | 4, weightBytes: number, pla
   const mc = chunkRows(band, c, tile.mr);
   const transformed = place.workspace(4 * band * (before + after));
   const products = transformed + 4 * band * before;
-  const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, positions * 20));
+  const scratch = place.scratch(Math.max(TAIL_BYTES + 4 * mc, positions * PATCH_BYTES));
   const input = place.address(node.inputs[0]!);
   const residual = node.residual ? place.address(node.inputs[1]!) : 0;
   const out = place.address(node.name);
@@ -80,7 +80,7 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const transformed = products + productBytes;
   const gradients = transformed + 4 * band * before;
   const mc = outerRows(c, n);
-  const scratch = place.scratch(Math.max(positions * 20, outerScratch(mr, mc, c, n)));
+  const scratch = place.scratch(Math.max(positions * PATCH_BYTES, outerScratch(mr, mc, c, n)));
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(node.name);
   const units = positions * Math.ceil(c / mr) * Math.ceil(n / PANEL_COLUMNS);
