@@ -15,7 +15,7 @@ import { KERNEL_ARGUMENTS } from "../wasm/arguments.js";
 import { PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
 import { reference } from "./reference.ts";
 import { referenceI8 } from "./reference-i8.ts";
-import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
+import { fillCanaries, kernelsOf, RUNNABLE, randomly, strayedBytes } from "./wasm.ts";
 
 const PAGES = 24;
 const HALF_ULP = 2 ** -24;
@@ -78,7 +78,7 @@ class Layout {
   /** Canaries everywhere (what no kernel writes then compares equal), then the inputs. */
   fill(memory: WebAssembly.Memory): void {
     const bytes = new Uint8Array(memory.buffer);
-    for (let i = STATIC_BYTES; i < bytes.length; ++i) bytes[i] = (i * 37 + 11) & 255;
+    fillCanaries(memory);
     for (const { address, values } of this.#inputs) {
       const target = values instanceof Uint8Array ? bytes : new Float32Array(memory.buffer);
       target.set(values, values instanceof Uint8Array ? address : address / 4);
@@ -1198,14 +1198,11 @@ function execute(
   const kernel = kernels.exports[call.kernel] as (...args: number[]) => void;
   for (let i = 1; i < edges.length; ++i) kernel(edges[i - 1]!, edges[i]!, ...call.args);
   const after = new Uint8Array(kernels.memory.buffer);
-  let strayed = 0;
-  let at = 0;
-  for (const { address, bytes } of [...layout.writable, { address: after.length, bytes: 0 }]) {
-    for (; at < address; ++at) if (before[at] !== after[at]) ++strayed;
-    at = address + bytes;
-  }
   const { address, count } = layout.output;
-  return { out: new Float32Array(kernels.memory.buffer, address, count).slice(), strayed };
+  return {
+    out: new Float32Array(kernels.memory.buffer, address, count).slice(),
+    strayed: strayedBytes(before, after, layout.writable),
+  };
 }
 
 function expected(make: Case[1]): { out: Float32Array; bound: number } {

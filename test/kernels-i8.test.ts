@@ -10,7 +10,7 @@ import { type KernelName, type Step, step } from "../src/tape.ts";
 import { EXACT_SUM } from "../src/variants.ts";
 import { PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
 import { referenceI8 } from "./reference-i8.ts";
-import { kernelsOf, RUNNABLE, randomly } from "./wasm.ts";
+import { fillCanaries, kernelsOf, RUNNABLE, randomly, strayedBytes } from "./wasm.ts";
 
 const PAGES = 24;
 
@@ -93,7 +93,7 @@ class Layout {
   /** Canaries everywhere (what no kernel writes then compares equal), then the inputs. */
   fill(memory: WebAssembly.Memory): void {
     const all = new Uint8Array(memory.buffer);
-    for (let i = STATIC_BYTES; i < all.length; ++i) all[i] = (i * 37 + 11) & 255;
+    fillCanaries(memory);
     for (const { address, bytes } of this.#inputs) all.set(bytes, address);
   }
 }
@@ -491,11 +491,8 @@ function execute(kernels: Kernels, make: Case["make"], cuts: readonly number[] =
   for (let i = 1; i < edges.length; ++i) kernel(edges[i - 1]!, edges[i]!, ...call.args);
   const after = new Uint8Array(kernels.memory.buffer);
   const [{ address, bytes }] = layout.writable as [(typeof layout.writable)[0]];
-  const isFree = (at: number): boolean =>
-    layout.writable.some((place) => at >= place.address && at < place.address + place.bytes);
-  let strayed = 0;
-  for (let at = 0; at < layout.free + 100; ++at) if (before[at] !== after[at] && !isFree(at)) strayed += 1;
-  return { out: after.slice(address, address + bytes), strayed };
+  const ascending = [...layout.writable].sort((a, b) => a.address - b.address);
+  return { out: after.slice(address, address + bytes), strayed: strayedBytes(before, after, ascending) };
 }
 
 function expected(make: Case["make"]): Uint8Array {
