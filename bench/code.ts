@@ -33,11 +33,7 @@ function run(program: string, args: readonly string[]): string {
 if (values.asm) {
   if (kernel === undefined) throw new Error("npm run asm: expected the name of a kernel, got none");
   const compile = `new WebAssembly.Module(require("node:fs").readFileSync(${JSON.stringify(file)}))`;
-  const flags = [
-    "--no-liftoff",
-    "--no-wasm-lazy-compilation",
-    `--print-wasm-code-function-index=${indexOf(kernel)}`,
-  ];
+  const flags = ["--no-liftoff", "--no-wasm-lazy-compilation", `--print-wasm-code-function-index=${indexOf(kernel)}`];
   process.stdout.write(run("--no-wasm-tier-up", [...flags, "--eval", compile]));
 } else {
   const text = run(join(root, "node_modules/binaryen/bin/wasm-dis"), ["--all-features", file]);

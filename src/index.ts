@@ -88,17 +88,11 @@ export {
   type TrainingOptions,
 } from "./train/options.ts";
 export { SCHEDULES, type Schedule } from "./train/schedules.ts";
+export type { TrainOptions, TrainPart } from "./train/spec.ts";
 export type { EpochRecord } from "./train/state.ts";
-export {
-  DivergedError,
-  type Evaluation,
-  type StepResult,
-  type Targets,
-  type Trainer,
-  type TrainerState,
-  type TrainOptions,
-  type TrainPart,
-} from "./train/trainer.ts";
+export type { Targets } from "./train/targets.ts";
+export { DivergedError, type Evaluation, type StepResult, type Trainer } from "./train/trainer.ts";
+export type { TrainerState } from "./train/trainer-state.ts";
 export type { ClassAccuracy, Validated } from "./train/validate.ts";
 export type { TuneOptions } from "./tune.ts";
 export type { Tuning, Vectors } from "./variants.ts";

@@ -33,7 +33,8 @@ export {
 export { type KernelExports, type KernelName, printTape, run, runStep, type Step, step, type Tape } from "./tape.ts";
 export { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
 export { initialise, withClasses } from "./train/initialise.ts";
-export { type Trainable, trainingNeeds, trainWith } from "./train/trainer.ts";
+export { trainingNeeds } from "./train/spec.ts";
+export { type Trainable, trainWith } from "./train/trainer.ts";
 export { tuneGraph } from "./tune.ts";
 export { candidates, choose, type Variant } from "./variants.ts";
 export { checkWeights, ensureMemory, packWeights } from "./weights.ts";

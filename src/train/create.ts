@@ -9,7 +9,8 @@ import { RESNETS, resnet, resnetSpec } from "../models/resnet.ts";
 import { checkSize } from "../preprocess.ts";
 import type { Runtime } from "../runtime.ts";
 import { initialise, withClasses } from "./initialise.ts";
-import { type Trainer, type TrainOptions, trainWith } from "./trainer.ts";
+import type { TrainOptions } from "./spec.ts";
+import { type Trainer, trainWith } from "./trainer.ts";
 
 export interface CreateTrainerOptions extends TrainOptions, ModelOptions {
   /** Another number of classes than the source has: its last layer is then new. */

@@ -33,9 +33,10 @@ import {
 } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
 import { type BatchSource, type Features, featureSource, imageSource, type Labelled } from "./sources.ts";
+import { type TrainOptions, trainingNeeds } from "./spec.ts";
 import type { EpochRecord } from "./state.ts";
 import { checksumOf } from "./state.ts";
-import { type Trainable, type TrainOptions, trainingNeeds, trainWith } from "./trainer.ts";
+import { type Trainable, trainWith } from "./trainer.ts";
 import { type ClassAccuracy, type Validated, type Validation, validate } from "./validate.ts";
 
 /** How the model is found and read. */

@@ -5,7 +5,7 @@ import type { Augment } from "./augment.ts";
 import { type Example, labelsOf } from "./dataset.ts";
 import type { Loss } from "./options.ts";
 import type { Preparer } from "./preparer.ts";
-import type { Targets } from "./trainer.ts";
+import type { Targets } from "./targets.ts";
 
 /** Inputs and their classes. */
 export interface Batch {

@@ -6,7 +6,7 @@
 import { fromBytes } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
-import type { TrainerState } from "./trainer.ts";
+import type { TrainerState } from "./trainer-state.ts";
 
 /** What is known after an epoch. */
 export interface EpochRecord {

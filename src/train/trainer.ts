@@ -1,22 +1,20 @@
 /**
- * The second story: weights → better weights. A trainer owns one wasm instance: plain f32 weights, their gradients and the
+ * Training: a trainer owns one wasm instance: plain f32 weights, their gradients and the
  * optimizer's state, and the tapes that move them.
  */
 
 import type { Checkpoint } from "../checkpoint.ts";
-import { createEngine, type Engine, type EngineOptions, engineTarget } from "../engine.ts";
-import { ArgumentTypeError, expectedGot, ModelError, OptionError } from "../errors.ts";
+import { createEngine, type Engine } from "../engine.ts";
+import { expectedGot, OptionError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, outputNode } from "../graph.ts";
 import type { Build } from "../kernels.ts";
-import { opOf, paramsOf } from "../ops/ops.ts";
+import { paramsOf } from "../ops/ops.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Tape } from "../tape.ts";
 import { measureVectors } from "../vectors.ts";
 import { checkWeights, packWeights, readWeights } from "../weights.ts";
 import { fromTorchOrder, toTorchOrder } from "./held.ts";
-import { adamw, sgd } from "./optimizers.ts";
-import { type Part, resolveStepOptions, type StepOptions } from "./options.ts";
 import {
   type Held,
   HYPER,
@@ -26,18 +24,11 @@ import {
   planTraining,
   type Region,
   type TrainLayout,
-  type TrainNeed,
   type TrainPlan,
-  type TrainSpec,
 } from "./plan.ts";
-
-/** `layer4` and `layer3` train that stage and all behind it; a function decides by the node's name. */
-export type TrainPart = Part | ((node: string) => boolean);
-
-export interface TrainOptions extends EngineOptions, Omit<StepOptions, "train"> {
-  /** What is trained; `all` when absent. What stands before it costs no gradient and no memory for one. */
-  readonly train?: TrainPart;
-}
+import { type Settings, specOf, type TrainOptions } from "./spec.ts";
+import { countImages, type Targets } from "./targets.ts";
+import { checkState, type TrainerState } from "./trainer-state.ts";
 
 /** A network and its weights: a `Model` is one. */
 export interface Trainable {
@@ -63,25 +54,6 @@ export interface Evaluation {
   readonly logits: Float32Array;
 }
 
-/**
- * What images show. For `loss: "cross_entropy"` `[n]`, each below the number of classes; for `"bce"` `[n, classes]`, 1 for a
- * class that the image shows and 0 for others.
- */
-export type Targets = Int32Array | Uint8Array;
-
-/** Everything a trainer needs to go on as if it had never stopped. */
-export interface TrainerState {
-  /** Steps taken. */
-  readonly step: number;
-  /** Batches seen by live norms. */
-  readonly batches: number;
-  /**
-   * Trained parameters and running statistics by their names, optimizer state as `optimizer.0.<name>`, averages as
-   * `average.<name>`; f32, PyTorch's shapes.
-   */
-  readonly tensors: readonly NamedTensor[];
-}
-
 /** A loss or gradient that is not finite. The weights are those of the step before. */
 export class DivergedError extends Error {
   override name = "DivergedError";
@@ -91,58 +63,6 @@ export class DivergedError extends Error {
 const PLANS = 8;
 /** What a batch contributes to running statistics, as in PyTorch. */
 const NORM_MOMENTUM = 0.1;
-
-/** Which nodes a named part has. */
-function predicateOf(graph: Graph, part: TrainPart): (node: string) => boolean {
-  const trains = typeof part === "function" ? part : named(graph, part);
-  const some = graph.nodes.some((node) => trains(node.name) && opOf(node).params(node).length > 0);
-  if (!some)
-    throw new OptionError(
-      "train",
-      expectedGot("train", "a part with weights", "one without", "head, layer4, layer3, all"),
-    );
-  return trains;
-}
-
-function named(graph: Graph, part: Part): (node: string) => boolean {
-  const head = outputNode(graph).name;
-  if (part === "all") return () => true;
-  if (part === "head") return (node) => node === head;
-  if (!graph.nodes.some(({ name }) => name.startsWith(`${part}.`))) {
-    throw new OptionError("train", expectedGot("train", `a network with ${part}`, graph.name, "use head or all"));
-  }
-  return (node) => node === head || (/^layer\d+\./.test(node) && node >= part);
-}
-
-/** The options as the planner wants them, checked. */
-function specOf(graph: Graph, options: TrainOptions): { readonly spec: TrainSpec; readonly settings: Settings } {
-  const { train, ...rest } = options;
-  const resolved = resolveStepOptions(typeof train === "function" || train === undefined ? rest : { ...rest, train });
-  const { batch, accumulate, learningRate, momentum, nesterov, weightDecay, ema } = resolved;
-  const spec = {
-    ...engineTarget(options),
-    trains: predicateOf(graph, typeof train === "function" ? train : resolved.train),
-    live: resolved.norms === "live",
-    winograd: resolved.winograd,
-    loss: resolved.loss,
-    optimizer: resolved.optimizer === "sgd" ? sgd({ momentum, nesterov, weightDecay }) : adamw({ weightDecay }),
-    decayNorms: resolved.decayNorms,
-    labelSmoothing: resolved.labelSmoothing,
-    clip: resolved.clip ?? Number.POSITIVE_INFINITY,
-    averages: ema !== undefined,
-  };
-  return { spec, settings: { batch, accumulate, learningRate, ema } };
-}
-
-/**
- * What training takes, without taking it: bytes of wasm memory and the number of trained weights.
- *
- * @throws OptionError for an option out of range, ArgumentTypeError for one of the wrong type
- */
-export function trainingNeeds(graph: Graph, options: TrainOptions = {}): TrainNeed {
-  const { spec, settings } = specOf(graph, options);
-  return planTraining(graph, spec, settings.batch);
-}
 
 /** Address space beyond what was planned, for shared memory, which needs a limit: tensors on their way to be packed. */
 const SHARED_ROOM = 64 * 2 ** 20;
@@ -174,13 +94,6 @@ export async function trainWith(runtime: Runtime, model: Trainable, options: Tra
   await trainer.fill();
   await engine.start(runtime);
   return trainer;
-}
-
-interface Settings {
-  readonly batch: number;
-  readonly accumulate: number;
-  readonly learningRate: number;
-  readonly ema: number | undefined;
 }
 
 /** A plan as an engine caches it. */
@@ -249,7 +162,13 @@ export class Trainer {
    */
   async step(images: Float32Array, labels: Targets): Promise<StepResult> {
     const { batch, accumulate } = this.#settings;
-    const total = this.#check(images, labels, batch * accumulate + (this.#layout.spec.live ? 1 : 0));
+    const total = countImages(
+      this.graph,
+      this.#layout.spec.loss,
+      images,
+      labels,
+      batch * accumulate + (this.#layout.spec.live ? 1 : 0),
+    );
     const rate = this.learningRate;
     if (!(rate >= 0 && rate < Number.POSITIVE_INFINITY)) {
       throw new OptionError("learningRate", expectedGot("learningRate", "a number from 0", `${rate}`));
@@ -292,7 +211,7 @@ export class Trainer {
     labels: Targets,
     { averaged = false }: { readonly averaged?: boolean } = {},
   ): Promise<Evaluation> {
-    const total = this.#check(images, labels, Number.MAX_SAFE_INTEGER);
+    const total = countImages(this.graph, this.#layout.spec.loss, images, labels, Number.MAX_SAFE_INTEGER);
     this.#checkAveraged(averaged);
     return this.#alone(async () => {
       const { batch } = this.#settings;
@@ -374,36 +293,8 @@ export class Trainer {
    */
   restore(state: TrainerState): Promise<void> {
     return this.#alone(async () => {
-      const hint = "the checkpoint is damaged, or of another network or other options";
-      const refuse = (name: string, expected: string, got: string): ModelError =>
-        new ModelError("malformed", expectedGot("state", `${name} ${expected}`, got, hint), { subject: name });
-      const given = new Map(state.tensors.map((each) => [each.name, each]));
-      const values = new Map<string, Float32Array>();
       const stored = this.#stored();
-      for (const { name, held } of stored) {
-        const each = given.get(name);
-        const got = each === undefined ? "no such tensor" : `${each.dtype} [${each.shape.join(", ")}]`;
-        const isShaped = each?.dtype === "F32" && each.shape.join() === held.shape.join();
-        if (!isShaped || each.bytes.length !== 4 * count(held.shape)) {
-          throw refuse(name, `F32 [${held.shape.join(", ")}]`, got);
-        }
-        const mine = new Float32Array(new Uint8Array(each.bytes).buffer);
-        const bad = mine.findIndex((value) => !Number.isFinite(value));
-        if (bad >= 0) throw refuse(name, "of finite numbers", `${mine[bad]}`);
-        // Squares that AdamW averages, and variances, are never below 0.
-        const isSquare =
-          /\.running_var$/.test(name) || (name.startsWith("optimizer.1.") && this.#layout.states.length > 1);
-        const negative = isSquare ? mine.find((value) => value < 0) : undefined;
-        if (negative !== undefined) throw refuse(name, "of numbers from 0", `${negative}`);
-        values.set(name, mine);
-      }
-      if (given.size !== stored.length || state.tensors.length !== stored.length) {
-        throw refuse("tensors", `${stored.length} of them`, `${state.tensors.length}`);
-      }
-      for (const name of ["step", "batches"] as const) {
-        const isCount = Number.isSafeInteger(state[name]) && state[name] >= 0;
-        if (!isCount) throw refuse(name, "a whole number from 0", `${state[name]}`);
-      }
+      const values = checkState(state, stored, this.#layout.states.length > 1);
       for (const { name, held } of stored) this.#put(held, values.get(name)!);
       this.#step = state.step;
       this.#batches = state.batches;
@@ -423,29 +314,6 @@ export class Trainer {
   /** A call that has the memory to itself. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     return this.#engine.call(() => this.#engine.exclusive(work));
-  }
-
-  /** The number of images, all of them with labels. */
-  #check(images: Float32Array, labels: Targets, most: number): number {
-    const [h, w, c] = this.graph.nodes[0]!.shape;
-    const classes = outputNode(this.graph).shape[2];
-    const isMulti = this.#layout.spec.loss === "bce";
-    if (isMulti !== labels instanceof Uint8Array) {
-      const expected = isMulti ? "a Uint8Array [n, classes] for bce" : "an Int32Array [n] for cross_entropy";
-      throw new ArgumentTypeError("labels", expectedGot("labels", expected, labels.constructor.name));
-    }
-    const n = isMulti ? labels.length / classes : labels.length;
-    if (!Number.isInteger(n) || n < 1 || n > most) {
-      const limit = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
-      throw new OptionError("labels", expectedGot("labels", `those of 1${limit} images`, `${labels.length} numbers`));
-    }
-    if (images.length !== n * h * w * c) {
-      throw new OptionError("images", expectedGot("images", `${n} × ${h} × ${w} × ${c} numbers`, `${images.length}`));
-    }
-    const largest = isMulti ? 1 : classes - 1;
-    const bad = labels.find((label) => label < 0 || label > largest);
-    if (bad !== undefined) throw new OptionError("labels", expectedGot("labels", `0 to ${largest}`, `${bad}`));
-    return n;
   }
 
   /** A step's images in batches; with live norms, a last one of one image, which has no variance, joins that before. */

@@ -80,7 +80,8 @@ async function startWorkerd(model: string, folder: string): Promise<Service> {
   const assets = join(folder, "assets");
   mkdirSync(assets, { recursive: true });
   writeFileSync(join(assets, "model.safetensors"), readFileSync(model));
-  const worker = await startWorker({ main: join(root, "examples/worker/src/index.ts"), assets });
+  const main = join(import.meta.dirname, "worker.ts");
+  const worker = await startWorker({ main, assets, v8Flags: ["--expose-gc"] });
   return { name: "workerd", url: worker.url, ...probes(worker.process.pid!), stop: () => worker.stop() };
 }
 

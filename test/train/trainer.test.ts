@@ -9,14 +9,8 @@ import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts"
 import type { Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { initialise } from "../../src/train/initialise.ts";
-import {
-  DivergedError,
-  type Trainable,
-  type Trainer,
-  type TrainOptions,
-  trainingNeeds,
-  trainWith,
-} from "../../src/train/trainer.ts";
+import { type TrainOptions, trainingNeeds } from "../../src/train/spec.ts";
+import { DivergedError, type Trainable, type Trainer, trainWith } from "../../src/train/trainer.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 import { goldenInput } from "../golden/weights.ts";
 import { shipped } from "../shipped.ts";
