@@ -36,15 +36,17 @@ export function maxpool_f32(
       let i = 0;
       for (; i + 4 <= c; i += 4) {
         const at = base + ((<usize>i) << 2);
-        let best = f32x4.splat(-Infinity);
+        let best = f32x4.splat(-Infinity), nan = f32x4.splat(0);
         for (let v = v0; v < v1; ++v) {
           const row = at + <usize>v * line;
           for (let u = u0; u < u1; ++u) {
-            // `x` first keeps a NaN of the image.
-            best = f32x4.pmax(v128.load(row + <usize>u * pixel), best);
+            const x = v128.load(row + <usize>u * pixel);
+            best = f32x4.pmax(best, x);
+            nan = v128.or(nan, f32x4.ne(x, x));
           }
         }
-        v128.store(to4 + ((<usize>i) << 2), best);
+        // All bits set is a NaN too: one in the window is the result, as in PyTorch.
+        v128.store(to4 + ((<usize>i) << 2), v128.or(best, nan));
       }
       for (; i < c; ++i) {
         const at = base + ((<usize>i) << 2);
@@ -52,7 +54,7 @@ export function maxpool_f32(
         for (let v = v0; v < v1; ++v) {
           for (let u = u0; u < u1; ++u) {
             const value = load<f32>(at + <usize>v * line + <usize>u * pixel);
-            if (!(value < best)) best = value;
+            if (value > best || value != value) best = value;
           }
         }
         store<f32>(to4 + ((<usize>i) << 2), best);

@@ -1262,6 +1262,22 @@ if (LEFT_OUT.length > 0) {
   });
 }
 
+describe("max pooling", () => {
+  it.each(RUNNABLE)("keeps a NaN wherever it is in the window: %s", async (build) => {
+    const { memory, exports } = await kernelsOf(build, PAGES);
+    const [input, out] = [STATIC_BYTES, STATIC_BYTES + 4096];
+    for (let at = 0; at < 9; ++at) {
+      // Five channels: one vector, and one value by itself.
+      const values = new Float32Array(memory.buffer, input, 45).fill(1);
+      values[5 * at] = Number.NaN;
+      values[5 * at + 4] = Number.NaN;
+      const window = { h: 3, w: 3, c: 5, oh: 1, ow: 1, kh: 3, kw: 3, sh: 1, sw: 1, top: 0, left: 0, input, out };
+      runStep(exports, step("", "maxpool_f32", 1, window));
+      expect([...new Float32Array(memory.buffer, out, 5)]).toEqual([Number.NaN, 1, 1, 1, Number.NaN]);
+    }
+  });
+});
+
 describe("the table", () => {
   it("tests every f32 kernel the module exports", async () => {
     const { exports } = await kernelsOf("baseline", 1);

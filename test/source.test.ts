@@ -160,6 +160,14 @@ describe("a source", () => {
     expect(failure).toBeInstanceOf(type);
     expect(failure.code).toBe(code);
   });
+  it("whose classes do not exclude each other is trained as such", async () => {
+    const { library } = counting();
+    await using trainer = await library.createTrainer(file, { output: "sigmoid", batch: 2 });
+    const targets = new Uint8Array(2 * 10).fill(1, 3, 5);
+    const { loss } = await trainer.step(goldenInput([2, 32, 32, 3]), targets);
+    expect(loss).toBeGreaterThan(0);
+    await expect(trainer.step(goldenInput([2, 32, 32, 3]), Int32Array.from([0, 2]))).rejects.toThrow(/bce/);
+  });
   it("of new weights is a name of the table", async () => {
     const { library, opened } = counting();
     await using trainer = await library.createTrainer("resnet20", { classes: 3, learningRate: 0.1, batch: 2 });

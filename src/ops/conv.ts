@@ -3,7 +3,7 @@ import { BIAS_BYTES, CELL_BYTES, PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/ti
 import { type ConvNode, NO_CLAMP } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { panelsOf, type Variant } from "../variants.ts";
-import { chunkRows, outerRows, outerScratch, productUnits } from "./gemm.ts";
+import { chunkRows, productUnits, wgradRows, wgradScratch } from "./gemm.ts";
 import { bounds, normAffine, normParams, type Op, type Packer, type Param, type Place, type TrainPlace } from "./op.ts";
 import { winogradSteps, winogradWeightGradient } from "./winograd.ts";
 
@@ -253,8 +253,8 @@ function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const { mr } = place.tiles.f32;
   const across = Math.ceil(n / groups / PANEL_COLUMNS);
   if (algorithm === "gemm" && groups === 1) {
-    const mc = outerRows(c, n);
-    const scratch = place.scratch(outerScratch(mr, mc, c, n));
+    const mc = wgradRows(c, n);
+    const scratch = place.scratch(wgradScratch(mr, mc, c, n));
     const sizes = { mr, mc, m, n, k: c, groups, lda: c, ldb: n, ldo: n, ogo: 0, adds: 1 };
     return [step(name, "gemm_wgrad_f32", Math.ceil(c / mr) * across, { scratch, ...sizes, input, dy, dw })];
   }

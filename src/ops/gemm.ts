@@ -17,12 +17,12 @@ export function chunkRows(rows: number, perRow: number, tile: number): number {
 }
 
 /** Products that a tile of weight gradients adds up before they go to memory: what is read in place should fit L1. */
-export function outerRows(inputs: number, outputs: number): number {
+export function wgradRows(inputs: number, outputs: number): number {
   return Math.min(inputs, outputs) < 32 ? 64 : 128;
 }
 
 /** Scratch of `gemm_wgrad_f32`, in bytes. */
-export function outerScratch(mr: number, mc: number, inputs: number, outputs: number): number {
+export function wgradScratch(mr: number, mc: number, inputs: number, outputs: number): number {
   const across = Math.ceil(outputs / PANEL_COLUMNS) * PANEL_COLUMNS;
   return TAIL_BYTES + 4 * mc * (Math.ceil(inputs / mr) * mr + across);
 }

@@ -5,7 +5,7 @@ import { PANEL_COLUMNS, PATCH_BYTES, TAIL_BYTES } from "../../wasm/tile.js";
 import type { ConvNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { patchCount } from "../variants.ts";
-import { chunkRows, outerRows, outerScratch, productUnits } from "./gemm.ts";
+import { chunkRows, productUnits, wgradRows, wgradScratch } from "./gemm.ts";
 import type { Place, TrainPlace } from "./op.ts";
 
 /**
@@ -79,8 +79,8 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const products = place.workspace(productBytes + 4 * band * (before + after));
   const transformed = products + productBytes;
   const gradients = transformed + 4 * band * before;
-  const mc = outerRows(c, n);
-  const scratch = place.scratch(Math.max(positions * PATCH_BYTES, outerScratch(mr, mc, c, n)));
+  const mc = wgradRows(c, n);
+  const scratch = place.scratch(Math.max(positions * PATCH_BYTES, wgradScratch(mr, mc, c, n)));
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(node.name);
   const units = positions * Math.ceil(c / mr) * Math.ceil(n / PANEL_COLUMNS);

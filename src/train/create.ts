@@ -54,7 +54,10 @@ export async function createTrainerWith(
     const checkpoint = await rereadable(model.checkpoint);
     const owned = { ...model, checkpoint: model === source ? { ...checkpoint, close: async () => {} } : checkpoint };
     const isOther = classes !== undefined && classes !== outputNode(model.graph).shape[2];
-    return await trainWith(runtime, isOther ? withClasses(owned, classes, seed) : owned, rest);
+    // Classes that do not exclude each other are trained as such.
+    const { loss = model.graph.output === "sigmoid" && !isOther ? "bce" : undefined, ...more } = rest;
+    const trainOptions = loss === undefined ? more : { ...more, loss };
+    return await trainWith(runtime, isOther ? withClasses(owned, classes, seed) : owned, trainOptions);
   } catch (error) {
     if (model !== source) await model.close();
     throw error;

@@ -14,8 +14,8 @@ import { runStep } from "../tape.ts";
 import { ensureMemory } from "../weights.ts";
 import { type Augment, recolour, vary } from "./augment.ts";
 
-/** One input that is wanted. */
-export interface Wanted {
+/** An input to prepare. */
+export interface PrepareRequest {
   /** The image's number: what is decoded may be kept under it. */
   readonly key: number;
   readonly image: ImageInput;
@@ -34,12 +34,12 @@ export interface Preparer {
    *
    * @throws Error naming the image when it cannot be decoded
    */
-  prepare(wanted: Wanted): Promise<Float32Array<ArrayBuffer>>;
+  prepare(request: PrepareRequest): Promise<Float32Array<ArrayBuffer>>;
   dispose(): void;
 }
 
 /** A preparer in the caller's own thread. */
-async function localPreparer(runtime: Runtime, way: Preprocess): Promise<Preparer> {
+async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<Preparer> {
   let kernels: Kernels | undefined = await loadKernels(
     runtime,
     pickBuild("baseline"),
@@ -61,17 +61,17 @@ async function localPreparer(runtime: Runtime, way: Preprocess): Promise<Prepare
   };
   return {
     async prepare({ key, image, augment, seed }) {
-      const { pixels, view, colours } = vary(await decode(key, image), way, augment, uniform(seed));
-      const recipe = planView(pixels, view, way);
+      const { pixels, view, colours } = vary(await decode(key, image), preprocess, augment, uniform(seed));
+      const recipe = planView(pixels, view, preprocess);
       const { memory, exports } = kernels!;
-      const size = view.width * view.height * channelsOf(way);
+      const size = view.width * view.height * channelsOf(preprocess);
       const out = align(base + recipe.bytes);
       ensureMemory(memory, out + 4 * size);
       const { tables, steps } = recipe.place(base, out);
       for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
       for (const step of steps) runStep(exports, step);
       const input = new Float32Array(memory.buffer, out, size).slice() as Float32Array<ArrayBuffer>;
-      if (colours !== undefined) recolour(input, way, colours);
+      if (colours !== undefined) recolour(input, preprocess, colours);
       return input;
     },
     dispose() {
@@ -87,8 +87,8 @@ function isPixels(image: ImageInput): image is Pixels {
 
 /** What the worker receives, and what it answers. */
 type ToWorker =
-  | { readonly kind: "open"; readonly way: Preprocess }
-  | ({ readonly kind: "prepare" } & Wanted & Numbered);
+  | { readonly kind: "open"; readonly preprocess: Preprocess }
+  | ({ readonly kind: "prepare" } & PrepareRequest & Numbered);
 type FromWorker = Numbered & { readonly input?: Float32Array<ArrayBuffer>; readonly error?: string };
 interface Numbered {
   readonly id: number;
@@ -107,7 +107,7 @@ export function servePreparer(
   return async (message) => {
     const order = message as ToWorker;
     if (order.kind === "open") {
-      preparer = localPreparer(runtime, order.way);
+      preparer = localPreparer(runtime, order.preprocess);
       return;
     }
     try {
@@ -121,20 +121,20 @@ export function servePreparer(
 
 /**
  * A preparer that decodes in a worker where the runtime has any; pixels, which need no decoding, are prepared here.
- * A worker that cannot start or dies is no failure: the work is then done here.
+ * A worker that cannot start or ends early is no failure: the work is then done here.
  */
-export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<Preparer> {
-  const local = await localPreparer(runtime, way);
+export async function startPreparer(runtime: Runtime, preprocess: Preprocess): Promise<Preparer> {
+  const local = await localPreparer(runtime, preprocess);
   const waiting = new Map<
     number,
     { done: (input: Float32Array<ArrayBuffer>) => void; failed: (error: unknown) => void }
   >();
   let worker: WorkerHandle | undefined;
   let count = 0;
-  class Lost extends Error {}
+  class WorkerLost extends Error {}
   const lose = (): void => {
     worker = undefined;
-    for (const { failed } of waiting.values()) failed(new Lost());
+    for (const { failed } of waiting.values()) failed(new WorkerLost());
     waiting.clear();
   };
   try {
@@ -150,25 +150,25 @@ export async function startPreparer(runtime: Runtime, way: Preprocess): Promise<
       lose,
       "preparer",
     );
-    worker.post({ kind: "open", way } satisfies ToWorker);
+    worker.post({ kind: "open", preprocess } satisfies ToWorker);
     worker.setBusy(false);
   } catch {
     worker = undefined;
   }
   return {
-    async prepare(wanted) {
-      const { image } = wanted;
+    async prepare(request) {
+      const { image } = request;
       const isHere =
         isPixels(image) || !(typeof image === "string" || image instanceof Blob || ArrayBuffer.isView(image));
-      if (worker === undefined || isHere) return local.prepare(wanted);
+      if (worker === undefined || isHere) return local.prepare(request);
       try {
         return await new Promise<Float32Array<ArrayBuffer>>((done, failed) => {
           waiting.set(count, { done, failed });
           worker!.setBusy(true);
-          worker!.post({ ...wanted, kind: "prepare", id: count++ } satisfies ToWorker);
+          worker!.post({ ...request, kind: "prepare", id: count++ } satisfies ToWorker);
         });
       } catch (error) {
-        if (error instanceof Lost) return local.prepare(wanted);
+        if (error instanceof WorkerLost) return local.prepare(request);
         throw error;
       }
     },
