@@ -17,6 +17,8 @@ interface Seen {
   readonly msPerImage: number;
   /** The best class of each image. */
   readonly best: readonly number[];
+  /** What was seen of each image, with its probabilities to the last digit. */
+  readonly results: readonly string[];
 }
 
 function evaluated(source: string, photos: string, ...options: readonly string[]): Seen {
@@ -25,7 +27,11 @@ function evaluated(source: string, photos: string, ...options: readonly string[]
     cli("eval", photos, "--model", source, "--json", "--quiet", "--resume", journal, ...options),
   );
   const lines = readFileSync(journal, "utf8").trim().split("\n").slice(1);
-  return { top1, top5, msPerImage, best: lines.map((line) => JSON.parse(line).result.best[0][0] as number) };
+  const seen = lines.map(
+    (line) => JSON.parse(line).result as { readonly best: readonly (readonly [number, number])[] },
+  );
+  const best = seen.map((result) => result.best[0]![0]);
+  return { top1, top5, msPerImage, best, results: seen.map((result) => JSON.stringify(result)) };
 }
 
 if (hasData("accuracy of int8")) {
@@ -50,6 +56,15 @@ if (hasData("accuracy of int8")) {
     rounded.top1 >= 0.783,
     `${percent(rounded.top1)}, top-5 ${percent(rounded.top5)}, ${rounded.msPerImage} ms an image; f32 ${percent(exact.top1)}`,
   );
+  for (const [name, source, wide] of [
+    ["f32", "resnet50", exact],
+    ["int8", out, rounded],
+  ] as const) {
+    const narrow = evaluated(source, photos, "--vectors", "128");
+    const equal = narrow.results.filter((result, i) => result === wide.results[i]).length;
+    const seen = `${equal} of ${narrow.results.length}; ${narrow.msPerImage} → ${wide.msPerImage} ms an image`;
+    check(`${name}: vectors of 128 bits give the same to the last digit`, equal === wide.results.length, seen);
+  }
   const same = exact.best.filter((best, i) => best === rounded.best[i]).length / exact.best.length;
   check("the class of f32 on 95 % of them or more", same >= 0.95, percent(same));
   for (const [name, path, f32] of [

@@ -6,6 +6,17 @@ import { setFlagsFromString } from "node:v8";
 const FIRST_NODE = 24;
 
 /**
+ * V8 versions under whose packing the kernels' laws, PyTorch's goldens, the int8 digests and 300 photos gave the same bytes as
+ * without (`npm run test:vectors`, `.ci/int8.ts`): the command turns it on there by itself.
+ */
+const TESTED_V8: readonly string[] = ["14.6"];
+
+/** Whether packing was tested with the V8 that runs this. */
+export function isWideTested(): boolean {
+  return TESTED_V8.includes((process.versions.v8 ?? "").split(".").slice(0, 2).join("."));
+}
+
+/**
  * Lets V8 pack pairs of 128-bit WebAssembly SIMD operations into 256-bit ones, for all code that this process compiles from
  * now on, worker threads included. **Changes the V8 flags of the whole process**: call it before any WebAssembly is
  * compiled. Whether wide vectors are then used is still decided by measurement when a model is loaded, after a self-test of
