@@ -7,7 +7,8 @@
  * with `c' = c / groups`, `n' = n / groups`.
  *
  * - `scratch`            this thread's; `TAIL_BYTES + 4 · mc · kh · kw · c'` bytes
- * - `mr mc`              rows of a register tile, 1…6; output pixels of a chunk
+ * - `mr nr`              rows (1…6) and columns (8 or 16) of a register tile
+ * - `mc`                 output pixels of a chunk
  * - `batch h w c`        the input [batch, h, w, c]
  * - `oh ow n`            the output [batch, oh, ow, n]
  * - `kh kw sh sw dh dw`  kernel, stride, dilation
@@ -18,7 +19,7 @@
  * - `zeros`              `c'` f32 zeros: what lies outside the image
  * - `dw`                 [kh, kw, c', n] f32
  *
- * Unit: one tile of `dw`; `groups · ⌈kh·kw·c'/mr⌉ · ⌈n'/8⌉` of them, columns fastest.
+ * Unit: one tile of `dw`; `groups · ⌈kh·kw·c'/mr⌉ · ⌈n'/nr⌉` of them, columns fastest.
  *
  * Must hold: 28 bytes after the end of `dy` can be read; `dw` overlaps neither operand.
  *
@@ -32,7 +33,7 @@ import { copyPatches } from "./walk";
 
 export function conv_wgrad_f32(
   from: i32, to: i32, scratch: usize,
-  mr: i32, mc: i32, batch: i32, h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, kh: i32, kw: i32, sh: i32, sw: i32,
+  mr: i32, nr: i32, mc: i32, batch: i32, h: i32, w: i32, c: i32, oh: i32, ow: i32, n: i32, kh: i32, kw: i32, sh: i32, sw: i32,
   dh: i32, dw: i32, top: i32, left: i32, groups: i32,
   input: usize, dy: usize, zeros: usize, out: usize,
 ): void {
@@ -42,12 +43,12 @@ export function conv_wgrad_f32(
   const width = n / groups;
   const run = kw * deep;
   const k = kh * run;
-  const across = (width + 7) >> 3;
+  const across = (width + nr - 1) / nr;
   const perGroup = across * ((k + mr - 1) / mr);
   const patchBytes = (<usize>k) << 2;
   const rowBytes = (<usize>n) << 2;
   // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
-  const most = max(1, BLOCK / ((mr * across) << 3)) * across;
+  const most = max(1, BLOCK / (mr * across * nr)) * across;
   let unit = from;
   while (unit < to) {
     const group = unit / perGroup;
@@ -62,11 +63,11 @@ export function conv_wgrad_f32(
       for (let each = unit; each < end; ++each) {
         const inGroup = each - group * perGroup;
         const i = (inGroup / across) * mr;
-        const j = (inGroup % across) << 3;
+        const j = (inGroup % across) * nr;
         tileWgrad_f32(
           min(mr, k - i),
           rows,
-          min(8, width - j),
+          min(nr, width - j),
           patchBytes,
           rowBytes,
           rowBytes,

@@ -3,8 +3,9 @@
  *
  *     dw[g, i, j] = (adds ? dw[g, i, j] : 0) + Σ_r input[r, g, i] · dy[r, g, j]
  *
- * - `scratch`  this thread's; `TAIL_BYTES + 4 · mc · (⌈k/mr⌉·mr + ⌈n/8⌉·8)` bytes
- * - `mr mc`    rows of a register tile, 1…6; products added up before they go to memory
+ * - `scratch`  this thread's; `TAIL_BYTES + 4 · mc · (⌈k/mr⌉·mr + ⌈n/nr⌉·nr)` bytes
+ * - `mr nr`    rows (1…6) and columns (8 or 16) of a register tile
+ * - `mc`       products added up before they go to memory
  * - `m n k`    products to add; columns and rows of one group's `dw`
  * - `groups`   independent sums side by side
  * - `lda ldb`  elements from one row of `input` / of `dy` to the next
@@ -14,7 +15,7 @@
  * - `dy`       [m, groups, n] f32: the gradient of its output
  * - `dw`       [groups, k, n] f32
  *
- * Unit: one tile of `dw`; `groups · ⌈k/mr⌉ · ⌈n/8⌉` of them, columns fastest. Each is summed over all rows in one order,
+ * Unit: one tile of `dw`; `groups · ⌈k/mr⌉ · ⌈n/nr⌉` of them, columns fastest. Each is summed over all rows in one order,
  * so that the result does not depend on who computes it.
  *
  * Must hold: `m` ≥ 1; 28 bytes after the end of `dy` can be read; `dw` overlaps neither operand.
@@ -27,11 +28,11 @@ import { tileWgrad_f32 } from "./tile_wgrad_f32";
 
 export function gemm_wgrad_f32(
   from: i32, to: i32, scratch: usize,
-  mr: i32, mc: i32, m: i32, n: i32, k: i32, groups: i32, lda: i32, ldb: i32, ldo: i32, ogo: i32, adds: i32,
+  mr: i32, nr: i32, mc: i32, m: i32, n: i32, k: i32, groups: i32, lda: i32, ldb: i32, ldo: i32, ogo: i32, adds: i32,
   input: usize, dy: usize, dw: usize,
 ): void {
   assert(m >= 1);
-  const across = (n + 7) >> 3;
+  const across = (n + nr - 1) / nr;
   const down = (k + mr - 1) / mr;
   const perGroup = across * down;
   const aBytes = (<usize>lda) << 2;
@@ -41,7 +42,7 @@ export function gemm_wgrad_f32(
   const aPanels = scratch + TAIL_BYTES;
   const bPanels = aPanels + ((<usize>(down * mr * mc)) << 2);
   // Tiles whose sums are carried from chunk to chunk stay in L2 meanwhile.
-  const most = m > mc ? max(1, BLOCK / ((mr * across) << 3)) * across : perGroup;
+  const most = m > mc ? max(1, BLOCK / (mr * across * nr)) * across : perGroup;
   let unit = from;
   while (unit < to) {
     const group = unit / perGroup;
@@ -59,8 +60,8 @@ export function gemm_wgrad_f32(
           pack(rows, min(mr, k - i * mr), mr, from4, aBytes, aPanels + ((<usize>(i * mr * mc)) << 2));
         }
         for (let j = 0; j < across; ++j) {
-          const from4 = b0 + ((<usize>j) << 5);
-          pack(rows, min(8, n - (j << 3)), 8, from4, bBytes, bPanels + ((<usize>(j * mc)) << 5));
+          const from4 = b0 + ((<usize>(j * nr)) << 2);
+          pack(rows, min(nr, n - j * nr), nr, from4, bBytes, bPanels + ((<usize>(j * nr * mc)) << 2));
         }
       }
       for (let each = first; each <= last; ++each) {
@@ -69,14 +70,14 @@ export function gemm_wgrad_f32(
         tileWgrad_f32(
           min(mr, k - i * mr),
           rows,
-          min(8, n - (j << 3)),
+          min(nr, n - j * nr),
           packs ? (<usize>mr) << 2 : aBytes,
-          packs ? 32 : bBytes,
+          packs ? (<usize>nr) << 2 : bBytes,
           outBytes,
           more,
           packs ? aPanels + ((<usize>(i * mr * mc)) << 2) : a0 + ((<usize>(i * mr)) << 2),
-          packs ? bPanels + ((<usize>(j * mc)) << 5) : b0 + ((<usize>j) << 5),
-          dw + ((<usize>group * ogo + <usize>(i * mr) * ldo + (j << 3)) << 2),
+          packs ? bPanels + ((<usize>(j * nr * mc)) << 2) : b0 + ((<usize>(j * nr)) << 2),
+          dw + ((<usize>group * ogo + <usize>(i * mr) * ldo + j * nr) << 2),
           scratch,
         );
       }
@@ -91,10 +92,12 @@ export const BLOCK: i32 = 49152;
 /** `cols` of `pitch` columns, row after row. */
 function pack(rows: i32, cols: i32, pitch: i32, source: usize, stride: usize, to: usize): void {
   const step = (<usize>pitch) << 2;
-  if (cols == 8) {
+  if ((cols & 7) == 0) {
     for (; rows > 0; --rows) {
-      v128.store(to, v128.load(source));
-      v128.store(to, v128.load(source, 16), 16);
+      for (let i: usize = 0; i < (<usize>cols) << 2; i += 32) {
+        v128.store(to + i, v128.load(source + i));
+        v128.store(to + i, v128.load(source + i, 16), 16);
+      }
       source += stride;
       to += step;
     }

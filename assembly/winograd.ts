@@ -271,10 +271,12 @@ export function transformProducts(
       for (let v = 0; v < rows; ++v) {
         const line = scratch + <usize>(v * side * 32);
         const at = corner + <usize>(v * ow) * bytes + i;
-        if (columns == o && residual) transformRun(kind, ADDED, line, 32, out + at, bytes, residual + at, low, high);
-        else if (columns == o) transformRun(kind, CLAMPED, line, 32, out + at, bytes, 0, low, high);
+        // F(2×2) serves few layers: this is not compiled for it.
+        const whole = kind == OUTPUT4 ? columns == o : false;
+        if (whole && residual) transformRun(kind, ADDED, line, 32, out + at, bytes, residual + at, low, high);
+        else if (whole) transformRun(kind, CLAMPED, line, 32, out + at, bytes, 0, low, high);
         else {
-          // Some columns are outside the image.
+          // Some columns may be outside the image.
           transformRun(kind, PLAIN, line, 32, end, 32, 0, low, low);
           for (let u = 0; u < columns; ++u) {
             const pair = end + <usize>(u << 5), pixel = at + <usize>u * bytes;

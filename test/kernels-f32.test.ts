@@ -399,7 +399,7 @@ const winogradWeights = (o: 2 | 4): Case[] =>
     },
   ]);
 
-const outers: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
+const wgrads: Case[] = TILES.flatMap(([mr, nr]) =>
   (
     [
       // m n k groups
@@ -409,21 +409,23 @@ const outers: Case[] = [1, 2, 3, 4, 5, 6].flatMap((mr) =>
       [10, 15, 2 * mr - 1, 3],
       [37, 43, 41, 1],
       [21, 32, 36, 2],
+      [5, 32, 7, 2],
     ] as const
   ).flatMap(([m, n, k, groups]) =>
     [0, 1].map(
       (adds): Case => [
-        `${mr} rows: ${m} products of ${k} by ${n}, ${groups} groups${adds ? ", added" : ""}`,
+        `${mr}×${nr} tile: ${m} products of ${k} by ${n}, ${groups} groups${adds ? ", added" : ""}`,
         (l) => {
           const mc = 9;
           const [lda, ldb, ldo] = [groups * k + 3, groups * n + 1, n + 2];
           const [a, b] = [l.random(m * lda), l.random(m * ldb + 7)];
-          const scratch = l.scratch(TAIL_BYTES + 4 * mc * (Math.ceil(k / mr) * mr + Math.ceil(n / 8) * 8));
+          const scratch = l.scratch(TAIL_BYTES + 4 * mc * (Math.ceil(k / mr) * mr + Math.ceil(n / nr) * nr));
           l.bound = boundOf(m + 1);
           const out = l.inout(groups * k * ldo);
-          const units = groups * Math.ceil(k / mr) * Math.ceil(n / 8);
+          const units = groups * Math.ceil(k / mr) * Math.ceil(n / nr);
           return step("", "gemm_wgrad_f32", units, {
             mr,
+            nr,
             mc,
             m,
             n,
@@ -454,6 +456,7 @@ const SLIDES = [
   [2, 5, 7, 6, 4, 1, 1, 2, 2, 1, 1, 0, 0, 1],
   [1, 8, 9, 16, 16, 3, 3, 2, 2, 1, 1, 1, 1, 4],
   [1, 7, 11, 5, 9, 3, 2, 3, 1, 1, 2, 0, 1, 1],
+  [1, 6, 7, 3, 40, 3, 3, 2, 2, 1, 1, 1, 1, 1],
 ] as const;
 
 function slid(at: (typeof SLIDES)[number]): { oh: number; ow: number; title: string } {
@@ -465,12 +468,12 @@ function slid(at: (typeof SLIDES)[number]): { oh: number; ow: number; title: str
   };
 }
 
-const outerConvs: Case[] = [4, 6].flatMap((mr) =>
+const convWgrads: Case[] = TILES.slice(3).flatMap(([mr, nr]) =>
   SLIDES.map((each): Case => {
     const [batch, h, w, c, n, kh, kw, sh, sw, dh, dw, top, left, groups] = each;
     const { oh, ow, title } = slid(each);
     return [
-      `${mr} rows: ${title}`,
+      `${mr}×${nr} tile: ${title}`,
       (l) => {
         const mc = 11;
         const k = (kh * kw * c) / groups;
@@ -479,9 +482,10 @@ const outerConvs: Case[] = [4, 6].flatMap((mr) =>
         const scratch = l.scratch(TAIL_BYTES + 4 * mc * k);
         l.bound = boundOf(batch * oh * ow + 1);
         const out = l.inout(k * n);
-        const units = groups * Math.ceil(k / mr) * Math.ceil(n / groups / 8);
+        const units = groups * Math.ceil(k / mr) * Math.ceil(n / groups / nr);
         return step("", "conv_wgrad_f32", units, {
           mr,
+          nr,
           mc,
           batch,
           h,
@@ -626,8 +630,8 @@ const unpools = (kernel: "maxpool_dgrad_f32" | "avgpool_dgrad_f32"): Case[] =>
   );
 
 const TRAINING = {
-  gemm_wgrad_f32: outers,
-  conv_wgrad_f32: outerConvs,
+  gemm_wgrad_f32: wgrads,
+  conv_wgrad_f32: convWgrads,
   conv_dgrad_f32: convInputs,
   pack_dgrad_f32: packInputs,
   pack_hwio_f32: [

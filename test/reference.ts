@@ -441,15 +441,15 @@ export const reference = {
     }
   },
   // training
-  gemm_wgrad_f32(heap, from, to, _scratch, mr, _mc, m, n, k, _groups, lda, ldb, ldo, ogo, adds, a, b, out) {
-    const across = Math.ceil(n! / 8);
+  gemm_wgrad_f32(heap, from, to, _scratch, mr, nr, _mc, m, n, k, _groups, lda, ldb, ldo, ogo, adds, a, b, out) {
+    const across = Math.ceil(n! / nr!);
     const perGroup = across * Math.ceil(k! / mr!);
     for (let unit = from; unit < to; ++unit) {
       const group = Math.floor(unit / perGroup);
       const i0 = Math.floor((unit % perGroup) / across) * mr!;
-      const j0 = ((unit % perGroup) % across) * 8;
+      const j0 = ((unit % perGroup) % across) * nr!;
       for (let i = i0; i < Math.min(k!, i0 + mr!); ++i) {
-        for (let j = j0; j < Math.min(n!, j0 + 8); ++j) {
+        for (let j = j0; j < Math.min(n!, j0 + nr!); ++j) {
           const at = group * ogo! + i * ldo! + j;
           let sum = adds === 1 ? get(heap, out!, at) : 0;
           for (let r = 0; r < m!; ++r) {
@@ -461,20 +461,20 @@ export const reference = {
     }
   },
   conv_wgrad_f32(heap, from, to, ...args) {
-    const [_scratch, mr, _mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
-    const [input, dy, _zeros, out] = args.slice(19) as Tuple;
+    const [_scratch, mr, nr, _mc, batch, h, w, c, oh, ow, n, kh, kw, sh, sw, dh, dw, top, left, groups] = args as Tuple;
+    const [input, dy, _zeros, out] = args.slice(20) as Tuple;
     const [deep, width] = [c / groups, n / groups];
     const k = kh * kw * deep;
-    const across = Math.ceil(width / 8);
+    const across = Math.ceil(width / nr);
     const perGroup = across * Math.ceil(k / mr);
     for (let unit = from; unit < to; ++unit) {
       const group = Math.floor(unit / perGroup);
       const q0 = Math.floor((unit % perGroup) / across) * mr;
-      const j0 = ((unit % perGroup) % across) * 8;
+      const j0 = ((unit % perGroup) % across) * nr;
       for (let q = q0; q < Math.min(k, q0 + mr); ++q) {
         const v = Math.floor(q / deep / kw);
         const u = Math.floor(q / deep) % kw;
-        for (let j = j0; j < Math.min(width, j0 + 8); ++j) {
+        for (let j = j0; j < Math.min(width, j0 + nr); ++j) {
           const at = q * n + group * width + j;
           let sum = get(heap, out, at);
           for (let p = 0; p < batch * oh * ow; ++p) {

@@ -250,12 +250,12 @@ function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(name);
   const m = batch * oh * ow;
-  const { mr } = place.tiles.f32;
-  const across = Math.ceil(n / groups / PANEL_COLUMNS);
+  const { mr, nr } = place.tiles.f32;
+  const across = Math.ceil(n / groups / nr);
   if (algorithm === "gemm" && groups === 1) {
     const mc = wgradRows(c, n);
-    const scratch = place.scratch(wgradScratch(mr, mc, c, n));
-    const sizes = { mr, mc, m, n, k: c, groups, lda: c, ldb: n, ldo: n, ogo: 0, adds: 1 };
+    const scratch = place.scratch(wgradScratch({ mr, nr }, mc, c, n));
+    const sizes = { mr, nr, mc, m, n, k: c, groups, lda: c, ldb: n, ldo: n, ogo: 0, adds: 1 };
     return [step(name, "gemm_wgrad_f32", Math.ceil(c / mr) * across, { scratch, ...sizes, input, dy, dw })];
   }
   const k = (kh * kw * c) / groups;
@@ -263,7 +263,7 @@ function weightGradient(node: ConvNode, place: TrainPlace): readonly Step[] {
   const scratch = place.scratch(TAIL_BYTES + 4 * mc * k);
   const addresses = { input, dy, zeros: place.zeros, out: dw };
   const units = groups * Math.ceil(k / mr) * across;
-  return [step(name, "conv_wgrad_f32", units, { scratch, mr, mc, ...geometry, ...addresses })];
+  return [step(name, "conv_wgrad_f32", units, { scratch, mr, nr, mc, ...geometry, ...addresses })];
 }
 
 function backward(node: ConvNode, place: TrainPlace): readonly Step[] {

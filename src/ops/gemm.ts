@@ -1,6 +1,6 @@
 /** What every step that goes through the register tile must know of it. */
 
-import { PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/tile.js";
+import { TAIL_BYTES } from "../../wasm/tile.js";
 import type { Tile } from "../variants.ts";
 
 /** Elements of input that a chunk of rows may read: three quarters of a megabyte, so that it stays in L2. */
@@ -22,8 +22,8 @@ export function wgradRows(inputs: number, outputs: number): number {
 }
 
 /** Scratch of `gemm_wgrad_f32`, in bytes. */
-export function wgradScratch(mr: number, mc: number, inputs: number, outputs: number): number {
-  const across = Math.ceil(outputs / PANEL_COLUMNS) * PANEL_COLUMNS;
+export function wgradScratch({ mr, nr }: Tile, mc: number, inputs: number, outputs: number): number {
+  const across = Math.ceil(outputs / nr) * nr;
   return TAIL_BYTES + 4 * mc * (Math.ceil(inputs / mr) * mr + across);
 }
 

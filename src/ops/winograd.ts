@@ -1,7 +1,7 @@
 /**
  * Winograd convolution as steps: transform the input, multiply, transform the output, a band of patches at a time.
  */
-import { PANEL_COLUMNS, PATCH_BYTES, TAIL_BYTES } from "../../wasm/tile.js";
+import { PATCH_BYTES, TAIL_BYTES } from "../../wasm/tile.js";
 import type { ConvNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { patchCount } from "../variants.ts";
@@ -75,15 +75,15 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
   const [before, after] = [positions * c, positions * n];
   const productBytes = 4 * positions * c * n;
   const band = bandPatches(patches, 4 * (before + after), productBytes);
-  const { mr } = place.tiles.f32;
+  const { mr, nr } = place.tiles.f32;
   const products = place.workspace(productBytes + 4 * band * (before + after));
   const transformed = products + productBytes;
   const gradients = transformed + 4 * band * before;
   const mc = wgradRows(c, n);
-  const scratch = place.scratch(Math.max(positions * PATCH_BYTES, wgradScratch(mr, mc, c, n)));
+  const scratch = place.scratch(Math.max(positions * PATCH_BYTES, wgradScratch({ mr, nr }, mc, c, n)));
   const input = place.address(node.inputs[0]!);
   const dy = place.dy(node.name);
-  const units = positions * Math.ceil(c / mr) * Math.ceil(n / PANEL_COLUMNS);
+  const units = positions * Math.ceil(c / mr) * Math.ceil(n / nr);
   const steps: Step[] = [];
   for (let first = 0; first < patches; first += band) {
     const count = Math.min(band, patches - first);
@@ -118,6 +118,7 @@ export function winogradWeightGradient(node: ConvNode, dw: number, place: TrainP
       }),
       step(node.name, "gemm_wgrad_f32", units, {
         mr,
+        nr,
         mc,
         m: count,
         n,
