@@ -29,8 +29,9 @@ export function isEntryOf(
   ensemble: number,
 ): value is Entry {
   const { at, sha256, result } = (value ?? {}) as Partial<Entry>;
-  const example = examples[at ?? -1];
-  if (example === undefined || typeof sha256 !== "string" || result?.name !== example.name) return false;
+  const example = Number.isInteger(at) ? examples[at as number] : undefined;
+  if (example === undefined || typeof sha256 !== "string") return false;
+  if (typeof result !== "object" || result === null || result.name !== example.name) return false;
   if ("failed" in result) return typeof result.failed === "string";
   const isClass = (index: unknown): boolean =>
     Number.isInteger(index) && (index as number) >= 0 && (index as number) < classes;

@@ -2,7 +2,9 @@ import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { isEntryOf } from "../../src/cli/eval-journal.ts";
 import { openJournal } from "../../src/cli/journal.ts";
+import type { Example } from "../../src/train/dataset.ts";
 
 const RUN = { models: "a", views: "1" };
 const isNumber = (value: unknown): value is number => typeof value === "number";
@@ -74,3 +76,13 @@ test("that is a folder is refused", async () => {
 test("unnamed keeps nothing", async () => {
   await (await openJournal(undefined, RUN, isNumber)).add(1);
 });
+test.each([7, null, "text", [], { name: "1.jpg" }, { failed: "why" }])(
+  "a result of %o is none of an example",
+  (result) => {
+    const examples: Example[] = [{ name: "0.jpg", label: 0, image: () => "0.jpg" }];
+    // The last two would find a property of the list instead of an example.
+    for (const at of [0, 1, "0", "length", "__proto__"]) {
+      expect(isEntryOf({ at, sha256: "ab", result }, examples, 10, 1)).toBe(false);
+    }
+  },
+);
