@@ -154,12 +154,12 @@ describe("after a cut", () => {
     ["with a weak ETag", { etag: 'W/"one"' }],
     ["with a date of this second", { "last-modified": new Date(Date.now() + 5000).toUTCString() }],
     ["without either", {}],
-  ])("a file %s starts anew", async (_, headers) => {
+  ])("a file %s is fetched from its beginning", async (_, headers) => {
     serve(cut(file(BYTES, headers), 100_000));
     await same(await find(), BYTES);
     expect(ranges()).toEqual([undefined, undefined]);
   });
-  test("a file that changed meanwhile starts anew", async () => {
+  test("a file that changed meanwhile is fetched from its beginning", async () => {
     const other = payload(250_000, 2);
     serve(turns(cut(file(BYTES, ETAG), 100_000), file(other, { etag: '"two"' })));
     await same(await find(), other);
@@ -289,7 +289,7 @@ describe("a checksum", () => {
     await same(await find({ integrity: sri("sha256") }), BYTES);
     expect(ranges()[1]).toMatch(/^bytes=[1-9]/);
   });
-  test("that a file put together from two has not makes it start anew", async () => {
+  test("that a file put together from two has not makes it begin again", async () => {
     serve(cut(file(payload(300_000, 9)), 60_000, 3));
     await fails(/cut short/, { integrity: sri("sha256") });
     serve(file(BYTES));
