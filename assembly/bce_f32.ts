@@ -20,6 +20,8 @@
  *
  * Why: as `loss_f32`, a thousand scalars a picture; the exponent is never above 0, so nothing overflows. Sums are kept in f64.
  */
+import { exp, log } from "./exp";
+
 export function bce_f32(
   from: i32,
   to: i32,
@@ -40,8 +42,8 @@ export function bce_f32(
       const x = <f64>load<f32>(input + ((row + i) << 2));
       const isShown = load<u8>(targets + row + i) != 0;
       const target = (isShown ? 1.0 - <f64>smoothing : 0.0) + 0.5 * <f64>smoothing;
-      const small = Math.exp(-Math.abs(x));
-      loss += Math.max(x, 0.0) - x * target + <f64>Mathf.log(<f32>(1.0 + small));
+      const small = exp(-Math.abs(x));
+      loss += Math.max(x, 0.0) - x * target + log(1.0 + small);
       const sigmoid = x >= 0.0 ? 1.0 / (1.0 + small) : small / (1.0 + small);
       store<f32>(dx + ((row + i) << 2), <f32>((sigmoid - target) * each));
       right += i32((x > 0.0) == isShown);

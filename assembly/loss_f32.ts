@@ -17,8 +17,10 @@
  *
  * Must hold: labels are in `[0, n)`; `dx` may be `input`.
  *
- * Why: a thousand scalars a picture; sums are kept in f64. (f64's own logarithm would bring a table of 4 KB.)
+ * Why: a thousand scalars a picture; sums are kept in f64.
  */
+import { exp, log } from "./exp";
+
 export function loss_f32(
   from: i32, to: i32,
   n: i32,
@@ -43,13 +45,13 @@ export function loss_f32(
       }
     }
     let sum: f64 = 0;
-    for (let i: usize = 0; i < bytes; i += 4) sum += Math.exp(<f64>load<f32>(a + i) - <f64>top);
-    const log = <f64>top + <f64>Mathf.log(<f32>sum);
+    for (let i: usize = 0; i < bytes; i += 4) sum += exp(<f64>load<f32>(a + i) - <f64>top);
+    const whole = <f64>top + log(sum);
     const target = <f64>load<f32>(a + label);
-    const loss = (1.0 - <f64>smoothing) * (log - target) + even * (<f64>n * log - total);
+    const loss = (1.0 - <f64>smoothing) * (whole - target) + even * (<f64>n * whole - total);
     for (let i: usize = 0; i < bytes; i += 4) {
       const q = i == label ? even + 1.0 - <f64>smoothing : even;
-      store<f32>(o + i, <f32>((Math.exp(<f64>load<f32>(a + i) - <f64>top) / sum - q) * <f64>scale));
+      store<f32>(o + i, <f32>((exp(<f64>load<f32>(a + i) - <f64>top) / sum - q) * <f64>scale));
     }
     store<f32>(losses + ((<usize>unit) << 3), <f32>loss);
     store<f32>(losses + ((<usize>unit) << 3), first == label ? 1 : 0, 4);

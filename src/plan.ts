@@ -61,7 +61,7 @@ export interface Plan {
 const LINE = 64;
 /** Bytes that a 32-bit address reaches. */
 const ADDRESSABLE_BYTES = 2 ** 32;
-/** Bytes at the start of memory that belong to the module itself (tables of `exp`). */
+/** Bytes at the start of memory that belong to the module itself: the messages of the debug build (the others have no data). */
 export const STATIC_BYTES = 4096;
 
 /** `bytes` rounded up to a whole cache line. */

@@ -1282,6 +1282,42 @@ describe("max pooling", () => {
   });
 });
 
+describe("the exponential and the logarithm", () => {
+  it.each(RUNNABLE)(
+    "are right to the last bits of f32 from one end of their range to the other (%s)",
+    async (build) => {
+      const { memory, exports } = await kernelsOf(build, 1);
+      const [input, out, targets, losses] = [
+        STATIC_BYTES,
+        STATIC_BYTES + 8192,
+        STATIC_BYTES + 16384,
+        STATIC_BYTES + 24576,
+      ];
+      const ends = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, 0, -0, 1e-30, 1e30, -1e30];
+      const values = [...ends, ...Array.from({ length: 1600 }, (_, i) => i - 800 + Math.sin(i))].map(Math.fround);
+      new Float32Array(memory.buffer, input).set(values);
+      const off = (got: number, wanted: number): boolean => {
+        return !(Object.is(got, wanted) || Math.abs(got - wanted) <= Math.abs(wanted) * 2 ** -23 + 2 ** -149);
+      };
+      runStep(exports, step("", "sigmoid_f32", 1, { c: values.length, input, out }));
+      const sigmoids = [...new Float32Array(memory.buffer, out, values.length)];
+      expect(values.filter((x, i) => off(sigmoids[i]!, Math.fround(1 / (1 + Math.exp(-x)))))).toEqual([]);
+      // One class a row that is not shown: the loss is log(1 + exp(x)).
+      const shown = values.filter(Number.isFinite);
+      new Float32Array(memory.buffer, input).set(shown);
+      new Uint8Array(memory.buffer, targets).fill(0, 0, shown.length);
+      runStep(
+        exports,
+        step("", "bce_f32", shown.length, { n: 1, input, targets, dx: out, losses, scale: 1, smoothing: 0 }),
+      );
+      const got = new Float32Array(memory.buffer, losses, 2 * shown.length);
+      const loss = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+      // The logarithm of 1 + a small number has the error of that sum.
+      expect(shown.filter((x, i) => !(Math.abs(got[2 * i]! - loss(x)) <= 1e-7 * loss(x) + 1e-15))).toEqual([]);
+    },
+  );
+});
+
 describe("the table", () => {
   it("tests every f32 kernel the module exports", async () => {
     const { exports } = await kernelsOf("baseline", 1);
