@@ -36,14 +36,21 @@ export function avgpool_f32(
       const u1 = min(w, x0 + kw);
       const part: f32 = (1.0 as f32) / <f32>(countPads ? kh * kw : (v1 - v0) * (u1 - u0));
       let i = 0;
-      for (; i + 4 <= c; i += 4) {
+      for (; i + 8 <= c; i += 8) {
         const at = base + ((<usize>i) << 2);
-        let sum = f32x4.splat(0);
+        let s0 = f32x4.splat(0);
+        let s1 = s0;
         for (let v = v0; v < v1; ++v) {
-          const row = at + <usize>v * line;
-          for (let u = u0; u < u1; ++u) sum = f32x4.add(sum, v128.load(row + <usize>u * pixel));
+          let next = at + <usize>v * line + <usize>u0 * pixel;
+          for (let u = u0; u < u1; ++u) {
+            s0 = f32x4.add(s0, v128.load(next));
+            s1 = f32x4.add(s1, v128.load(next, 16));
+            next += pixel;
+          }
         }
-        v128.store(to4 + ((<usize>i) << 2), f32x4.mul(sum, f32x4.splat(part)));
+        const target = to4 + ((<usize>i) << 2);
+        v128.store(target, f32x4.mul(s0, f32x4.splat(part)));
+        v128.store(target, f32x4.mul(s1, f32x4.splat(part)), 16);
       }
       for (; i < c; ++i) {
         const at = base + ((<usize>i) << 2);

@@ -13,7 +13,7 @@
  *
  * Must hold: `out` is `input` or `residual`, or overlaps neither.
  *
- * Why: memory-bound: one pass instead of three.
+ * Why: memory-bound: one pass instead of three, two vectors side by side, which engines that pack pairs make one.
  */
 import { clamp, clamp1, madd } from "./simd";
 
@@ -29,9 +29,17 @@ export function norm_add_f32(
   for (let unit = from; unit < to; ++unit) {
     const at = <usize>unit * bytes;
     let i: usize = 0;
-    for (; i + 16 <= bytes; i += 16) {
-      const y = madd(v128.load(input + at + i), v128.load(parameters + i), v128.load(parameters + bytes + i));
-      v128.store(out + at + i, clamp(f32x4.add(y, v128.load(residual + at + i)), low, high));
+    for (; i + 32 <= bytes; i += 32) {
+      const a = input + at + i;
+      const r = residual + at + i;
+      const o = out + at + i;
+      const shift = parameters + bytes + i;
+      const y0 = madd(v128.load(a), v128.load(parameters + i), v128.load(shift));
+      const y1 = madd(v128.load(a, 16), v128.load(parameters + i, 16), v128.load(shift, 16));
+      const x0 = clamp(f32x4.add(y0, v128.load(r)), low, high);
+      const x1 = clamp(f32x4.add(y1, v128.load(r, 16)), low, high);
+      v128.store(o, x0);
+      v128.store(o, x1, 16);
     }
     for (; i < bytes; i += 4) {
       const y = load<f32>(input + at + i) * load<f32>(parameters + i) + load<f32>(parameters + bytes + i);

@@ -17,7 +17,7 @@
  *
  * Must hold: `dx` may be `dy`, unless it adds; nothing else overlaps.
  *
- * Why: memory-bound; nothing to choose.
+ * Why: memory-bound; two vectors side by side, which engines that pack pairs make one.
  */
 import { madd } from "./simd";
 
@@ -34,18 +34,35 @@ export function norm_dgrad_f32(
   for (let unit = from; unit < to; ++unit) {
     const at = <usize>unit * bytes;
     let i: usize = 0;
-    for (; i + 16 <= bytes; i += 16) {
-      const x = v128.load(input + at + i);
-      let g = v128.load(dy + at + i);
+    for (; i + 32 <= bytes; i += 32) {
+      const a = input + at + i;
+      const o = dx + at + i;
+      const x0 = v128.load(a);
+      const x1 = v128.load(a, 16);
+      let g0 = v128.load(dy + at + i);
+      let g1 = v128.load(dy + at + i, 16);
+      const scale = statistics + i;
+      const shift = scale + bytes;
+      const mean = shift + bytes;
       if (!open) {
-        const y = madd(x, v128.load(statistics + i), v128.load(statistics + bytes + i));
-        g = v128.and(g, v128.and(f32x4.gt(y, low), f32x4.lt(y, high)));
+        const y0 = madd(x0, v128.load(scale), v128.load(shift));
+        const y1 = madd(x1, v128.load(scale, 16), v128.load(shift, 16));
+        g0 = v128.and(g0, v128.and(f32x4.gt(y0, low), f32x4.lt(y0, high)));
+        g1 = v128.and(g1, v128.and(f32x4.gt(y1, low), f32x4.lt(y1, high)));
       }
-      const away = f32x4.sub(x, v128.load(statistics + 2 * bytes + i));
-      let sum = madd(away, v128.load(slopes + bytes + i), v128.load(slopes + 2 * bytes + i));
-      sum = madd(g, v128.load(slopes + i), sum);
-      if (adds) sum = f32x4.add(sum, v128.load(dx + at + i));
-      v128.store(dx + at + i, sum);
+      const slope = slopes + i;
+      const away = slope + bytes;
+      const rest = away + bytes;
+      let sum0 = madd(f32x4.sub(x0, v128.load(mean)), v128.load(away), v128.load(rest));
+      let sum1 = madd(f32x4.sub(x1, v128.load(mean, 16)), v128.load(away, 16), v128.load(rest, 16));
+      sum0 = madd(g0, v128.load(slope), sum0);
+      sum1 = madd(g1, v128.load(slope, 16), sum1);
+      if (adds) {
+        sum0 = f32x4.add(sum0, v128.load(o));
+        sum1 = f32x4.add(sum1, v128.load(o, 16));
+      }
+      v128.store(o, sum0);
+      v128.store(o, sum1, 16);
     }
     for (; i < bytes; i += 4) {
       const x = load<f32>(input + at + i);

@@ -41,41 +41,52 @@ export function norm_grad_sums_f32(
     const base = <usize>first * bytes;
     const out = partials + <usize>(unit << 1) * bytes;
     let i: usize = 0;
-    for (; i + 16 <= bytes; i += 16) {
-      const mean = v128.load(statistics + 2 * bytes + i);
-      const scale = v128.load(statistics + i);
-      const shift = v128.load(statistics + bytes + i);
-      let s0 = f32x4.splat(0);
-      let s1 = s0;
+    // Two vectors of channels: `sX0` sums the gradients of vector X, `sX1` their products.
+    for (; i + 32 <= bytes; i += 32) {
+      const mean = statistics + 2 * bytes + i;
+      const mean0 = v128.load(mean), mean1 = v128.load(mean, 16);
+      const scale0 = v128.load(statistics + i), scale1 = v128.load(statistics + i, 16);
+      const shift = statistics + bytes + i;
+      const shift0 = v128.load(shift), shift1 = v128.load(shift, 16);
+      let s00 = f32x4.splat(0), s10 = s00, s01 = s00, s11 = s00;
       let at = base + i;
       const end = at + <usize>count * bytes;
       if (open) {
         for (; at < end; at += bytes) {
-          const g = v128.load(dy + at);
-          s0 = f32x4.add(s0, g);
-          s1 = madd(g, f32x4.sub(v128.load(input + at), mean), s1);
-          if (masked) v128.store(masked + at, g);
-        }
-      } else if (output) {
-        for (; at < end; at += bytes) {
-          const y = v128.load(output + at);
-          const g = v128.and(v128.load(dy + at), v128.and(f32x4.gt(y, low), f32x4.lt(y, high)));
-          s0 = f32x4.add(s0, g);
-          s1 = madd(g, f32x4.sub(v128.load(input + at), mean), s1);
-          if (masked) v128.store(masked + at, g);
+          const g0 = v128.load(dy + at);
+          const g1 = v128.load(dy + at, 16);
+          s00 = f32x4.add(s00, g0);
+          s10 = f32x4.add(s10, g1);
+          s01 = madd(g0, f32x4.sub(v128.load(input + at), mean0), s01);
+          s11 = madd(g1, f32x4.sub(v128.load(input + at, 16), mean1), s11);
+          if (masked) { v128.store(masked + at, g0); v128.store(masked + at, g1, 16); }
         }
       } else {
+        const fromOutput = output != 0;
         for (; at < end; at += bytes) {
-          const x = v128.load(input + at);
-          const y = madd(x, scale, shift);
-          const g = v128.and(v128.load(dy + at), v128.and(f32x4.gt(y, low), f32x4.lt(y, high)));
-          s0 = f32x4.add(s0, g);
-          s1 = madd(g, f32x4.sub(x, mean), s1);
-          if (masked) v128.store(masked + at, g);
+          const x0 = v128.load(input + at);
+          const x1 = v128.load(input + at, 16);
+          let y0: v128, y1: v128;
+          if (fromOutput) {
+            y0 = v128.load(output + at);
+            y1 = v128.load(output + at, 16);
+          } else {
+            y0 = madd(x0, scale0, shift0);
+            y1 = madd(x1, scale1, shift1);
+          }
+          const g0 = v128.and(v128.load(dy + at), v128.and(f32x4.gt(y0, low), f32x4.lt(y0, high)));
+          const g1 = v128.and(v128.load(dy + at, 16), v128.and(f32x4.gt(y1, low), f32x4.lt(y1, high)));
+          s00 = f32x4.add(s00, g0);
+          s10 = f32x4.add(s10, g1);
+          s01 = madd(g0, f32x4.sub(x0, mean0), s01);
+          s11 = madd(g1, f32x4.sub(x1, mean1), s11);
+          if (masked) { v128.store(masked + at, g0); v128.store(masked + at, g1, 16); }
         }
       }
-      v128.store(out + i, s0);
-      v128.store(out + bytes + i, s1);
+      v128.store(out + i, s00);
+      v128.store(out + i, s10, 16);
+      v128.store(out + bytes + i, s01);
+      v128.store(out + bytes + i, s11, 16);
     }
     for (; i < bytes; i += 4) {
       const mean = load<f32>(statistics + 2 * bytes + i);

@@ -31,35 +31,50 @@ export function norm_stats_f32(
     const out = partials + <usize>(unit << 1) * bytes;
     const part: f32 = (1.0 as f32) / <f32>count;
     let i: usize = 0;
-    for (; i + 16 <= bytes; i += 16) {
-      let s0 = f32x4.splat(0);
-      let s1 = s0;
+    // Two vectors of channels by two pixels: `sYX` sums pixels of parity Y for vector X.
+    for (; i + 32 <= bytes; i += 32) {
+      let s00 = f32x4.splat(0), s01 = s00, s10 = s00, s11 = s00;
       let at = base + i;
       let p = 0;
       for (; p + 2 <= count; p += 2) {
-        s0 = f32x4.add(s0, v128.load(at));
-        s1 = f32x4.add(s1, v128.load(at + bytes));
-        at += bytes << 1;
+        const next = at + bytes;
+        s00 = f32x4.add(s00, v128.load(at));
+        s01 = f32x4.add(s01, v128.load(at, 16));
+        s10 = f32x4.add(s10, v128.load(next));
+        s11 = f32x4.add(s11, v128.load(next, 16));
+        at = next + bytes;
       }
-      if (p < count) s0 = f32x4.add(s0, v128.load(at));
-      const mean = f32x4.mul(f32x4.add(s0, s1), f32x4.splat(part));
-      s0 = f32x4.splat(0);
-      s1 = s0;
+      if (p < count) {
+        s00 = f32x4.add(s00, v128.load(at));
+        s01 = f32x4.add(s01, v128.load(at, 16));
+      }
+      const mean0 = f32x4.mul(f32x4.add(s00, s10), f32x4.splat(part));
+      const mean1 = f32x4.mul(f32x4.add(s01, s11), f32x4.splat(part));
+      v128.store(out + i, mean0);
+      v128.store(out + i, mean1, 16);
+      s00 = f32x4.splat(0), s01 = s00, s10 = s00, s11 = s00;
       at = base + i;
       p = 0;
       for (; p + 2 <= count; p += 2) {
-        const d0 = f32x4.sub(v128.load(at), mean);
-        const d1 = f32x4.sub(v128.load(at + bytes), mean);
-        s0 = madd(d0, d0, s0);
-        s1 = madd(d1, d1, s1);
-        at += bytes << 1;
+        const next = at + bytes;
+        const d00 = f32x4.sub(v128.load(at), mean0);
+        const d01 = f32x4.sub(v128.load(at, 16), mean1);
+        const d10 = f32x4.sub(v128.load(next), mean0);
+        const d11 = f32x4.sub(v128.load(next, 16), mean1);
+        s00 = madd(d00, d00, s00);
+        s01 = madd(d01, d01, s01);
+        s10 = madd(d10, d10, s10);
+        s11 = madd(d11, d11, s11);
+        at = next + bytes;
       }
       if (p < count) {
-        const d = f32x4.sub(v128.load(at), mean);
-        s0 = madd(d, d, s0);
+        const d00 = f32x4.sub(v128.load(at), mean0);
+        const d01 = f32x4.sub(v128.load(at, 16), mean1);
+        s00 = madd(d00, d00, s00);
+        s01 = madd(d01, d01, s01);
       }
-      v128.store(out + i, mean);
-      v128.store(out + bytes + i, f32x4.add(s0, s1));
+      v128.store(out + bytes + i, f32x4.add(s00, s10));
+      v128.store(out + bytes + i, f32x4.add(s01, s11), 16);
     }
     for (; i < bytes; i += 4) {
       let sum: f32 = 0;
