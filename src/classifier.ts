@@ -1,9 +1,10 @@
 /**
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
+
+import { type BuildOptions, checkBuildOptions, chooseHere } from "./choice.ts";
 import { type ImageInput, withPixels } from "./decode/input.ts";
-import { measureDotThroughput } from "./dot-throughput.ts";
-import { createEngine, type Engine, type EngineOptions, engineTarget } from "./engine.ts";
+import { createEngine, type Engine } from "./engine.ts";
 import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { elementBytes, featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
@@ -11,28 +12,13 @@ import { centreView, type Pixels, pixelAffine, planView, type View } from "./ima
 import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
-import { align, defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "./plan.ts";
+import { align, type Plan, plan, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, runStep, step, type Tape } from "./tape.ts";
 import { allFinite } from "./tensor.ts";
-import { isTuning, type Tuning, type Vectors } from "./variants.ts";
-import { measureVectors } from "./vectors.ts";
+import type { Vectors } from "./variants.ts";
 import { type Views, viewsOf } from "./views.ts";
 import { packWeights } from "./weights.ts";
-
-/** How an opened model is put into memory. */
-export interface BuildOptions extends EngineOptions {
-  /**
-   * Bytes of wasm memory for weights and the activations of one image: a smaller budget gives up speed. Twice the f32
-   * weights when absent, and at least 180 MB. Batches and decoded photos come on top.
-   */
-  readonly memoryBytes?: number;
-  /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
-  readonly winograd?: boolean;
-  /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
-  readonly tuning?: Tuning;
-  readonly signal?: AbortSignal;
-}
 
 export interface LoadOptions extends ModelOptions, BuildOptions {}
 
@@ -71,9 +57,6 @@ const BATCH = 8;
 const PLANS = 4;
 /** Address space beyond the weights that shared memory, which needs a limit, leaves for activations and photos. */
 const SHARED_ROOM = 512 * 2 ** 20;
-/** Bytes that a 32-bit memory can have. */
-const MAX_BYTES = 2 ** 32;
-
 /**
  * Loads a model.
  *
@@ -85,22 +68,6 @@ export async function loadWith(runtime: Runtime, source: Source, options: LoadOp
   return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
-/** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
-export function checkBuildOptions(options: BuildOptions): void {
-  const { build } = engineTarget(options);
-  const { memoryBytes, tuning } = options;
-  if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
-    throw new OptionError("memoryBytes", expectedGot("memoryBytes", `from 1 to ${MAX_BYTES} bytes`, `${memoryBytes}`));
-  }
-  if (tuning !== undefined && !isTuning(tuning)) {
-    throw new OptionError("tuning", expectedGot("tuning", "what tune returned", "something else"));
-  }
-  if (tuning !== undefined && tuning.build !== build) {
-    const hint = "tune again, or choose the build with --build";
-    throw new OptionError("tuning", expectedGot("tuning", `times of the ${build} build`, `of ${tuning.build}`, hint));
-  }
-}
-
 /**
  * Makes a classifier from an opened model. The model stays open: it is the caller's to close, or to read again.
  *
@@ -108,15 +75,8 @@ export function checkBuildOptions(options: BuildOptions): void {
  */
 export async function loadModel(runtime: Runtime, model: Model, options: BuildOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
-  const asked = engineTarget(options);
-  const { vectors } = await measureVectors(runtime, asked.build);
-  const target = { ...asked, vectors };
   const graph = fold(model.graph);
-  const { tuning, winograd = true, memoryBytes = defaultMemory(graph) } = options;
-  const isInt8 = graph.nodes[0]!.int8 !== undefined;
-  const dots = isInt8 ? await measureDotThroughput(runtime, target.build, vectors) : undefined;
-  const budget = { memory: memoryBytes, winograd, tuning, dots };
-  const weights = fitWeights(graph, target, budget, outputNode(graph).inputs);
+  const { target, weights } = await chooseHere(runtime, graph, options);
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);
   await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);

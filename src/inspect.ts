@@ -1,7 +1,7 @@
 /** What a model is and what it needs, without loading it. */
 
-import { checkBuildOptions, type LoadOptions } from "./classifier.ts";
-import { engineTarget } from "./engine.ts";
+import { checkBuildOptions, chooseHere } from "./choice.ts";
+import type { LoadOptions } from "./classifier.ts";
 import { fold } from "./fold.ts";
 import { inputShape, type Node, outputNode, type Shape } from "./graph.ts";
 import type { Build } from "./kernels.ts";
@@ -9,7 +9,7 @@ import type { Source } from "./model.ts";
 import { type Network, networkOfSource } from "./network.ts";
 import { macCount, opOf, parameterCount } from "./ops/ops.ts";
 import type { OutputKind } from "./output.ts";
-import { defaultMemory, fitWeights, plan } from "./plan.ts";
+import { defaultMemory, plan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Tape } from "./tape.ts";
 import { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
@@ -68,10 +68,9 @@ export interface Inspection extends Omit<Network, "graph"> {
 export async function inspectWith(runtime: Runtime, source: Source, options: InspectOptions = {}): Promise<Inspection> {
   checkBuildOptions(options);
   const { graph, ...network } = await networkOfSource(runtime, source, options);
-  const target = engineTarget(options);
   const folded = fold(graph);
-  const { memoryBytes = defaultMemory(folded), winograd = true, tuning, train, batch } = options;
-  const weights = fitWeights(folded, target, { memory: memoryBytes, winograd, tuning }, outputNode(folded).inputs);
+  const { target, weights } = await chooseHere(runtime, folded, options);
+  const { memoryBytes = defaultMemory(folded), train, batch } = options;
   const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
   const { threads, build } = target;
   const layers = folded.nodes.map((node): LayerInspection => {

@@ -4,7 +4,8 @@
  */
 
 export type { Checkpoint } from "./checkpoint.ts";
-export { checkBuildOptions, loadModel } from "./classifier.ts";
+export { checkBuildOptions } from "./choice.ts";
+export { loadModel } from "./classifier.ts";
 export { createEngine, type Engine, type EngineTarget, engineTarget, type Runnable } from "./engine.ts";
 export { fold } from "./fold.ts";
 export {

@@ -12,15 +12,7 @@ import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } fro
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Build, Step, Tape } from "./tape.ts";
-import {
-  choose,
-  DEFAULT_DOT_THROUGHPUT,
-  type DotThroughput,
-  type Tuning,
-  tilesOf,
-  type Variant,
-  type Vectors,
-} from "./variants.ts";
+import { choose, type Dots, type Tuning, tilesOf, type Variant, type Vectors } from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -264,8 +256,8 @@ export interface Budget {
   readonly winograd: boolean;
   /** Measured times instead of estimates. */
   readonly tuning?: Tuning | undefined;
-  /** How fast int8 products are here; what is usual for the build when absent. */
-  readonly dots?: DotThroughput | undefined;
+  /** Which int8 products are faster here. */
+  readonly dots?: Dots | undefined;
 }
 
 /**
@@ -278,7 +270,7 @@ export interface Budget {
 export function fitWeights(
   graph: Graph,
   target: Omit<Target, "threads">,
-  { memory, winograd, tuning, dots = DEFAULT_DOT_THROUGHPUT[target.build] }: Budget,
+  { memory, winograd, tuning, dots = target.build === "baseline" ? "dot16" : "unknown" }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;

@@ -5,7 +5,8 @@
  */
 
 import { readValues, rereadable } from "./checkpoint.ts";
-import { type Classifier, checkBuildOptions, type LoadOptions, loadModel } from "./classifier.ts";
+import { checkBuildOptions } from "./choice.ts";
+import { type Classifier, type LoadOptions, loadModel } from "./classifier.ts";
 import type { ImageInput } from "./decode/input.ts";
 import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";

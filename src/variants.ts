@@ -22,16 +22,23 @@ export type Algorithm =
   | "im2col8"
   | "im2col16";
 
-/** How fast a build multiplies int8 on this machine, in multiply-adds a millisecond; `dot8` is 0 where there is none. */
-export interface DotThroughput {
+/** Which int8 products are faster here (`dots.ts`); `unknown` where nothing was measured, for what is good both ways. */
+export type Dots = "dot8" | "dot16" | "unknown";
+
+interface DotRates {
   readonly dot8: number;
   readonly dot16: number;
+  readonly winograd: number;
 }
 
-/** Zen 5 (AVX-VNNI): what to expect where nothing was measured. */
-export const DEFAULT_DOT_THROUGHPUT: Readonly<Record<Build, DotThroughput>> = {
-  baseline: { dot8: 0, dot16: 50e6 },
-  relaxed: { dot8: 115e6, dot16: 50e6 },
+/**
+ * Multiply-adds a millisecond of each way to multiply int8; 0 for a way that is not taken. Where `dot8` is one instruction (115e6,
+ * Zen 5), Winograd's products by `dot16` gain nothing in whole networks (ResNet-50 33.3 : 33.7 ms) and take 24 MB.
+ */
+const DOT_RATES: Readonly<Record<Dots, DotRates>> = {
+  dot8: { dot8: 115e6, dot16: 50e6, winograd: 0 },
+  dot16: { dot8: 0, dot16: 50e6, winograd: 50e6 },
+  unknown: { dot8: 51e6, dot16: 50e6, winograd: 50e6 },
 };
 
 /** One way to compute a convolution. */
@@ -43,7 +50,7 @@ export interface Variant {
   /** Bytes of packed weights. */
   weightBytes(node: ConvNode): number;
   /** Milliseconds to expect for a batch: for comparing variants, not for telling anyone. */
-  cost(node: ConvNode, batch: number, dots: DotThroughput): number;
+  cost(node: ConvNode, batch: number, rates: DotRates): number;
 }
 
 /**
@@ -189,10 +196,10 @@ const INT8: readonly Variant[] = [
       node.shape[2] % 8 === 0 &&
       (node.int8!.weightSum ?? Number.POSITIVE_INFINITY) <= EXACT_SUM,
     weightBytes: (node) => node.shape[2] * (8 + 72 * node.channels),
-    cost(node, batch, { dot16 }) {
+    cost(node, batch, { winograd }) {
       const [c, n] = [node.channels, node.shape[2]];
       const patches = patchCount(node, 4, batch);
-      const products = (Math.max(4, patches) * 36 * c * n) / dot16;
+      const products = (Math.max(4, patches) * 36 * c * n) / winograd;
       const transforms = (patches * 36 * (2 * c + 4 * n)) / (1.5 * BYTES_PER_MS);
       const bytes = 72 * c * n > L2 ? 72 * c * n : 0;
       return products + bytes / BYTES_PER_MS + transforms;
@@ -203,7 +210,7 @@ const INT8: readonly Variant[] = [
     kernels: ["conv_i8"],
     fits: (node) => !node.int8!.signed && node.int8!.pads === undefined && (node.channels / node.groups) % 4 === 0,
     weightBytes: (node) => panelBytesI8(node, 4),
-    cost: (node, batch, { dot8 }) => (dot8 === 0 ? Number.POSITIVE_INFINITY : (batch * macsOf(node)) / dot8),
+    cost: (node, batch, { dot8 }) => (batch * macsOf(node)) / dot8,
   },
   {
     algorithm: "dot16",
@@ -217,7 +224,7 @@ const INT8: readonly Variant[] = [
     kernels: ["im2col_i8"],
     fits: (node) => isCopied(node) && !node.int8!.signed,
     weightBytes: (node) => PADS_BYTES + panelBytesI8(node, 4),
-    cost: (node, batch, { dot8 }) => (dot8 === 0 ? Number.POSITIVE_INFINITY : (1.5 * batch * macsOf(node)) / dot8),
+    cost: (node, batch, { dot8 }) => (1.5 * batch * macsOf(node)) / dot8,
   },
   {
     algorithm: "im2col16",
@@ -269,30 +276,34 @@ export function tuningKey(node: ConvNode): string {
 /** What is known of a machine's speed beyond the estimates. */
 interface Speeds {
   readonly tuning?: Tuning | undefined;
-  readonly dots: DotThroughput;
+  readonly dots: Dots;
 }
 
 /** Milliseconds to expect of a variant: measured ones where they are known. */
 function costOf(node: ConvNode, variant: Variant, batch: number, { tuning, dots }: Speeds): number {
   const measured = tuning?.ms[tuningKey(node)]?.[variant.algorithm];
-  return measured === undefined ? variant.cost(node, batch, dots) : batch * measured;
+  return measured === undefined ? variant.cost(node, batch, DOT_RATES[dots]) : batch * measured;
 }
 
-/** The variants a node may get: the fastest first, and of those in f32 that multiply directly only the first that fits. */
-export function candidates(
-  node: ConvNode,
-  batch: number,
-  tuning?: Tuning,
-  dots: DotThroughput = DEFAULT_DOT_THROUGHPUT.relaxed,
-): readonly Variant[] {
-  const speeds = { tuning, dots };
-  const fitting = (node.int8 === undefined ? F32 : INT8).filter((variant) => {
-    return variant.fits(node) && (!variant.algorithm.endsWith("8") || dots.dot8 > 0);
-  });
+/** A smaller variant is worth this share of the fastest one's time: timings are no finer. */
+const NEARLY = 1.03;
+
+/**
+ * The variants a node may get: the fastest first (of those that are nearly as fast the smallest), and of those in f32 that multiply
+ * directly only the first that fits.
+ */
+export function candidates(node: ConvNode, batch: number, tuning?: Tuning, dots: Dots = "unknown"): readonly Variant[] {
+  const fitting = (node.int8 === undefined ? F32 : INT8).filter((variant) => variant.fits(node));
   const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes);
-  return fitting
+  const timed = fitting
     .filter((variant) => variant === plain || variant.weightBytes !== directBytes)
-    .sort((a, b) => costOf(node, a, batch, speeds) - costOf(node, b, batch, speeds));
+    .map((variant) => ({ variant, ms: costOf(node, variant, batch, { tuning, dots }) }))
+    .filter(({ ms }) => Number.isFinite(ms));
+  const bound = NEARLY * Math.min(...timed.map(({ ms }) => ms));
+  const bytes = ({ variant }: { readonly variant: Variant }): number => variant.weightBytes(node);
+  return timed
+    .sort((a, b) => (a.ms <= bound && b.ms <= bound ? bytes(a) - bytes(b) || a.ms - b.ms : a.ms - b.ms))
+    .map(({ variant }) => variant);
 }
 
 /**
@@ -302,14 +313,14 @@ export function candidates(
  * @param bytes that packed convolution weights may take; never refuses: at worst every layer is direct
  * @param batch images at once that time is estimated for
  * @param tuning measured times to use instead of estimates
- * @param dots how fast int8 products are here
+ * @param dots which int8 products are faster here
  */
 export function choose(
   graph: Graph,
   bytes: number,
   batch = 1,
   tuning?: Tuning,
-  dots: DotThroughput = DEFAULT_DOT_THROUGHPUT.relaxed,
+  dots: Dots = "unknown",
 ): ReadonlyMap<string, Variant> {
   const speeds = { tuning, dots };
   const choice = new Map<ConvNode, readonly Variant[]>();

@@ -1,12 +1,16 @@
 /** The choice of algorithms: what fits, what a budget gives up first, what tuning changes. */
 import { describe, expect, it } from "vitest";
+import { measureDots } from "../src/dots.ts";
 import { fold } from "../src/fold.ts";
-import { outputNode } from "../src/graph.ts";
+import { type Graph, outputNode } from "../src/graph.ts";
+import { toInt8 } from "../src/int8.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { defaultMemory, fitWeights, plan, planWeights } from "../src/plan.ts";
+import { PRESETS } from "../src/preprocess.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { tuneGraph } from "../src/tune.ts";
-import { choose, type Tuning } from "../src/variants.ts";
+import { choose, type Dots, type Tuning } from "../src/variants.ts";
+import { RUNNABLE } from "./wasm.ts";
 
 const graphOf = (name: string): ReturnType<typeof resnet> => fold(resnet(name, resnetSpec(name)));
 
@@ -38,6 +42,54 @@ describe("choose", () => {
     const slow: Tuning = { build: "relaxed", ms: { [key]: { winograd4: 9, winograd2: 8, direct: 1 } } };
     expect(choose(graphOf("resnet18"), 1e9, 1, slow).get("layer4.1.conv2")!.algorithm).toBe("direct");
     expect(choose(graphOf("resnet18"), 1e9, 1, slow).get("layer1.1.conv2")!.algorithm).toBe("winograd4");
+  });
+});
+
+/** ResNet-50 in int8, its scales made up: they do not matter to the choice. */
+function int8Graph(): Graph {
+  const graph = graphOf("resnet50");
+  const of = (value: number) => Object.fromEntries(graph.nodes.map(({ name }) => [name, value]));
+  return toInt8("resnet50", graph, { scales: of(0.1), weightSums: of(1000) }, PRESETS["torchvision-v1"]);
+}
+
+describe("choose, in int8", () => {
+  const chosen = (dots: Dots): Readonly<Record<string, number>> => {
+    const counts: Record<string, number> = {};
+    for (const { algorithm } of choose(int8Graph(), 1e9, 1, undefined, dots).values()) {
+      counts[algorithm] = (counts[algorithm] ?? 0) + 1;
+    }
+    return counts;
+  };
+  it("keeps to dot8 where it is fast, and needs no more memory than that", () => {
+    expect(chosen("dot8")).toEqual({ im2col8: 1, dot8: 53 });
+    const target = { build: "relaxed", vectors: 128 } as const;
+    const budget = { memory: 64e6, winograd: true, dots: "dot8" } as const;
+    expect(fitWeights(int8Graph(), target, budget, []).end).toBeLessThan(27e6);
+  });
+  it("takes the products of the baseline build, and Winograd, where dot8 is slow", () => {
+    expect(chosen("dot16")).toEqual({ im2col16: 1, winograd4: 13, dot16: 40 });
+  });
+  it("takes Winograd, and no widened inputs, where nothing is known", () => {
+    expect(chosen("unknown")).toEqual({ im2col8: 1, winograd4: 13, dot8: 40 });
+  });
+  it("takes the smaller of two that are nearly as fast", () => {
+    const key = "14×14×256 ← 256, 3×3/1×1, int8";
+    const of = (winograd4: number): string => {
+      const tuning: Tuning = { build: "relaxed", ms: { [key]: { winograd4, dot8: 1.02, dot16: 2 } } };
+      return choose(int8Graph(), 1e9, 1, tuning, "dot16").get("layer3.1.conv2")!.algorithm;
+    };
+    expect([of(1), of(0.98)]).toEqual(["dot8", "winograd4"]);
+  });
+});
+
+describe("measureDots", () => {
+  it("gives one answer, however often it is asked", async () => {
+    for (const build of RUNNABLE) {
+      const first = await measureDots(nodeRuntime(), build, 128);
+      expect(["dot8", "dot16"]).toContain(first);
+      expect(await measureDots(nodeRuntime(), build, 128)).toBe(first);
+    }
+    expect(await measureDots(nodeRuntime(), "baseline", 128)).toBe("dot16");
   });
 });
 

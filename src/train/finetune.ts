@@ -5,7 +5,8 @@
  */
 
 import { type Checkpoint, rereadable } from "../checkpoint.ts";
-import { checkBuildOptions, type LoadOptions, loadModel } from "../classifier.ts";
+import { checkBuildOptions } from "../choice.ts";
+import { type LoadOptions, loadModel } from "../classifier.ts";
 import { convertModel } from "../convert.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { fold } from "../fold.ts";
