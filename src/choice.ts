@@ -55,7 +55,7 @@ export function checkBuildOptions(options: BuildOptions): void {
  */
 export async function chooseHere(runtime: Runtime, graph: Graph, options: BuildOptions): Promise<Choice> {
   const asked = engineTarget(options);
-  const { vectors } = await measureVectors(runtime, asked.build);
+  const vectors = asked.vectors ?? (await measureVectors(runtime, asked.build)).vectors;
   const target = { ...asked, vectors };
   const { memoryBytes: memory = defaultMemory(graph), tuning, winograd = true } = options;
   const isInt8 = graph.nodes[0]!.int8 !== undefined;

@@ -14,6 +14,8 @@ import { ensureMemory } from "./weights.ts";
 export interface EngineOptions {
   /** Which kernels; `auto`, the default, takes relaxed SIMD where the engine has it and computes it correctly. */
   readonly build?: Build | "auto";
+  /** 128 keeps to narrow tiles, even where the engine packs pairs of vectors; `auto`, the default, measures. Results are the same. */
+  readonly vectors?: 128 | "auto";
   /** Workers that share the computing; 1, the default, needs no workers and no shared memory. */
   readonly threads?: number;
 }
@@ -22,7 +24,7 @@ export interface EngineOptions {
 export interface EngineTarget {
   readonly build: Build;
   readonly threads: number;
-  /** Which tiles were chosen; 128 when absent. */
+  /** Which tiles; to be measured when absent. */
   readonly vectors?: Vectors | undefined;
 }
 
@@ -42,9 +44,12 @@ const MAX_PAGES = 65536;
 /**
  * Checks the options, before anything is opened or downloaded.
  *
- * @throws OptionError for an unknown build, or threads that are no whole number or cannot be had here
+ * @throws OptionError for an unknown build or kind of vectors, or threads that are no whole number or cannot be had here
  */
-export function engineTarget({ build = "auto", threads = 1 }: EngineOptions): EngineTarget {
+export function engineTarget({ build = "auto", vectors = "auto", threads = 1 }: EngineOptions): EngineTarget {
+  if (vectors !== "auto" && vectors !== 128) {
+    throw new OptionError("vectors", expectedGot("vectors", "128 or auto", JSON.stringify(vectors)));
+  }
   if (build !== "auto" && !BUILDS.includes(build)) {
     throw new OptionError("build", expectedGot("build", `${BUILDS.join(", ")} or auto`, JSON.stringify(build)));
   }
@@ -55,7 +60,7 @@ export function engineTarget({ build = "auto", threads = 1 }: EngineOptions): En
     const hint = "a page must be cross-origin isolated (COOP and COEP headers) for more than one thread";
     throw new OptionError("threads", expectedGot("threads", "1 where there is no shared memory", `${threads}`, hint));
   }
-  return { build: pickBuild(build), threads };
+  return { build: pickBuild(build), threads, ...(vectors === 128 ? { vectors } : {}) };
 }
 
 /**

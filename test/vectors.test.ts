@@ -1,13 +1,14 @@
 /** Wide tiles: chosen by measurement, and never with other bytes than narrow ones. */
 import { setFlagsFromString } from "node:v8";
 import { describe, expect, it } from "vitest";
+import { bytesOf } from "../bench/lib/prepared.ts";
 import { fold } from "../src/fold.ts";
 import { inputShape, outputNode } from "../src/graph.ts";
 import { loadKernels } from "../src/kernels.ts";
 import { randomCheckpoint } from "../src/models/random.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../src/plan.ts";
-import { nodeRuntime } from "../src/runtimes/node.ts";
+import { load, nodeRuntime } from "../src/runtimes/node.ts";
 import { enableWideVectors } from "../src/runtimes/node-vectors.ts";
 import { run } from "../src/tape.ts";
 import { tilesOf, type Vectors } from "../src/variants.ts";
@@ -35,6 +36,14 @@ describe.each(RUNNABLE)("%s", (build) => {
     };
     expect(inputShape(graph)).toEqual([224, 224, 3]);
     expect((await logits(256)).equals(await logits(128))).toBe(true);
+  });
+  it("keeps to narrow tiles when asked", async () => {
+    const bytes = await bytesOf(randomCheckpoint(resnet("resnet20", resnetSpec("resnet20")), 1));
+    const model = await load(bytes, { arch: "resnet20", build, vectors: 128 });
+    expect(model.vectors).toBe(128);
+    await model.dispose();
+    const wrong = load(bytes, { arch: "resnet20", build, vectors: 512 as never });
+    await expect(wrong).rejects.toThrow("vectors: expected 128 or auto, got 512");
   });
   it("finds no wrong tile, once per process", async () => {
     const first = measureVectors(nodeRuntime(), build);

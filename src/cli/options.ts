@@ -122,5 +122,6 @@ export function loadOptions(options: Omit<CommonOptions, "model">, signal: Abort
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });
+  if (options.vectors === "128") Object.assign(present, { vectors: 128 });
   return { build, threads, signal, onDownload: downloadBar(options.quiet === true), ...present };
 }

@@ -74,7 +74,7 @@ const SHARED_ROOM = 64 * 2 ** 20;
  */
 export async function trainWith(runtime: Runtime, model: Trainable, options: TrainOptions = {}): Promise<Trainer> {
   const { spec: asked, settings } = specOf(model.graph, options);
-  const spec = { ...asked, vectors: (await measureVectors(runtime, asked.build)).vectors };
+  const spec = { ...asked, vectors: asked.vectors ?? (await measureVectors(runtime, asked.build)).vectors };
   const { batch } = settings;
   checkWeights(model.source, model.graph, model.checkpoint);
   const layout = layTraining(model.graph, spec, batch);
