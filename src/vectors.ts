@@ -59,16 +59,16 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT))) {
     return { vectors: 128, wrong: [] };
   }
-  const kinds: readonly Kind[] = build === "relaxed" ? ["f32", "i16", "dot16", "dot8"] : ["f32", "i16", "dot16"];
+  const kinds: readonly Kind[] = ["f32", "wgrad", "i16", "dot16", ...(build === "relaxed" ? (["dot8"] as const) : [])];
   const wrong = kinds.filter((kind) => {
     fill(kernels, kind);
-    const tile = kind === "i16" ? "dot16" : kind;
+    const tile = kind === "i16" ? "dot16" : kind === "wgrad" ? "f32" : kind;
     const bytes = [narrow![tile], wide![tile]].map((each, i) => {
       const address = i === 0 ? OUT : OTHER;
       const one = STEPS[kind](each, address);
       // Compilers differ in their optimised code: until then, and once more.
       for (let call = 0; call < ROUNDS * CALLS; ++call) runStep(kernels.exports, one);
-      return new Uint8Array(kernels.memory.buffer, address, 4 * M * N);
+      return new Uint8Array(kernels.memory.buffer, address, 4 * Math.max(M, K) * N);
     });
     return bytes[0]!.some((value, i) => value !== bytes[1]![i]);
   });
@@ -95,7 +95,7 @@ function isFaster({ exports }: Kernels, candidate: Step, current: Step): boolean
   return best[0]! > 0 && best[1]! > 0 && share() <= WORTH;
 }
 
-type Kind = "f32" | "i16" | "dot16" | "dot8";
+type Kind = "f32" | "wgrad" | "i16" | "dot16" | "dot8";
 
 /** Random operands of a kind, and zeros where both tiles will write. */
 function fill({ memory: { buffer } }: Kernels, kind: Kind): void {
@@ -109,7 +109,7 @@ function fill({ memory: { buffer } }: Kernels, kind: Kind): void {
     for (let i = 0; i < values.length; ++i) values[i] = of(random());
   };
   for (const address of [OUT, OTHER]) new Uint8Array(buffer, address, SLOT_BYTES).fill(0);
-  if (kind === "f32") {
+  if (kind === "f32" || kind === "wgrad") {
     for (const address of [ROWS, PANELS]) put(new Float32Array(buffer, address, SLOT_BYTES / 4), (x) => x);
     return;
   }
@@ -146,6 +146,11 @@ function convolution(kind: number): (tile: Tile, out: number) => Step {
 
 const STEPS: Readonly<Record<Kind, (tile: Tile, out: number) => Step>> = {
   f32: matrixProduct,
+  wgrad: ({ mr, nr }, dw) =>
+    step("vectors", "gemm_wgrad_f32", Math.ceil(K / mr) * Math.ceil(N / nr), {
+      ...{ scratch: SCRATCH, mr, nr, mc: M, m: M, n: N, k: K, groups: 1, lda: K, ldb: N, ldo: N, ogo: 0, adds: 0 },
+      ...{ input: ROWS, dy: PANELS, dw },
+    }),
   i16: (tile, out) =>
     step("vectors", "gemm_i16", unitsOf(tile), {
       ...{ scratch: SCRATCH, ...tile, mc: M, m: M, n: N, k: K, groups: 1, a: ROWS, panels: PANELS, out },
