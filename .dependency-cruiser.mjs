@@ -15,7 +15,7 @@ const STAGES = [
   ["engine"],
   ["decode", "image", "resample", "views"],
   ["hub"],
-  ["source", "identify", "model", "network", "labels", "convert", "dots", "choice", "vectors", "peak", "tune"],
+  ["source", "identify", "model", "network", "labels", "convert", "compare", "dots", "choice", "vectors", "peak", "tune"],
   ["classifier", "train", "quantizer"],
   ["inspect"],
   ["define"],

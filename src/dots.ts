@@ -3,10 +3,11 @@
  * instruction on arm64 and, in V8, with AVX-VNNI; elsewhere it takes several and gains nothing. Results do not depend on it.
  */
 import { DOT8, DOT16 } from "../wasm/tile.js";
+import { compareSteps } from "./compare.ts";
 import { type Build, loadKernels } from "./kernels.ts";
 import { STATIC_BYTES } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
-import { runStep, type Step, step } from "./tape.ts";
+import { type Step, step } from "./tape.ts";
 import { type Dots, tilesOf, type Vectors } from "./variants.ts";
 
 /** A product small enough for the first cache: rows, outputs, and depth. */
@@ -16,10 +17,6 @@ const [M, N, K] = [40, 64, 256];
  * machine is near the bound, so that the choice is the same whenever it is made.
  */
 const WORTH = 1.4;
-/** Ticks of the clock that one timing takes at least. */
-const TICKS = 5;
-/** Readings of a clock that has not moved, after which it will not: a few milliseconds. */
-const PATIENCE = 100_000;
 /** Least and most time that is spent, in ms: the engine's optimising compiler must have had its turn. */
 const [LEAST_MS, MOST_MS] = [15, 200];
 
@@ -35,42 +32,14 @@ export function measureDots(runtime: Runtime, build: Build, vectors: Vectors): P
 
 async function measure(runtime: Runtime, build: Build, vectors: Vectors): Promise<Dots> {
   if (build === "baseline") return "dot16";
-  const tick = clockTick();
-  if (tick === 0) return "unknown";
   const { exports } = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 8 }));
   const tiles = tilesOf(build, vectors);
   const steps = [product(DOT16, tiles.dot16), product(DOT8, tiles.dot8)];
-  let calls = 4;
-  const time = (each: Step): number => {
-    const start = performance.now();
-    for (let call = 0; call < calls; ++call) runStep(exports, each);
-    return performance.now() - start;
-  };
-  while (time(steps[0]!) < TICKS * tick) calls *= 2;
-  const best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  const began = performance.now();
-  // When a time last became clearly shorter: as long as code still becomes faster, the comparison is not fair.
-  let improved = began;
-  for (let now = began; ; now = performance.now()) {
-    const spent = now - began;
-    if (spent >= MOST_MS || (spent >= LEAST_MS && now - improved >= spent / 2)) break;
-    for (const [kind, each] of steps.entries()) {
-      const ms = time(each);
-      if (ms < 0.95 * best[kind]!) improved = performance.now();
-      best[kind] = Math.min(best[kind]!, ms);
-    }
-  }
+  const best = compareSteps(exports, steps, ({ spentMs, isStable }) => {
+    return spentMs >= MOST_MS || (isStable && spentMs >= LEAST_MS);
+  });
+  if (best === undefined) return "unknown";
   return best[0]! >= WORTH * best[1]! ? "dot8" : "dot16";
-}
-
-/** The smallest step of the clock, in ms; 0 where it stands still while code runs (Workers). */
-function clockTick(): number {
-  const start = performance.now();
-  for (let reading = 0; reading < PATIENCE; ++reading) {
-    const now = performance.now();
-    if (now !== start) return now - start;
-  }
-  return 0;
 }
 
 function product(kind: number, tile: { readonly mr: number; readonly nr: number }): Step {

@@ -3,6 +3,7 @@
  * are up to half as fast again where it does, and a third slower where it does not. Kept per process.
  */
 import { DOT8, DOT16, HEADER_BYTES, PANEL_COLUMNS } from "../wasm/tile.js";
+import { compareSteps } from "./compare.ts";
 import { expectedGot } from "./errors.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
 import { STATIC_BYTES } from "./plan.ts";
@@ -12,17 +13,15 @@ import { type Tile, tilesOf, type Vectors } from "./variants.ts";
 
 /** A product small enough for the first cache: rows, outputs, depth. Rows and outputs do not fill their last tiles. */
 const [M, N, K] = [53, 40, 96];
-/** Measurements of each tile, and calls of one: long enough for a coarse clock, and some milliseconds in all. */
-const [ROUNDS, CALLS] = [15, 20];
-/** Most measurements where they do not decide: the optimising compiler may be late, and both tiles slow until then. */
-const MOST_ROUNDS = 90;
+/** Calls of each tile in the self-test: before optimised code is there, and after. */
+const CALLS = 300;
 /**
- * How long wide tiles must stay faster before they are chosen, in ms: until the narrow tile's optimised code is there, an
- * engine that packs nothing can look like one that does (seen under load, Node 20).
+ * Least time that is spent before narrow tiles are chosen, before wide ones are, and the most in all, in ms. Until the narrow
+ * tile's optimised code is there, an engine that packs nothing can look like one that does (seen under load, Node 20).
  */
-const CONFIRM_MS = 250;
-/** The share of the narrow tile's time that a wide tile takes: packed 0.7, not packed 1.5. Between these bounds: unclear. */
-const [WORTH, NOT_WORTH] = [0.85, 1.2];
+const [NARROW_MS, WIDE_MS, MOST_MS] = [20, 120, 500];
+/** The share of the narrow tile's time up to which a wide tile is taken. Seen: packed 0.7, not packed 1.5. */
+const WORTH = 0.85;
 
 const SLOT_BYTES = 65536;
 const ROWS = STATIC_BYTES;
@@ -67,7 +66,7 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
       const address = i === 0 ? OUT : OTHER;
       const one = STEPS[kind](each, address);
       // Compilers differ in their optimised code: until then, and once more.
-      for (let call = 0; call < ROUNDS * CALLS; ++call) runStep(kernels.exports, one);
+      for (let call = 0; call < CALLS; ++call) runStep(kernels.exports, one);
       return new Uint8Array(kernels.memory.buffer, address, 4 * Math.max(M, K) * N);
     });
     return bytes[0]!.some((value, i) => value !== bytes[1]![i]);
@@ -78,21 +77,13 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   return { vectors: 128, wrong };
 }
 
-/** Whether one step is worth taking for another, both run in turns. */
+/** Whether one step is worth taking for another. */
 function isFaster({ exports }: Kernels, candidate: Step, current: Step): boolean {
-  const best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  const share = (): number => best[0]! / best[1]!;
-  const began = performance.now();
-  for (let round = 0; ; ++round) {
-    if (round >= ROUNDS && (share() >= NOT_WORTH || best[0] === 0)) break;
-    if (round >= MOST_ROUNDS && (share() > WORTH || performance.now() - began >= CONFIRM_MS)) break;
-    for (const [i, each] of [candidate, current].entries()) {
-      const start = performance.now();
-      for (let call = 0; call < CALLS; ++call) runStep(exports, each);
-      best[i] = Math.min(best[i]!, performance.now() - start);
-    }
-  }
-  return best[0]! > 0 && best[1]! > 0 && share() <= WORTH;
+  const isWorth = ([ours, theirs]: readonly number[]): boolean => ours! <= WORTH * theirs!;
+  const best = compareSteps(exports, [candidate, current], ({ best, spentMs, isStable }) => {
+    return spentMs >= MOST_MS || (isStable && spentMs >= (isWorth(best) ? WIDE_MS : NARROW_MS));
+  });
+  return best !== undefined && isWorth(best);
 }
 
 type Kind = "f32" | "wgrad" | "i16" | "dot16" | "dot8";

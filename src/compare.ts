@@ -1,0 +1,61 @@
+/** Comparing the speed of steps, fairly, in an engine that may still be compiling them, with a clock that may be coarse. */
+import { type KernelExports, runStep, type Step } from "./tape.ts";
+
+/** Ticks of the clock that one timing takes at least. */
+const TICKS = 5;
+/** Readings of a clock that has not moved, after which it will not: a few milliseconds. */
+const PATIENCE = 100_000;
+
+/** What is known when the steps have run in turns for a while. */
+export interface Times {
+  /** The shortest time of each step, in ms, of equally many calls. */
+  readonly best: readonly number[];
+  /** Since the beginning, in ms. */
+  readonly spentMs: number;
+  /** Whether no time has become clearly shorter for the last half of that: while code still becomes faster, nothing is fair. */
+  readonly isStable: boolean;
+}
+
+/**
+ * Runs steps in turns until `isEnough`.
+ *
+ * @returns `undefined` where the clock stands still while code runs (Workers)
+ */
+export function compareSteps(
+  exports: KernelExports,
+  steps: readonly Step[],
+  isEnough: (times: Times) => boolean,
+): readonly number[] | undefined {
+  const tick = clockTick();
+  if (tick === 0) return undefined;
+  let calls = 4;
+  const time = (each: Step): number => {
+    const start = performance.now();
+    for (let call = 0; call < calls; ++call) runStep(exports, each);
+    return performance.now() - start;
+  };
+  while (time(steps[0]!) < TICKS * tick) calls *= 2;
+  const best = steps.map(() => Number.POSITIVE_INFINITY);
+  const began = performance.now();
+  let improved = began;
+  for (;;) {
+    for (const [i, each] of steps.entries()) {
+      const ms = time(each);
+      if (ms < 0.95 * best[i]!) improved = performance.now();
+      best[i] = Math.min(best[i]!, ms);
+    }
+    const now = performance.now();
+    const spentMs = now - began;
+    if (isEnough({ best, spentMs, isStable: now - improved >= spentMs / 2 })) return best;
+  }
+}
+
+/** The smallest step of the clock, in ms; 0 where it stands still. */
+function clockTick(): number {
+  const start = performance.now();
+  for (let reading = 0; reading < PATIENCE; ++reading) {
+    const now = performance.now();
+    if (now !== start) return now - start;
+  }
+  return 0;
+}
