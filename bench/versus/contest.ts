@@ -28,6 +28,7 @@ export interface ModelFiles {
   readonly safetensors: string;
   readonly onnx: string;
   readonly tfjs: string;
+  readonly tflite: string;
 }
 
 /** What a child process is asked to do. */
