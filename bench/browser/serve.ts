@@ -85,7 +85,8 @@ export function launch(name: string, program: string, vectors: Vectors): Promise
 }
 
 function packingFlag(program: string): string {
-  const major = /\d+/.exec(execFileSync(program, ["--version"], { encoding: "utf8" }))?.[0];
+  const version = execFileSync(program, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const major = /\d+/.exec(version)?.[0];
   return Number(major) >= RENAMED ? "--wasm-revectorize" : "--experimental-wasm-revectorize";
 }
 
