@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { environment } from "../../src/cli/environment.ts";
 import { table } from "../../src/cli/terminal.ts";
 import { DTYPES, median, type Setting } from "../versus/contest.ts";
+import { runtime } from "../versus/environment.ts";
 import { writeModel } from "../versus/files.ts";
 import { among, counts, vectorsOf } from "../versus/options.ts";
 import type { PageResult, PageRow } from "./page.ts";
@@ -62,7 +63,8 @@ export async function run(args: readonly string[]): Promise<number> {
     "LiteRT.js": statSync(join(FOLDERS.litert, "litert_wasm_internal.wasm")).size,
   };
   if (values.json !== undefined) {
-    writeFileSync(values.json, `${JSON.stringify({ ...environment(), sizes, rows }, undefined, 2)}\n`);
+    const { packages } = await runtime();
+    writeFileSync(values.json, `${JSON.stringify({ ...environment(), packages, sizes, rows }, undefined, 2)}\n`);
   }
   const short = (value: number): number => Number(value.toFixed(1));
   const keys = ["browser", "model", "dtype", "threads", "batch", "vectors"] as const;
