@@ -1,14 +1,8 @@
 /** The page of the browser bench: loads every engine with the same weights, compares logits, then takes turns. */
-import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
-import * as tf from "@tensorflow/tfjs-core";
-import { fold } from "../../src/fold.ts";
-import { type Build, supportsRelaxed } from "../../src/kernels.ts";
-import type * as Library from "../../src/runtimes/browser.ts";
-import type { Setting } from "../versus/contest.ts";
-import { type Ort, openOrt } from "../versus/engines/ort.ts";
-import { forward } from "../versus/engines/tfjs-forward.ts";
-import { imagesOf, network } from "../versus/network.ts";
+import type { Dtype, Setting } from "../versus/contest.ts";
+import { imagesOf } from "../versus/network.ts";
 import { farthest, TOLERANCE, warmUp } from "../versus/rounds.ts";
+import { type Compute, enginesOf } from "./engines.ts";
 
 /** One engine's times in this page. */
 export interface PageRow {
@@ -25,93 +19,33 @@ export interface PageResult {
   readonly absent: readonly { readonly engine: string; readonly reason: string }[];
 }
 
-interface Engine {
-  readonly engine: string;
-  readonly build: string;
-  open(): Promise<() => Promise<Float32Array>>;
+interface Opened extends PageRow {
+  readonly compute: Compute;
+  readonly ms: number[];
 }
 
-const bytesAt = async (path: string): Promise<ArrayBuffer> => (await fetch(path)).arrayBuffer();
-
-/** Runs one setting: f32, one image at a time. */
 async function run(setting: Setting, rounds: number): Promise<PageResult> {
-  const { model, threads } = setting;
-  const images = imagesOf(setting);
-  const ours = (build: Build): Engine => ({
-    engine: "resnet-wasm",
-    build,
-    async open() {
-      const entry = "/dist/runtimes/browser.js";
-      const { load } = (await import(entry)) as typeof Library;
-      const loaded = await load(`/models/${model}.safetensors`, { arch: model, build, threads });
-      const input = { data: images.data, shape: images.shape as [number, number, number, number] };
-      return async () => (await loaded.logits(input)).data;
-    },
-  });
-  const engines: readonly Engine[] = [
-    ...(supportsRelaxed() ? [ours("relaxed")] : []),
-    ours("baseline"),
-    {
-      engine: "onnxruntime-web",
-      build: "simd",
-      async open() {
-        const entry = "/ort/ort.wasm.min.mjs";
-        const ort = (await import(entry)) as Ort & { env: { wasm: { wasmPaths: string } } };
-        ort.env.wasm.wasmPaths = "/ort/";
-        ort.env.wasm.numThreads = threads;
-        const onnx = new Uint8Array(await bytesAt(`/models/${model}.onnx`));
-        const session = await openOrt(ort, "wasm", onnx, threads, images);
-        return () => session.run();
-      },
-    },
-    {
-      engine: "TensorFlow.js wasm",
-      build: "simd",
-      async open() {
-        tf.enableProdMode();
-        setWasmPaths("/tfjs/");
-        setThreadsCount(threads);
-        await tf.setBackend("wasm");
-        const { specs, path } = await (await fetch(`/models/${model}.tfjs.json`)).json();
-        const weights = tf.io.decodeWeights(await bytesAt(`/models/${path}`), specs);
-        const graph = fold(network(model));
-        return async () => {
-          const logits = tf.tidy(() => forward(graph, weights, tf.tensor4d(images.data, images.shape)));
-          const data = logits.dataSync();
-          logits.dispose();
-          return data;
-        };
-      },
-    },
-  ];
-  const opened: {
-    engine: Engine;
-    compute: () => Promise<Float32Array>;
-    loadMs: number;
-    firstMs: number;
-    difference: number;
-    ms: number[];
-  }[] = [];
+  const opened: Opened[] = [];
   const absent: { engine: string; reason: string }[] = [];
   let expected: Float32Array | undefined;
-  for (const engine of engines) {
+  for (const { engine, build, open } of enginesOf(setting, imagesOf(setting))) {
     try {
       const start = performance.now();
-      const compute = await engine.open();
+      const compute = await open();
       const loaded = performance.now();
       const logits = Float32Array.from(await compute());
       const firstMs = performance.now() - loaded;
       expected ??= logits;
       const difference = farthest(logits, expected);
-      if (!(difference <= TOLERANCE.f32)) throw new Error(`logits differ by ${difference} of the largest`);
-      opened.push({ engine, compute, loadMs: loaded - start, firstMs, difference, ms: [] });
+      if (!(difference <= TOLERANCE[setting.dtype])) throw new Error(`logits differ by ${difference} of the largest`);
+      opened.push({ engine, build, compute, loadMs: loaded - start, firstMs, difference, ms: [] });
     } catch (error) {
-      absent.push({ engine: `${engine.engine} ${engine.build}`, reason: (error as Error).message });
+      absent.push({ engine: `${engine} ${build}`, reason: (error as Error).message });
     }
   }
-  const turn = async (compute: () => Promise<unknown>): Promise<number> => {
+  const turn = async (compute: Compute): Promise<number> => {
     // Lets threads of the engine before go to sleep.
-    if (threads > 1) await new Promise((resolve) => setTimeout(resolve, 50));
+    if (setting.threads > 1) await new Promise((resolve) => setTimeout(resolve, 50));
     const start = performance.now();
     await compute();
     return performance.now() - start;
@@ -120,12 +54,17 @@ async function run(setting: Setting, rounds: number): Promise<PageResult> {
   for (let round = 0; round < rounds; ++round) {
     for (const each of round % 2 === 0 ? opened : opened.toReversed()) each.ms.push(await turn(each.compute));
   }
-  const rows = opened.map(({ engine: { engine, build }, compute: _, ...times }) => ({ engine, build, ...times }));
-  return { rows, absent };
+  return { rows: opened.map(({ compute: _, ...row }) => row), absent };
 }
 
 const query = new URLSearchParams(location.search);
-const setting: Setting = { model: query.get("model")!, dtype: "f32", threads: Number(query.get("threads")), batch: 1 };
+const setting: Setting = {
+  model: query.get("model")!,
+  dtype: query.get("dtype") as Dtype,
+  threads: Number(query.get("threads")),
+  batch: Number(query.get("batch")),
+  vectors: query.get("vectors") === "256" ? 256 : 128,
+};
 run(setting, Number(query.get("rounds")))
   .catch((error): PageResult => ({ rows: [], absent: [{ engine: "page", reason: `${error.message} ${error.stack}` }] }))
   .then((result) => {

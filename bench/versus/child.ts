@@ -4,19 +4,22 @@
  */
 import { fork } from "node:child_process";
 import process from "node:process";
-import { Unavailable } from "./engines/engine.ts";
+import { expectedGot } from "../../src/errors.ts";
+import { enableWideVectors } from "../../src/runtimes/node-vectors.ts";
+import type { Vectors } from "../../src/variants.ts";
+import { Unavailable } from "./engines/unavailable.ts";
 
 /** A child's answer: a result, or why the engine cannot take part. */
 export type Answer<T> = { readonly result: T } | { readonly unavailable: string };
 
 /**
- * Runs a script of this folder. What it prints goes to standard error.
+ * Runs a script. What it prints goes to standard error.
  *
  * @throws Error when it ends without an answer
  */
-export function runChild<T>(script: string, job: unknown): Promise<Answer<T>> {
+export function runChild<T>(script: URL, job: unknown): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
-    const child = fork(new URL(script, import.meta.url), [JSON.stringify(job)], {
+    const child = fork(script, [JSON.stringify(job)], {
       stdio: ["ignore", 2, 2, "ipc"],
       serialization: "advanced",
     });
@@ -26,7 +29,7 @@ export function runChild<T>(script: string, job: unknown): Promise<Answer<T>> {
     });
     child.once("error", reject);
     child.once("exit", (code, signal) =>
-      reject(new Error(`${script}: expected an answer, got exit ${code ?? signal}`)),
+      reject(new Error(`${script.pathname}: expected an answer, got exit ${code ?? signal}`)),
     );
   });
 }
@@ -42,4 +45,15 @@ export async function answer<J, T>(work: (job: J) => Promise<T>): Promise<void> 
   }
   // Worker threads of an engine may still be waiting for work: nothing but an exit ends them all.
   process.send!(message, () => process.exit());
+}
+
+/**
+ * In the child, before any WebAssembly is compiled: V8's flags are a process's too.
+ *
+ * @throws Unavailable where it cannot be told to pack vectors
+ */
+export function useVectors(vectors: Vectors): void {
+  if (vectors === 128 || enableWideVectors()) return;
+  const { node, arch } = { node: process.version, arch: process.arch };
+  throw new Unavailable(expectedGot("vectors of 256 bits", "Node 24 or newer on x64", `${node} on ${arch}`));
 }

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { answer } from "./child.ts";
+import { answer, useVectors } from "./child.ts";
 import type { Cold, Job } from "./contest.ts";
 import { engine } from "./engines/engine.ts";
 import { imagesOf } from "./network.ts";
@@ -21,6 +21,7 @@ function peakMB(): number {
 }
 
 await answer(async ({ setting, files, contenders }: Job): Promise<Cold> => {
+  useVectors(setting.vectors);
   const { engine: name, build } = contenders[0]!;
   const images = imagesOf(setting);
   const open = await engine(name);

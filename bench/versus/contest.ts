@@ -2,6 +2,8 @@
  * The words this bench is written in: who competes, at what, and what is reported of each.
  */
 
+import type { Vectors } from "../../src/variants.ts";
+
 export const ENGINES = ["ours", "ort-web", "tfjs", "ort-node"] as const;
 export type EngineName = (typeof ENGINES)[number];
 
@@ -15,6 +17,8 @@ export interface Setting {
   readonly dtype: Dtype;
   readonly threads: number;
   readonly batch: number;
+  /** 256 where V8 is told to pack pairs of 128-bit operations: for every engine of a process. */
+  readonly vectors: Vectors;
 }
 
 /** Who computes it. `build` is `relaxed` or `baseline` for ours, `simd` or `native` for a rival. */
@@ -28,6 +32,7 @@ export interface ModelFiles {
   readonly safetensors: string;
   readonly onnx: string;
   readonly tfjs: string;
+  readonly tflite: string;
 }
 
 /** What a child process is asked to do. */
@@ -46,6 +51,8 @@ export interface Absence extends Contender, Setting {
 /** Warm times of one contender, in the order measured, and how far its logits are from the first contender's. */
 export interface Warm extends Contender {
   readonly ms: readonly number[];
+  /** What the processors used in each turn; empty where the machine does not tell. */
+  readonly joules: readonly number[];
   /** Largest difference of a logit, as a fraction of the largest logit. */
   readonly difference: number;
 }
@@ -60,6 +67,8 @@ export interface Cold {
 export interface Row extends Contender, Setting, Cold {
   readonly medianMs: number;
   readonly minMs: number;
+  /** Median of the turns, the whole machine; absent where it does not tell. */
+  readonly joules?: number;
   readonly difference: number;
 }
 

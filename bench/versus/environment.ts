@@ -17,7 +17,13 @@ export interface Runtime {
   readonly packages: Readonly<Record<string, string>>;
 }
 
-const RIVALS = ["onnxruntime-web", "@tensorflow/tfjs-core", "@tensorflow/tfjs-backend-wasm", "onnxruntime-node"];
+const RIVALS = [
+  "onnxruntime-web",
+  "@tensorflow/tfjs-core",
+  "@tensorflow/tfjs-backend-wasm",
+  "onnxruntime-node",
+  "@litertjs/core",
+];
 
 export function machine(): Machine {
   const all = cpus();

@@ -79,6 +79,12 @@ function normalizedPixels(graph: Graph, batch: number): Weight {
   };
 }
 
+/** `normalizedPixels` as the seven bits of each byte that the rivals' int8 models take. */
+export function bytesOf({ shape, data }: Weight): Weight {
+  const { mean, std } = PRESETS["torchvision-v1"];
+  return { shape, data: data.map((x, i) => Math.round(255 * (x * std[i % 3]! + mean[i % 3]!)) >> 1) };
+}
+
 /** `[n, h, w, c]` as `[n, c, h, w]`. */
 export function channelsFirst({ shape, data }: Weight): Weight {
   const [n, h, w, c] = shape as [number, number, number, number];

@@ -3,28 +3,13 @@
  * write them: activations unsigned 8 bits, 0 or 128 standing for zero, with our steps. The differences: a residual is
  * rounded once more before it is added, and pixels outside the image are black instead of the mean.
  */
-import { fromBytes } from "../../src/bytes.ts";
 import { expectedGot } from "../../src/errors.ts";
-import { fold } from "../../src/fold.ts";
-import { openSafetensors } from "../../src/formats/safetensors.ts";
-import { inputShape, type Node, outputNode } from "../../src/graph.ts";
-import { openModelWith } from "../../src/model.ts";
-import { PRESETS } from "../../src/preprocess.ts";
-import { nodeRuntime } from "../../src/runtimes/node.ts";
-import type { Weight } from "./network.ts";
+import { inputShape, outputNode } from "../../src/graph.ts";
+import type { Int8Model } from "./int8-model.ts";
 import { encode, type Initializer, operation, value } from "./onnx.ts";
 
-/** Our input, a normalised image, as the seven bits of each byte that the ONNX model takes. */
-export function bytesOf({ shape, data }: Weight): Weight {
-  const { mean, std } = PRESETS["torchvision-v1"];
-  return { shape, data: data.map((x, i) => Math.round(255 * (x * std[i % 3]! + mean[i % 3]!)) >> 1) };
-}
-
 /** The ONNX model's bytes: `input` `[batch, 3, h, w]` f32, `logits` `[batch, classes]` f32. */
-export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<Uint8Array> {
-  const model = await openModelWith(nodeRuntime(), safetensors, {});
-  const graph = fold(model.graph);
-  const checkpoint = await openSafetensors(fromBytes("int8", safetensors));
+export async function writeQdq({ graph, layers, isSigned }: Int8Model, batch: number): Promise<Uint8Array> {
   const nodes: object[] = [];
   const initializers: Initializer[] = [];
   const constant = (name: string, shape: readonly number[], data: Initializer["data"]): string => {
@@ -38,7 +23,6 @@ export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<
     nodes.push(operation("QuantizeLinear", [from, scale, zero], `${to}/bytes`));
     nodes.push(operation("DequantizeLinear", [`${to}/bytes`, scale, zero], to));
   };
-  const isSigned = (node: Node): boolean => !("clamp" in node && node.clamp[0] >= 0) && node.op === "conv";
   for (const node of graph.nodes) {
     const { name, inputs } = node;
     const step = node.int8!.scale;
@@ -48,18 +32,12 @@ export async function writeQdq(safetensors: Uint8Array, batch: number): Promise<
         break;
       case "conv":
       case "linear": {
-        const read = async (suffix: string): Promise<ArrayBuffer> =>
-          (await checkpoint.read(`${name}.${suffix}`)).slice().buffer as ArrayBuffer;
-        const scales = new Float32Array(await read("weight_scale"));
-        const weight = constant(
-          `${name}.int8`,
-          checkpoint.tensors.get(`${name}.weight`)!.shape,
-          new Int8Array(await read("weight")),
-        );
-        const bias = constant(`${name}.int32`, [scales.length], new Int32Array(await read("bias")));
-        const ofWeight = constant(`${name}.scales`, [scales.length], scales);
-        const sums = scales.map((scale) => scale * node.int8!.inputs[0]!);
-        const ofBias = constant(`${name}.sums`, [scales.length], sums);
+        const layer = layers.get(name)!;
+        const count = layer.bias.length;
+        const weight = constant(`${name}.int8`, layer.shape, layer.weight);
+        const bias = constant(`${name}.int32`, [count], layer.bias);
+        const ofWeight = constant(`${name}.scales`, [count], layer.scales);
+        const ofBias = constant(`${name}.sums`, [count], layer.sums);
         nodes.push(operation("DequantizeLinear", [weight, ofWeight], `${name}.weight`, { axis: 0 }));
         nodes.push(operation("DequantizeLinear", [bias, ofBias], `${name}.bias`, { axis: 0 }));
         if (node.op === "linear") {

@@ -3,9 +3,9 @@ import { init } from "echarts";
 import type { Absence, Row, Setting } from "./contest.ts";
 import type { Machine, Runtime } from "./environment.ts";
 
-/** `resnet50 f32, 1 thread, batch 1`. */
-export function title({ model, dtype, threads, batch }: Setting): string {
-  return `${model} ${dtype}, ${threads} thread${threads === 1 ? "" : "s"}, batch ${batch}`;
+/** `resnet50 f32, 1 thread, batch 1, 128-bit vectors`. */
+export function title({ model, dtype, threads, batch, vectors }: Setting): string {
+  return `${model} ${dtype}, ${threads} thread${threads === 1 ? "" : "s"}, batch ${batch}, ${vectors}-bit vectors`;
 }
 
 /**
@@ -15,12 +15,15 @@ export function title({ model, dtype, threads, batch }: Setting): string {
 export function table(setting: Setting, rows: readonly Row[], absent: readonly Absence[]): string {
   const ours = rows.filter(({ engine }) => engine === "ours");
   const head = ["", "min ms", "median", "first", "load", "peak MB", "difference"];
+  const hasJoules = rows.some(({ joules }) => joules !== undefined);
+  if (hasJoules) head.push("joules");
   for (const { build } of ours) head.push(`÷ ${build} min`, "median");
   const body = rows.map((row) => [
     `${row.engine} ${row.build}`,
     ...[row.minMs, row.medianMs, row.firstMs, row.loadMs].map((ms) => ms.toFixed(1)),
     row.peakMB.toFixed(0),
     row.difference.toExponential(1),
+    ...(hasJoules ? [row.joules?.toFixed(3) ?? ""] : []),
     ...ours.flatMap(({ minMs, medianMs }) => [(row.minMs / minMs).toFixed(2), (row.medianMs / medianMs).toFixed(2)]),
   ]);
   const lines = [head, ...body];

@@ -56,6 +56,41 @@ declare module "@tensorflow/tfjs-backend-wasm" {
   export function setWasmPaths(folder: string): void;
 }
 
+declare module "@litertjs/core" {
+  export class Tensor {
+    constructor(data: Float32Array, shape: readonly number[]);
+    toTypedArray(): Float32Array;
+    delete(): void;
+  }
+  export function loadLiteRt(folder: string, options: { readonly threads: boolean }): Promise<unknown>;
+  export function loadAndCompile(
+    model: Uint8Array,
+    options: { readonly accelerator: "wasm"; readonly cpuOptions: { readonly numThreads: number } },
+  ): Promise<{ run(input: Tensor): Promise<[Tensor]> }>;
+}
+
+declare module "flatbuffers" {
+  export class Builder {
+    constructor(size: number);
+    prep(size: number, bytes: number): void;
+    startObject(fields: number): void;
+    addFieldInt8(id: number, value: number, unless: number | null): void;
+    addFieldInt32(id: number, value: number, unless: number | null): void;
+    addFieldOffset(id: number, value: number, unless: number): void;
+    endObject(): number;
+    startVector(bytes: number, count: number, alignment: number): void;
+    addInt32(value: number): void;
+    addInt64(value: bigint): void;
+    addFloat32(value: number): void;
+    addOffset(value: number): void;
+    endVector(): number;
+    createString(text: string): number;
+    createByteVector(bytes: Uint8Array): number;
+    finish(root: number, identifier: string): void;
+    asUint8Array(): Uint8Array;
+  }
+}
+
 declare module "protobufjs" {
   export interface Type {
     encode(message: object): { finish(): Uint8Array };

@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expectedGot } from "../../src/errors.ts";
-import { answer } from "./child.ts";
+import { countJoules } from "../lib/energy.ts";
+import { answer, useVectors } from "./child.ts";
 import type { Absence, Contender, Job, Warm } from "./contest.ts";
 import { engine, type Session, Unavailable } from "./engines/engine.ts";
 import { imagesOf } from "./network.ts";
@@ -24,9 +25,12 @@ interface Entry {
   readonly session: Session;
   readonly difference: number;
   readonly ms: number[];
+  /** Empty where the machine does not tell. */
+  readonly joules: number[];
 }
 
 await answer(async (job: Job): Promise<Warms> => {
+  useVectors(job.setting.vectors);
   const { entries, absent } = await enter(job);
   const turn = async (entry: Entry): Promise<number> => {
     if (job.setting.threads > 1) await sleep(SETTLE_MS);
@@ -36,9 +40,15 @@ await answer(async (job: Job): Promise<Warms> => {
   };
   for (const entry of entries) await warmUp(() => turn(entry));
   for (let round = 0; round < job.rounds; ++round) {
-    for (const entry of round % 2 === 0 ? entries : entries.toReversed()) entry.ms.push(await turn(entry));
+    for (const entry of round % 2 === 0 ? entries : entries.toReversed()) {
+      const joulesSince = countJoules();
+      entry.ms.push(await turn(entry));
+      const joules = joulesSince();
+      if (joules !== undefined) entry.joules.push(joules);
+    }
   }
-  return { warms: entries.map(({ contender, difference, ms }) => ({ ...contender, difference, ms })), absent };
+  const warms = entries.map(({ contender, session: _, ...measured }): Warm => ({ ...contender, ...measured }));
+  return { warms, absent };
 });
 
 /** Opens every engine and compares its logits with the first one's. Throws `Error` where they disagree. */
@@ -61,7 +71,7 @@ async function enter({ setting, files, contenders }: Job): Promise<{ entries: En
         const what = `the logits of ${first.engine} ${first.build} within ${tolerance} of the largest`;
         throw new Error(expectedGot(where, what, `${difference}`));
       }
-      entries.push({ contender, session, difference, ms: [] });
+      entries.push({ contender, session, difference, ms: [], joules: [] });
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       absent.push({ ...contender, ...setting, reason: error.message });

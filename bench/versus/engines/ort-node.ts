@@ -1,6 +1,6 @@
 /** onnxruntime-node: native code, the ceiling. */
 import ort from "onnxruntime-node";
-import { bytesOf } from "../qdq.ts";
+import { bytesOf } from "../network.ts";
 import type { Open } from "./engine.ts";
 import { openOrt } from "./ort.ts";
 

@@ -1,7 +1,7 @@
 /** onnxruntime-web: WebAssembly SIMD; in Node its threads are worker threads. */
 import { readFile } from "node:fs/promises";
 import ort from "onnxruntime-web";
-import { bytesOf } from "../qdq.ts";
+import { bytesOf } from "../network.ts";
 import { type Open, Unavailable } from "./engine.ts";
 import { openOrt } from "./ort.ts";
 
