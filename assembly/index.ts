@@ -43,6 +43,8 @@ export { pack_f32 } from "./pack_f32";
 export { pack_hwio_f32 } from "./pack_hwio_f32";
 export { pack_i8 } from "./pack_i8";
 export { peak_f32 } from "./peak_f32";
+export { probe_dot_i8 } from "./probe_dot_i8";
+export { probe_apart_f32, probe_pairs_f32 } from "./probe_pairs_f32";
 export { pixels_i8 } from "./pixels_i8";
 export { quantize_i8 } from "./quantize_i8";
 export { resize_u8_horizontal } from "./resize_u8_horizontal";

@@ -59,7 +59,7 @@ export async function chooseHere(runtime: Runtime, graph: Graph, options: BuildO
   const target = { ...asked, vectors };
   const { memoryBytes: memory = defaultMemory(graph), tuning, winograd = true } = options;
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
-  const dots = isInt8 ? await measureDots(runtime, target.build, vectors) : undefined;
+  const dots = isInt8 ? await measureDots(runtime, target.build) : undefined;
   const weights = fitWeights(graph, target, { memory, winograd, tuning, dots }, outputNode(graph).inputs);
   return { target, weights };
 }

@@ -1,7 +1,7 @@
 /**
  * The compiled kernels: which of the two builds this engine can run, and an instance of it.
  */
-import { instantiate } from "@assemblyscript/loader";
+import { instantiateSync } from "@assemblyscript/loader";
 import type { Runtime } from "./runtime.ts";
 import type { Build, KernelExports, Kernels } from "./tape.ts";
 
@@ -44,13 +44,12 @@ export function pickBuild(build: Build | "auto" = "auto"): Build {
   return supportsRelaxed() ? "relaxed" : "baseline";
 }
 
-/** An instance of a compiled build over `memory`. */
-export async function instantiateKernels(
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-): Promise<KernelExports> {
-  const { exports } = await instantiate<KernelExports & Record<string, unknown>>(module, { env: { memory } });
-  return exports;
+/**
+ * An instance of a compiled build over `memory`. (The loader's asynchronous twin looks for a `Response` first, for which Node
+ * loads its whole HTTP client: 50 ms.)
+ */
+export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
+  return instantiateSync<KernelExports & Record<string, unknown>>(module, { env: { memory } }).exports;
 }
 
 /**
@@ -61,5 +60,5 @@ export async function instantiateKernels(
 export async function loadKernels(runtime: Runtime, build: Build, memory: WebAssembly.Memory): Promise<Kernels> {
   const shared = typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
   const module = await runtime.module(shared ? `${build}.shared` : build);
-  return { build, module, memory, exports: await instantiateKernels(module, memory) };
+  return { build, module, memory, exports: instantiateKernels(module, memory) };
 }

@@ -270,7 +270,7 @@ export interface Budget {
 export function fitWeights(
   graph: Graph,
   target: Omit<Target, "threads">,
-  { memory, winograd, tuning, dots = target.build === "baseline" ? "dot16" : "unknown" }: Budget,
+  { memory, winograd, tuning, dots = target.build === "baseline" ? "dot16" : "both" }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;

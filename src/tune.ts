@@ -120,7 +120,7 @@ export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): P
   const { vectors } = await measureVectors(runtime, build);
   const tuning: Record<string, Record<string, number>> = {};
   for (const each of convolutionsOf(fold(graph))) {
-    const variants = candidates(each.node, 1, undefined, build === "baseline" ? "dot16" : "unknown");
+    const variants = candidates(each.node, 1, undefined, build === "baseline" ? "dot16" : "both");
     if (variants.length === 1) continue;
     const weight = new Float32Array(weightElements(each)).fill(0.01);
     const entries: Ready[] = [];

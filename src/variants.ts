@@ -22,8 +22,11 @@ export type Algorithm =
   | "im2col8"
   | "im2col16";
 
-/** Which int8 products are faster here (`dots.ts`); `unknown` where nothing was measured, for what is good both ways. */
-export type Dots = "dot8" | "dot16" | "unknown";
+/**
+ * Which int8 products are used: `dot16` alone where a build has no other; `dot8` alone where it is one instruction (`dots.ts`); both
+ * where it is several: then `dot8` is good for what needs no Winograd, as its inputs need not be widened.
+ */
+export type Dots = "dot8" | "dot16" | "both";
 
 interface DotRates {
   readonly dot8: number;
@@ -32,13 +35,14 @@ interface DotRates {
 }
 
 /**
- * Multiply-adds a millisecond of each way to multiply int8; 0 for a way that is not taken. Where `dot8` is one instruction (115e6,
- * Zen 5), Winograd's products by `dot16` gain nothing in whole networks (ResNet-50 33.3 : 33.7 ms) and take 24 MB.
+ * Multiply-adds a millisecond of each way to multiply int8; 0 for a way that is not taken. ResNet-50, 224×224, milliseconds: where `dot8` is
+ * one instruction (Zen 5), 33.3 without Winograd and 33.7 with it and its 24 MB; where it is several (Zen 3), `dot8` alone 119, `dot16` with
+ * Winograd 126, both 98 (with packed vectors 63, 73, 54).
  */
 const DOT_RATES: Readonly<Record<Dots, DotRates>> = {
   dot8: { dot8: 115e6, dot16: 50e6, winograd: 0 },
   dot16: { dot8: 0, dot16: 50e6, winograd: 50e6 },
-  unknown: { dot8: 51e6, dot16: 50e6, winograd: 50e6 },
+  both: { dot8: 55e6, dot16: 50e6, winograd: 50e6 },
 };
 
 /** One way to compute a convolution. */
@@ -292,7 +296,7 @@ const NEARLY = 1.03;
  * The variants a node may get: the fastest first (of those that are nearly as fast the smallest), and of those in f32 that multiply
  * directly only the first that fits.
  */
-export function candidates(node: ConvNode, batch: number, tuning?: Tuning, dots: Dots = "unknown"): readonly Variant[] {
+export function candidates(node: ConvNode, batch: number, tuning?: Tuning, dots: Dots = "both"): readonly Variant[] {
   const fitting = (node.int8 === undefined ? F32 : INT8).filter((variant) => variant.fits(node));
   const plain = fitting.find(({ weightBytes }) => weightBytes === directBytes);
   const timed = fitting
@@ -320,7 +324,7 @@ export function choose(
   bytes: number,
   batch = 1,
   tuning?: Tuning,
-  dots: Dots = "unknown",
+  dots: Dots = "both",
 ): ReadonlyMap<string, Variant> {
   const speeds = { tuning, dots };
   const choice = new Map<ConvNode, readonly Variant[]>();

@@ -15,11 +15,10 @@ import { type Tile, tilesOf, type Vectors } from "./variants.ts";
 const [M, N, K] = [53, 40, 96];
 /** Calls of each tile in the self-test: before optimised code is there, and after. */
 const CALLS = 300;
-/**
- * Least time that is spent before narrow tiles are chosen, before wide ones are, and the most in all, in ms. Until the narrow
- * tile's optimised code is there, an engine that packs nothing can look like one that does (seen under load, Node 20).
- */
-const [NARROW_MS, WIDE_MS, MOST_MS] = [20, 120, 500];
+/** Time of products in pairs over that of the same without, up to which pairs are packed. Seen: packed 0.6, else 1.0. */
+const PACKED = 0.8;
+/** Least and most time that is spent to find that out, and then to compare tiles, in ms. */
+const [PAIRS_MS, MOST_PAIRS_MS, TILES_MS, MOST_TILES_MS] = [3, 40, 40, 500];
 /** The share of the narrow tile's time up to which a wide tile is taken. Seen: packed 0.7, not packed 1.5. */
 const WORTH = 0.85;
 
@@ -54,6 +53,7 @@ export function measureVectors(runtime: Runtime, build: Build): Promise<Measured
 async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 8 }));
   const [narrow, wide] = ([128, 256] as const).map((vectors) => tilesOf(build, vectors));
+  if (!packsPairs(kernels)) return { vectors: 128, wrong: [] };
   fill(kernels, "f32");
   if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT))) {
     return { vectors: 128, wrong: [] };
@@ -77,13 +77,24 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   return { vectors: 128, wrong };
 }
 
-/** Whether one step is worth taking for another. */
-function isFaster({ exports }: Kernels, candidate: Step, current: Step): boolean {
-  const isWorth = ([ours, theirs]: readonly number[]): boolean => ours! <= WORTH * theirs!;
-  const best = compareSteps(exports, [candidate, current], ({ best, spentMs, isStable }) => {
-    return spentMs >= MOST_MS || (isStable && spentMs >= (isWorth(best) ? WIDE_MS : NARROW_MS));
+/** Whether neighbouring vectors are packed at all: two small kernels tell within milliseconds. */
+function packsPairs({ exports }: Kernels): boolean {
+  const steps = [
+    step("vectors", "probe_pairs_f32", 1, { out: OUT, factor: 0.5 }),
+    step("vectors", "probe_apart_f32", 1, { out: OUT, factor: 0.5 }),
+  ];
+  const best = compareSteps(exports, steps, ({ spentMs, isStable }) => {
+    return spentMs >= MOST_PAIRS_MS || (isStable && spentMs >= PAIRS_MS);
   });
-  return best !== undefined && isWorth(best);
+  return best !== undefined && best[0]! <= PACKED * best[1]!;
+}
+
+/** Whether one tile is faster than another: an engine may pack pairs, and not those of the tiles (seen in Node 22). */
+function isFaster({ exports }: Kernels, candidate: Step, current: Step): boolean {
+  const best = compareSteps(exports, [candidate, current], ({ spentMs, isStable }) => {
+    return spentMs >= MOST_TILES_MS || (isStable && spentMs >= TILES_MS);
+  });
+  return best !== undefined && best[0]! <= WORTH * best[1]!;
 }
 
 type Kind = "f32" | "wgrad" | "i16" | "dot16" | "dot8";

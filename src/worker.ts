@@ -39,7 +39,7 @@ export function serve(answer: (message: FromWorker) => void): (message: unknown)
     const order = message as ToWorker;
     if (order.kind === "join") {
       const { module, memory, control, index, size } = order;
-      joined = { exports: await instantiateKernels(module, memory), control, index, size };
+      joined = { exports: instantiateKernels(module, memory), control, index, size };
       answer({ kind: "joined" });
     } else if (order.kind === "tape") tapes.set(order.id, order.tape);
     else if (order.kind === "forget") tapes.delete(order.id);

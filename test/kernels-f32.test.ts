@@ -1157,6 +1157,8 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
       },
     ],
   ],
+  probe_pairs_f32: [["to zero", (l) => step("", "probe_pairs_f32", 1, { out: l.out(48), factor: 0.5 })]],
+  probe_apart_f32: [["to zero", (l) => step("", "probe_apart_f32", 1, { out: l.out(96), factor: 0.5 })]],
   normalize_f32: (
     [
       ["RGB", 3, 0],

@@ -8,7 +8,7 @@ import type { Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
 import { type KernelName, type Step, step } from "../src/tape.ts";
 import { EXACT_SUM } from "../src/variants.ts";
-import { PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
+import { DOT8, DOT16, PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
 import { referenceI8 } from "./reference-i8.ts";
 import { fillCanaries, kernelsOf, RUNNABLE, randomly, strayedBytes } from "./wasm.ts";
 
@@ -372,6 +372,12 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
   ).map(([name, c, reverse]) => ({
     name,
     make: (l) => step("", "pixels_i8", 3, { w: 7, c, reverse, rgba: l.u8(84), out: l.out(21 * c) }),
+  })),
+  // Its units go on from one another; what they begin with is there before.
+  probe_dot_i8: [DOT16, DOT8].map((kind) => ({
+    name: kind === DOT8 ? "dot8" : "dot16",
+    relaxedOnly: kind === DOT8,
+    make: (l) => step("", "probe_dot_i8", 3, { kind, out: l.out(16) }),
   })),
   quantize_i8: [
     {

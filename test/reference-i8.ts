@@ -3,6 +3,8 @@
  * sums of floats are rounded to f32 one by one, as the kernels round them: results must be equal, not near.
  */
 
+import { DOT8 } from "../wasm/tile.js";
+
 type Kernel = (heap: DataView, from: number, to: number, ...args: number[]) => void;
 type Tuple = [number, number, number, number, number, number, number, number, number, number, number, number] &
   number[];
@@ -182,6 +184,21 @@ export const referenceI8 = {
           const value = exists && tap < taps ? heap.getInt8(weights! + (o * c! + i) * taps + tap) : 0;
           heap.setInt8(panel + 64 + Math.floor(at / q) * q * 8 + j * q + (at % q), value);
         }
+      }
+    }
+  },
+  probe_dot_i8(heap, from, to, kind, out) {
+    for (let i = 128 * (to - from); i > 0; --i) {
+      for (let cell = out!; cell < out! + 16; cell += 4) {
+        const parts =
+          kind === DOT8
+            ? [0, 1, 2, 3].map((at) => heap.getInt8(cell + at) * [1, 2, 3, 5][at]!)
+            : [0, 1].map((at) => heap.getInt16(cell + 2 * at, true) * [0x0201, 0x0503][at]!);
+        heap.setInt32(
+          cell,
+          parts.reduce((sum, part) => (sum + part) | 0, 0),
+          true,
+        );
       }
     }
   },

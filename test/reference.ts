@@ -419,6 +419,13 @@ export const reference = {
       set(heap, out!, j, x);
     }
   },
+  probe_pairs_f32(heap, from, to, out, factor) {
+    for (let j = 0; j < 48; ++j) set(heap, out!, j, get(heap, out!, j) * factor! ** (1000 * (to - from)));
+  },
+  probe_apart_f32(heap, from, to, out, factor) {
+    for (let j = 0; j < 96; ++j)
+      if (j % 8 < 4) set(heap, out!, j, get(heap, out!, j) * factor! ** (1000 * (to - from)));
+  },
   normalize_f32(heap, from, to, w, c, bgr, input, affine, out) {
     for (let at = from * w!; at < to * w!; ++at) {
       for (let i = 0; i < c!; ++i) {
