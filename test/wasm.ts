@@ -19,6 +19,19 @@ export async function kernelsOf(build: Build, pages: number): Promise<Kernels> {
   return { build, module, memory, exports };
 }
 
+const kept = new Map<string, Promise<Kernels>>();
+
+/**
+ * The same instance each time, for tests that fill the whole memory: an engine reserves 10 GB of addresses for each memory,
+ * which QEMU keeps account of page by page (0.2 s and 50 MB).
+ */
+export function keptKernels(build: Build, pages: number): Promise<Kernels> {
+  const key = `${build} ${pages}`;
+  const kernels = kept.get(key) ?? kernelsOf(build, pages);
+  kept.set(key, kernels);
+  return kernels;
+}
+
 /** Deterministic numbers in [−1, 1): the fractional parts of a Weyl sequence through a xorshift. */
 export function randomly(seed: number): () => number {
   let state = (seed * 0x9e3779b1 + 0x7f4a7c15) >>> 0;
@@ -34,7 +47,7 @@ export function randomly(seed: number): () => number {
 const CANARIES = Uint8Array.from({ length: 65536 }, (_, i) => (i * 37 + 11) & 255);
 
 /** Fills memory with canaries, but for what belongs to the module. */
-export function fillCanaries(memory: WebAssembly.Memory): void {
+export function fillCanaries(memory: Pick<WebAssembly.Memory, "buffer">): void {
   const all = new Uint8Array(memory.buffer);
   for (let at = 0; at < all.length; at += CANARIES.length) {
     const first = Math.max(at, STATIC_BYTES);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import puppeteer, { type Browser } from "puppeteer-core";
 import { startWorker } from "../../examples/worker/workerd.ts";
+import { ARM64_NODE, missingForArm64 } from "./arm64.ts";
 import type { Expected, Outcome } from "./contract.ts";
 import { type Fixtures, fixtures, root, serve } from "./fixtures.ts";
 import { hasWebKit, startWebKit } from "./webdriver.ts";
@@ -43,7 +44,7 @@ function localOutcomes(command: readonly string[], site: string, expected: strin
     execFile(
       program,
       [...args, local, site, expected, url],
-      { cwd: folder, timeout: 120_000 },
+      { cwd: folder, timeout: 300_000 },
       (error, stdout, stderr) => {
         const line = stdout.split("\n").find((text) => text.startsWith("outcomes "));
         if (line === undefined) resolve([{ name: "start", failed: `${error?.message} ${stderr}` }]);
@@ -78,9 +79,13 @@ interface Column {
   run(): Promise<readonly Outcome[]>;
 }
 
-const inNode = (name: string, command: readonly string[]): Column => ({
+const inNode = (
+  name: string,
+  command: readonly string[],
+  absent = existsSync(command[0]!) ? undefined : "not installed",
+): Column => ({
   name,
-  ...(existsSync(command[0]!) ? {} : { absent: "not installed" }),
+  ...(absent === undefined ? {} : { absent }),
   async run() {
     const site = await siteOf(false);
     try {
@@ -163,6 +168,7 @@ const inWorkerd: Column = {
 const columns: readonly Column[] = [
   inNode("Node 26", [bin("node/bin/node")]),
   inNode("Node 20", [bin("node20/bin/node")]),
+  inNode("arm64: Node 26 under QEMU", ARM64_NODE, missingForArm64()),
   inNode("Deno", [join(apart, "deno"), "run", "--allow-all"]),
   inNode("Bun", [join(apart, "bun"), "run"]),
   inWorkerd,
