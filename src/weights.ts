@@ -168,6 +168,7 @@ export async function packWeights(
       packer.write(address, values);
       return address;
     },
+    scratch: reserve,
     run: (each) => runStep(exports, each),
   };
   ensureMemory(memory, weights.end);

@@ -89,6 +89,8 @@ export interface Packer {
   copy(address: number, bytes: Uint8Array): void;
   /** Puts values somewhere in wasm memory. */
   put(values: Float32Array): number;
+  /** Bytes of wasm memory that a packing step writes as it likes. */
+  scratch(bytes: number): number;
   run(step: Step): void;
 }
 
