@@ -43,7 +43,7 @@ async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
     );
   }
   const { inputs, scale: output = 1 } = node.int8!;
-  return Float32Array.from(scales, (scale) => (inputs[0]! * scale) / output);
+  return scales.map((scale) => (inputs[0]! * scale) / output);
 }
 
 /** Throws unless the sums of magnitudes are as small as the file says: on that rests that Winograd is exact. */

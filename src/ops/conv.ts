@@ -26,8 +26,8 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const strides = { so: so!, si: si!, sv, su };
   const sources = {
     weights: weight.address,
-    scale: packer.put(Float32Array.from(scale)),
-    bias: packer.put(Float32Array.from(bias)),
+    scale: packer.put(new Float32Array(scale)),
+    bias: packer.put(new Float32Array(bias)),
   };
   const { algorithm } = packer.variant(node.name);
   if (algorithm === "winograd2" || algorithm === "winograd4") {
