@@ -1,7 +1,6 @@
 /**
  * The compiled kernels: which of the two builds this engine can run, and an instance of it.
  */
-import { instantiate } from "@assemblyscript/loader";
 import type { Runtime } from "./runtime.ts";
 import type { Build, KernelExports, Kernels } from "./tape.ts";
 
@@ -49,8 +48,8 @@ export async function instantiateKernels(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
 ): Promise<KernelExports> {
-  const { exports } = await instantiate<KernelExports & Record<string, unknown>>(module, { env: { memory } });
-  return exports;
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+  return exports as KernelExports & WebAssembly.Exports;
 }
 
 /**
