@@ -14,8 +14,10 @@
  *
  * Must hold: `out` does not overlap the rest.
  *
- * Why: once per load; 25 million weights in about 0.1 s.
+ * Why: a cell at a time, so that panels are written once and in order; loads by lane serve every order of weights.
  */
+import { fours } from "./gather";
+
 export function pack_f32(
   from: i32, to: i32,
   n: i32, c: i32, kh: i32, kw: i32, so: i32, si: i32, sv: i32, su: i32,
@@ -23,26 +25,30 @@ export function pack_f32(
 ): void {
   const perGroup = (n + 7) >> 3;
   const panelBytes = (<usize>(kh * kw * c + 1)) << 5;
+  const pitch = (<usize>so) << 2;
   for (let unit = from; unit < to; ++unit) {
     const group = unit / perGroup;
     const j = (unit - group * perGroup) << 3;
-    const first = group * n + j;
+    const first = <usize>(group * n + j);
     const cols = min(8, n - j);
-    const panel = out + <usize>unit * panelBytes;
-    if (cols < 8) memory.fill(panel, 0, panelBytes);
-    for (let r = 0; r < cols; ++r) {
-      const o = <usize>(first + r);
-      const factor = load<f32>(scale + (o << 2));
-      store<f32>(panel + ((<usize>r) << 2), load<f32>(bias + (o << 2)));
-      let to4 = panel + 32 + ((<usize>r) << 2);
-      for (let v = 0; v < kh; ++v) {
-        for (let u = 0; u < kw; ++u) {
-          let source = weights + ((o * so + <usize>(v * sv) + <usize>(u * su)) << 2);
-          for (let i = 0; i < c; ++i) {
-            store<f32>(to4, load<f32>(source) * factor);
-            source += (<usize>si) << 2;
-            to4 += 32;
+    let cell = out + <usize>unit * panelBytes;
+    if (cols < 8) memory.fill(cell, 0, panelBytes);
+    memory.copy(cell, bias + (first << 2), (<usize>cols) << 2);
+    const factors = scale + (first << 2);
+    for (let v = 0; v < kh; ++v) {
+      for (let u = 0; u < kw; ++u) {
+        let source = weights + first * pitch + ((<usize>(v * sv + u * su)) << 2);
+        for (let i = 0; i < c; ++i) {
+          cell += 32;
+          if (cols == 8) {
+            v128.store(cell, f32x4.mul(fours(source, pitch), v128.load(factors)));
+            v128.store(cell, f32x4.mul(fours(source + (pitch << 2), pitch), v128.load(factors, 16)), 16);
+          } else {
+            for (let r: usize = 0; r < <usize>cols; ++r) {
+              store<f32>(cell + (r << 2), load<f32>(source + r * pitch) * load<f32>(factors + (r << 2)));
+            }
           }
+          source += (<usize>si) << 2;
         }
       }
     }

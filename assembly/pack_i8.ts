@@ -13,8 +13,9 @@
  *
  * Must hold: `out` overlaps no source.
  *
- * Why: runs once a model.
+ * Why: four inputs of four outputs at a time. Few layers do not come in fours: the first one, and classifiers of few classes.
  */
+import { fours, pairs } from "./gather";
 import { DOT8 } from "./tile";
 
 export function pack_i8(
@@ -22,29 +23,55 @@ export function pack_i8(
   kind: i32, n: i32, c: i32, kh: i32, kw: i32,
   weights: usize, bias: usize, scale: usize, out: usize,
 ): void {
-  const q = kind == DOT8 ? 4 : 2;
-  const taps = kh * kw;
+  const q: usize = kind == DOT8 ? 4 : 2;
+  const taps = <usize>(kh * kw);
   const depth = taps * c;
-  const padded = ((depth + q - 1) / q) * q;
   const perGroup = (n + 7) >> 3;
+  const panelBytes = ((depth + q - 1 & ~(q - 1)) + 8) << 3;
   for (let unit = from; unit < to; ++unit) {
     const group = unit / perGroup;
-    const first = (unit - group * perGroup) << 3;
-    const panel = out + ((<usize>unit * (padded + 8)) << 3);
-    for (let j = 0; j < 8; ++j) {
-      const exists = first + j < n;
-      const o = group * n + first + j;
-      store<i32>(panel + ((<usize>j) << 2), exists ? load<i32>(bias + ((<usize>o) << 2)) : 0);
-      store<f32>(panel + ((<usize>j) << 2), exists ? load<f32>(scale + ((<usize>o) << 2)) : 0, 32);
-      const source = weights + <usize>o * depth;
-      const cells = panel + 64 + <usize>(j * q);
-      for (let i = 0; i < padded; ++i) {
-        const tap = i / c;
-        const at = <usize>((i - tap * c) * taps + tap);
-        const value = exists && i < depth ? load<i8>(source + at) : 0;
-        const cell = i / q;
-        store<i8>(cells + <usize>(cell * q * 8 + i - cell * q), value);
+    const j = (unit - group * perGroup) << 3;
+    const first = <usize>(group * n + j);
+    const cols = <usize>min(8, n - j);
+    const panel = out + <usize>unit * panelBytes;
+    const source = weights + first * depth;
+    const whole = cols == 8 && c % 4 == 0;
+    if (!whole) memory.fill(panel, 0, panelBytes);
+    memory.copy(panel, bias + (first << 2), cols << 2);
+    memory.copy(panel + 32, scale + (first << 2), cols << 2);
+    let cell = panel + 64;
+    if (whole) {
+      for (let tap: usize = 0; tap < taps; ++tap) {
+        let at = source + tap;
+        for (let i = 0; i < c; i += 4) {
+          let a = block(at, taps, depth), b = block(at + (depth << 2), taps, depth);
+          if (kind != DOT8) {
+            const even = v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+            b = v128.shuffle<i16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+            a = even;
+          }
+          v128.store(cell, a);
+          v128.store(cell, b, 16);
+          cell += 32;
+          at += taps << 2;
+        }
+      }
+    } else {
+      for (let r: usize = 0; r < cols; ++r) {
+        let i: usize = 0;
+        for (let tap: usize = 0; tap < taps; ++tap) {
+          for (let at = source + r * depth + tap; at < source + (r + 1) * depth; at += taps) {
+            store<u8>(cell + r * q + (i / q) * q * 8 + i % q, load<u8>(at));
+            ++i;
+          }
+        }
       }
     }
   }
+}
+
+/** Four inputs, `taps` bytes apart, of each of four outputs, `depth` bytes apart. */
+function block(at: usize, taps: usize, depth: usize): v128 {
+  if (taps == 1) return fours(at, depth);
+  return v128.shuffle<i16>(pairs(at, taps, depth), pairs(at + (taps << 1), taps, depth), 0, 8, 1, 9, 2, 10, 3, 11);
 }

@@ -31,3 +31,7 @@ export const TAIL_BYTES = 4 * TILE_ROWS * WIDE_COLUMNS;
 
 /** Bytes of a thread's scratch that Winograd's transforms need for each product of a patch (16 or 36), at most. */
 export const PATCH_BYTES = 36;
+
+/** Bytes of scratch in which Winograd's weights are transformed: nine taps, half of the transform, and eight outputs
+ * at 36 positions, in f64. */
+export const WEIGHT_BYTES = 432 + 36 * 64;

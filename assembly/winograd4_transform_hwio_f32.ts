@@ -34,47 +34,31 @@ export function winograd4_transform_hwio_f32(
     const cols = min(8, columns - first);
     const panel = out + <usize>unit * panelBytes;
     for (let p = 0; p < 36; ++p) memory.fill(panel + <usize>p * position, 0, cols < 8 ? panelBytes : 32);
-    if (!turned) {
-      if (bias) memory.copy(panel + 7 * position, bias + ((<usize>first) << 2), (<usize>cols) << 2);
-      for (let r = 0; r < cols; r += 4) {
-        for (let i = 0; i < c; ++i) {
-          const at = weights + <usize>i * row + ((<usize>(first + r)) << 2);
-          const to4 = panel + ((<usize>(i + 1)) << 5) + ((<usize>r) << 2);
-          down(at, tap, scratch);
-          for (let v: usize = 0; v < 6; ++v) {
-            const half = scratch + v * 48;
-            const g0 = v128.load(half);
-            const g1 = v128.load(half, 16);
-            const g2 = v128.load(half, 32);
-            let o = to4 + v * 6 * position;
-            for (let u = 0; u < 6; ++u) {
-              v128.store(o, product(u, g0, g1, g2));
-              o += position;
-            }
-          }
-        }
-      }
-    } else {
-      for (let r = 0; r < cols; ++r) {
-        for (let j = 0; j < n; j += 4) {
-          // From the last tap backwards: the kernel turned round.
-          const at = weights + 8 * tap + <usize>(first + r) * row + ((<usize>j) << 2);
-          const to4 = panel + ((<usize>(j + 1)) << 5) + ((<usize>r) << 2);
-          down(at, 0 - tap, scratch);
-          for (let v: usize = 0; v < 6; ++v) {
-            const half = scratch + v * 48;
-            const g0 = v128.load(half);
-            const g1 = v128.load(half, 16);
-            const g2 = v128.load(half, 32);
-            let o = to4 + v * 6 * position;
-            for (let u = 0; u < 6; ++u) {
-              const x = product(u, g0, g1, g2);
+    if (bias && !turned) memory.copy(panel + 7 * position, bias + ((<usize>first) << 2), (<usize>cols) << 2);
+    // Four outputs of one input at a time: four columns of one cell, or, turned, one column of four cells.
+    for (let r = 0; r < cols; r += turned ? 1 : 4) {
+      for (let k = 0; k < cells; k += turned ? 4 : 1) {
+        const i = <usize>(turned ? first + r : k);
+        const j = <usize>(turned ? k : first + r);
+        const at = weights + i * row + (j << 2);
+        // From the last tap backwards: the kernel turned round.
+        if (turned) down(at + 8 * tap, 0 - tap, scratch);
+        else down(at, tap, scratch);
+        let o = panel + ((<usize>(k + 1)) << 5) + ((<usize>r) << 2);
+        for (let half = scratch; half < scratch + 288; half += 48) {
+          const g0 = v128.load(half);
+          const g1 = v128.load(half, 16);
+          const g2 = v128.load(half, 32);
+          for (let u = 0; u < 6; ++u) {
+            const x = product(u, g0, g1, g2);
+            if (!turned) v128.store(o, x);
+            else {
               v128.store_lane<f32>(o, x, 0);
               v128.store_lane<f32>(o, x, 1, 32);
               v128.store_lane<f32>(o, x, 2, 64);
               v128.store_lane<f32>(o, x, 3, 96);
-              o += position;
             }
+            o += position;
           }
         }
       }

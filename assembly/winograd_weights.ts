@@ -1,64 +1,90 @@
 /** What the transforms of Winograd's weights share: G g Gᵀ for every pair of an output and an input. */
 
+/** Bytes of scratch before the weights that are transformed: the taps, and G g, `[3, 3]` and `[6, 3]` vectors. */
+export const HALVES_BYTES: usize = 432;
+
 /**
  * Transforms weights, with the batch norm that is folded in, to the panels of `gemm_f32`.
  *
  * - `o`: 2 or 4, the side of a patch of outputs
  * - the rest as in `winograd4_transform_weights_f32`
+ *
+ * All positions of one input are made in scratch and stored as whole cells: in `out`, positions lie so far apart that they share
+ * a few sets of the first cache.
  */
-// @ts-ignore: decorator
-@inline
 export function transformWeights(
-  o: i32, from: i32, to: i32, n: i32, c: i32, so: i32, si: i32, sv: i32, su: i32, weights: usize, scale: usize,
-  bias: usize, out: usize,
+  o: i32, from: i32, to: i32, scratch: usize, n: i32, c: i32, so: i32, si: i32, sv: i32, su: i32, weights: usize,
+  scale: usize, bias: usize, out: usize,
 ): void {
-  const side = o + 2;
+  const side = <usize>(o + 2);
+  const half = scratch + 144;
+  const cells = scratch + HALVES_BYTES;
+  const end = cells + ((side * side) << 6);
   const panelBytes = (<usize>(c + 1)) << 5;
-  const position = panelBytes * ((n + 7) >> 3);
+  const position = panelBytes * (n >> 3);
+  const pitch = (<usize>so) << 2;
   for (let unit = from; unit < to; ++unit) {
-    const cols = min(8, n - (unit << 3));
+    const first = (<usize>unit) << 5;
     const panel = out + <usize>unit * panelBytes;
-    for (let p = 0; p < side * side; ++p) memory.fill(panel + <usize>p * position, 0, cols < 8 ? panelBytes : 32);
-    for (let r = 0; r < cols; ++r) {
-      const output = <usize>((unit << 3) + r);
-      const column = panel + ((<usize>r) << 2);
-      // Position (1, 1), which Aᵀ … A spreads over all outputs.
-      store<f32>(column + <usize>(side + 1) * position, load<f32>(bias + (output << 2)));
-      const factor = <f64>load<f32>(scale + (output << 2));
-      for (let i = 0; i < c; ++i) {
-        const at = weights + ((output * so + <usize>(i * si)) << 2);
-        const to4 = column + ((<usize>(i + 1)) << 5);
-        for (let v = 0; v < side; ++v) {
-          const g0 = factor * along(o, v, at, sv);
-          const g1 = factor * along(o, v, at + ((<usize>su) << 2), sv);
-          const g2 = factor * along(o, v, at + ((<usize>su) << 3), sv);
-          for (let u = 0; u < side; ++u) {
-            store<f32>(to4 + <usize>(v * side + u) * position, <f32>product(o, u, g0, g1, g2));
-          }
+    for (let p: usize = 0; p < side * side; ++p) memory.fill(panel + p * position, 0, 32);
+    // Position (1, 1), which Aᵀ … A spreads over all outputs.
+    memory.copy(panel + (side + 1) * position, bias + first, 32);
+    for (let i = 0; i < c; ++i) {
+      // Two outputs at a time.
+      for (let r: usize = 0; r < 32; r += 8) {
+        const at = weights + ((first + r) >> 2) * pitch + ((<usize>(i * si)) << 2);
+        for (let t = 0; t < 9; ++t) {
+          v128.store(scratch + ((<usize>t) << 4), two(at + ((<usize>((t / 3) * sv + (t % 3) * su)) << 2), pitch));
         }
+        transform(o, 3, f64x2.splat(1), scratch, 16, 48, half, 16, 48);
+        transform(o, <i32>side, two(scale + first + r, 4), half, 48, 16, cells + (r << 1), side << 6, 64);
+      }
+      let to4 = panel + ((<usize>(i + 1)) << 5);
+      for (let cell = cells; cell < end; cell += 64) {
+        v128.store_lane<u64>(to4, f32x4.demote_f64x2_zero(v128.load(cell)), 0);
+        v128.store_lane<u64>(to4, f32x4.demote_f64x2_zero(v128.load(cell, 16)), 0, 8);
+        v128.store_lane<u64>(to4, f32x4.demote_f64x2_zero(v128.load(cell, 32)), 0, 16);
+        v128.store_lane<u64>(to4, f32x4.demote_f64x2_zero(v128.load(cell, 48)), 0, 24);
+        to4 += position;
       }
     }
   }
 }
 
-/** Row `v` of G times a column of the kernel. */
-function along(o: i32, v: i32, at: usize, stride: i32): f64 {
-  const step = (<usize>stride) << 2;
-  return product(o, v, <f64>load<f32>(at), <f64>load<f32>(at + step), <f64>load<f32>(at + (step << 1)));
+/** The f32 at `at` and `stride` bytes on, in f64. */
+function two(at: usize, stride: usize): v128 {
+  return f64x2.promote_low_f32x4(v128.load_lane<u32>(at + stride, v128.load32_zero(at), 1));
 }
 
-/** Row `v` of G times (a, b, c). */
-function product(o: i32, v: i32, a: f64, b: f64, c: f64): f64 {
-  if (o == 2) {
-    if (v == 0) return a;
-    else if (v == 1) return (a + b + c) / 2.0;
-    else if (v == 2) return (a - b + c) / 2.0;
-    else return c;
-  }
-  if (v == 0) return a / 4.0;
-  else if (v == 1) return -(a + b + c) / 6.0;
-  else if (v == 2) return -(a - b + c) / 6.0;
-  else if (v == 3) return a / 24.0 + b / 12.0 + c / 6.0;
-  else if (v == 4) return a / 24.0 - b / 12.0 + c / 6.0;
-  else return c;
+/**
+ * G times `count` columns of three vectors, times a factor.
+ *
+ * - `at` `step` `pitch`: bytes from one column to the next, and from one vector to the next
+ * - `to` `next` `stride`: the same of the results
+ */
+function transform(
+  o: i32, count: i32, factor: v128, at: usize, step: usize, pitch: usize, to: usize, next: usize, stride: usize,
+): void {
+  do {
+    const a = f64x2.mul(factor, v128.load(at));
+    const b = f64x2.mul(factor, v128.load(at + pitch));
+    const c = f64x2.mul(factor, v128.load(at + (pitch << 1)));
+    const divisor = f64x2.splat(o == 2 ? 2 : -6);
+    v128.store(to, o == 2 ? a : f64x2.mul(a, f64x2.splat(0.25)));
+    let row = to + stride;
+    v128.store(row, f64x2.div(f64x2.add(f64x2.add(a, b), c), divisor));
+    row += stride;
+    v128.store(row, f64x2.div(f64x2.add(f64x2.sub(a, b), c), divisor));
+    row += stride;
+    if (o == 4) {
+      const a24 = f64x2.div(a, f64x2.splat(24)), b12 = f64x2.div(b, f64x2.splat(12)), c6 = f64x2.div(c, f64x2.splat(6));
+      v128.store(row, f64x2.add(f64x2.add(a24, b12), c6));
+      row += stride;
+      v128.store(row, f64x2.add(f64x2.sub(a24, b12), c6));
+      row += stride;
+    }
+    v128.store(row, c);
+    at += step;
+    to += next;
+  } while (--count);
 }

@@ -327,26 +327,32 @@ export function choose(
   dots: Dots = "both",
 ): ReadonlyMap<string, Variant> {
   const speeds = { tuning, dots };
-  const choice = new Map<ConvNode, readonly Variant[]>();
+  const choice = new Map<string, readonly { variant: Variant; bytes: number; cost: number }[]>();
+  let total = 0;
   for (const node of graph.nodes) {
     const conv = node.op === "linear" ? asConv(node) : node;
-    if (conv.op === "conv") choice.set(conv, candidates(conv, batch, tuning, dots));
+    if (conv.op !== "conv") continue;
+    // Estimated once, not in every pass of the loop below.
+    const priced = candidates(conv, batch, tuning, dots).map((variant) => {
+      return { variant, bytes: variant.weightBytes(conv), cost: costOf(conv, variant, batch, speeds) };
+    });
+    choice.set(node.name, priced);
+    total += priced[0]!.bytes;
   }
-  let total = 0;
-  for (const [node, [variant]] of choice) total += variant!.weightBytes(node);
   while (total > bytes) {
-    let best: { node: ConvNode; at: number; saved: number; price: number } | undefined;
-    for (const [node, variants] of choice) {
+    let best: { name: string; at: number; saved: number; price: number } | undefined;
+    for (const [name, variants] of choice) {
       const now = variants[0]!;
-      variants.forEach((variant, at) => {
-        const saved = now.weightBytes(node) - variant.weightBytes(node);
-        const price = (costOf(node, variant, batch, speeds) - costOf(node, now, batch, speeds)) / saved;
-        if (saved > 0 && (best === undefined || price < best.price)) best = { node, at, saved, price };
-      });
+      for (let at = 1; at < variants.length; ++at) {
+        const saved = now.bytes - variants[at]!.bytes;
+        if (saved <= 0) continue;
+        const price = (variants[at]!.cost - now.cost) / saved;
+        if (best === undefined || price < best.price) best = { name, at, saved, price };
+      }
     }
     if (best === undefined) break;
-    choice.set(best.node, choice.get(best.node)!.slice(best.at));
+    choice.set(best.name, choice.get(best.name)!.slice(best.at));
     total -= best.saved;
   }
-  return new Map([...choice].map(([node, variants]) => [node.name, variants[0]!]));
+  return new Map([...choice].map(([name, variants]) => [name, variants[0]!.variant]));
 }

@@ -12,7 +12,7 @@ import { STATIC_BYTES } from "../src/plan.ts";
 import { type KernelName, runStep, type Step, step } from "../src/tape.ts";
 import { VARIANTS } from "../src/variants.ts";
 import { KERNEL_ARGUMENTS } from "../wasm/arguments.js";
-import { PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
+import { PATCH_BYTES, TAIL_BYTES, WEIGHT_BYTES } from "../wasm/tile.js";
 import { reference } from "./reference.ts";
 import { referenceI8 } from "./reference-i8.ts";
 import { fillCanaries, keptKernels, kernelsOf, RUNNABLE, randomly, strayedBytes } from "./wasm.ts";
@@ -375,8 +375,8 @@ const winogradWeights = (o: 2 | 4): Case[] =>
   (
     [
       [8, 3, "oihw"],
-      [5, 4, "hwio"],
-      [17, 2, "oihw"],
+      [16, 4, "hwio"],
+      [24, 2, "oihw"],
     ] as const
   ).map(([n, c, order]) => [
     `${c} → ${n}, ${order}`,
@@ -384,7 +384,8 @@ const winogradWeights = (o: 2 | 4): Case[] =>
       const [so, si, sv, su] = order === "oihw" ? [c * 9, 9, 3, 1] : [1, n, 3 * c * n, c * n];
       l.bound = boundOf(2);
       const out = l.out(((o + 2) ** 2 * Math.ceil(n / 8) * panelBytes(c)) / 4);
-      return step("", `winograd${o}_transform_weights_f32`, Math.ceil(n / 8), {
+      return step("", `winograd${o}_transform_weights_f32`, n / 8, {
+        scratch: l.scratch(WEIGHT_BYTES),
         n,
         c,
         so: so!,

@@ -8,7 +8,7 @@ import type { Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
 import { type KernelName, type Step, step } from "../src/tape.ts";
 import { EXACT_SUM } from "../src/variants.ts";
-import { DOT8, DOT16, PATCH_BYTES, TAIL_BYTES } from "../wasm/tile.js";
+import { DOT8, DOT16, PATCH_BYTES, TAIL_BYTES, WEIGHT_BYTES } from "../wasm/tile.js";
 import { referenceI8 } from "./reference-i8.ts";
 import { fillCanaries, keptKernels, kernelsOf, RUNNABLE, randomly, strayedBytes } from "./wasm.ts";
 
@@ -285,6 +285,8 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
     [8, 3, 7, 1],
     [5, 4, 1, 2],
     [17, 6, 3, 1],
+    [19, 12, 1, 1],
+    [16, 4, 3, 2],
   ].flatMap(([n, c, k, groups]) =>
     [0, 1].map((kind) => ({
       name: `${n}×${c}×${k}×${k}, ${groups} groups, ${kind === 1 ? "dot8" : "dot16"}`,
@@ -448,7 +450,13 @@ const CASES: { readonly [K in keyof typeof referenceI8]: readonly Case[] } = {
   winograd4_transform_weights_i8: WINOGRADS.map(([, , , c, n]) => ({
     name: `${n}×${c}`,
     make: (l) =>
-      step("", "winograd4_transform_weights_i8", n / 8, { n, c, weights: l.i8(n * c * 9), out: l.out(72 * n * c) }),
+      step("", "winograd4_transform_weights_i8", n / 8, {
+        scratch: l.scratch(WEIGHT_BYTES),
+        n,
+        c,
+        weights: l.i8(n * c * 9),
+        out: l.out(72 * n * c),
+      }),
   })),
   winograd4_transform_output_i8: WINOGRADS.map(([batch, oh, ow, , n]) => ({
     name: `${batch}×${oh}×${ow}×${n}`,
@@ -557,7 +565,7 @@ describe("Winograd over int8", () => {
       exports.pack_i8(0, 1, 0, n, c, 3, 3, weights, header, header + 4 * n, direct);
       const sizes = [1, hw, hw, c, hw, hw, n, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0] as const;
       exports.conv_i8(0, 16, scratch, 0, 4, 8, 4, ...sizes, wide, direct, 0, zeros, other, 0, -127, 127);
-      exports.winograd4_transform_weights_i8(0, 1, n, c, weights, panels);
+      exports.winograd4_transform_weights_i8(0, 1, scratch, n, c, weights, panels);
       exports.winograd4_transform_input_i8(0, 4, scratch, 1, hw, hw, c, 2, 2, 1, 1, 0, input, zeros, v);
       exports.gemm_i16(0, 36, scratch, 4, 8, 4, 4, n, c, 36, v, panels, m);
       exports.winograd4_transform_output_i8(0, 4, scratch, hw, hw, n, 2, 2, 0, m, header, 0, out, 0, -127, 127);

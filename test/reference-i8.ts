@@ -327,7 +327,7 @@ export const referenceI8 = {
       }
     }
   },
-  winograd4_transform_weights_i8(heap, from, to, n, c, weights, out) {
+  winograd4_transform_weights_i8(heap, from, to, _scratch, n, c, weights, out) {
     for (let o = 8 * from; o < 8 * to; ++o) {
       for (let i = 0; i < c!; ++i) {
         const g = [0, 3, 6].map((row) => [0, 1, 2].map((u) => heap.getInt8(weights! + (o * c! + i) * 9 + row + u)));

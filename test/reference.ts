@@ -199,7 +199,7 @@ function winogradOutput(o: 2 | 4): Kernel {
 function winogradWeights(o: 2 | 4): Kernel {
   const t = o + 2;
   return (heap, from, to, ...args) => {
-    const [n, c, so, si, sv, su, weights, scale, shift, out] = args as Tuple;
+    const [_scratch, n, c, so, si, sv, su, weights, scale, shift, out] = args as Tuple;
     for (let unit = from; unit < to; ++unit) {
       for (let r = 0; r < 8; ++r) {
         const j = 8 * unit + r;

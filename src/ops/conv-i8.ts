@@ -3,7 +3,7 @@
  * layers too, whose sums become f32 logits.
  */
 
-import { DOT8, DOT16, TAIL_BYTES } from "../../wasm/tile.js";
+import { DOT8, DOT16, TAIL_BYTES, WEIGHT_BYTES } from "../../wasm/tile.js";
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
@@ -43,7 +43,7 @@ async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
     );
   }
   const { inputs, scale: output = 1 } = node.int8!;
-  return Float32Array.from(scales, (scale) => (inputs[0]! * scale) / output);
+  return scales.map((scale) => (inputs[0]! * scale) / output);
 }
 
 /** Throws unless the sums of magnitudes are as small as the file says: on that rests that Winograd is exact. */
@@ -76,6 +76,7 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
     packer.write(address + 4 * n, scale);
     packer.run(
       step(node.name, "winograd4_transform_weights_i8", n / 8, {
+        scratch: packer.scratch(WEIGHT_BYTES),
         n,
         c,
         weights: weights.address,

@@ -1,5 +1,5 @@
 /** Convolution, with whatever batch norm, addition and clamp were folded into it. */
-import { BIAS_BYTES, CELL_BYTES, PANEL_COLUMNS, TAIL_BYTES } from "../../wasm/tile.js";
+import { BIAS_BYTES, CELL_BYTES, PANEL_COLUMNS, TAIL_BYTES, WEIGHT_BYTES } from "../../wasm/tile.js";
 import { type ConvNode, NO_CLAMP } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { panelsOf, type Variant } from "../variants.ts";
@@ -26,14 +26,15 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const strides = { so: so!, si: si!, sv, su };
   const sources = {
     weights: weight.address,
-    scale: packer.put(Float32Array.from(scale)),
-    bias: packer.put(Float32Array.from(bias)),
+    scale: packer.put(new Float32Array(scale)),
+    bias: packer.put(new Float32Array(bias)),
   };
   const { algorithm } = packer.variant(node.name);
   if (algorithm === "winograd2" || algorithm === "winograd4") {
     const kernel = algorithm === "winograd4" ? "winograd4_transform_weights_f32" : "winograd2_transform_weights_f32";
     packer.run(
-      step(node.name, kernel, Math.ceil(outputs / PANEL_COLUMNS), {
+      step(node.name, kernel, outputs / PANEL_COLUMNS, {
+        scratch: packer.scratch(WEIGHT_BYTES),
         n: outputs,
         c,
         ...strides,

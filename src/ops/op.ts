@@ -89,6 +89,8 @@ export interface Packer {
   copy(address: number, bytes: Uint8Array): void;
   /** Puts values somewhere in wasm memory. */
   put(values: Float32Array): number;
+  /** Bytes of wasm memory that a packing step writes as it likes. */
+  scratch(bytes: number): number;
   run(step: Step): void;
 }
 
@@ -153,7 +155,7 @@ export async function normAffine(
     const expected = `variances above ${-epsilon} in "${tensor}"`;
     throw new ModelError("malformed", expectedGot(packer.where, expected, got), { subject: tensor });
   }
-  const scale = Float64Array.from(gamma, (g, i) => g / Math.sqrt(variance[i]! + epsilon));
-  const shift = Float64Array.from(beta, (b, i) => b - mean[i]! * scale[i]!);
+  const scale = new Float64Array(gamma).map((g, i) => g / Math.sqrt(variance[i]! + epsilon));
+  const shift = new Float64Array(beta).map((b, i) => b - mean[i]! * scale[i]!);
   return { scale, shift };
 }
