@@ -4,9 +4,11 @@ import { describe, expect, it } from "vitest";
 import { fromBytes } from "../src/bytes.ts";
 import { type LoadOptions, loadWith } from "../src/classifier.ts";
 import { openSafetensors, writeSafetensors } from "../src/formats/safetensors.ts";
+import type { Build } from "../src/kernels.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { METHODS } from "../src/quantizer.ts";
 import { load, nodeRuntime, quantize } from "../src/runtimes/node.ts";
+import type { Algorithm, Tuning } from "../src/variants.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInt8 } from "./golden/int8.ts";
 import { goldenInput, goldenPixels } from "./golden/weights.ts";
@@ -48,17 +50,21 @@ describe.each(DIGESTS)("%s %j", (name, changes, shape, digest) => {
     expect(digestOf(data)).toBe(digest);
     await model.dispose();
   });
-  it.skipIf(RUNNABLE.length === 1)("gives them where relaxed_dot is slow", async () => {
-    const model = await load(bytes, { build: "relaxed", tuning: { build: "relaxed", ms: slowDot8() } });
+  const forced = RUNNABLE.flatMap((build) => {
+    const products = build === "relaxed" ? (["dot8", "dot16"] as const) : (["dot16"] as const);
+    return [...products, "winograd4" as const].map((algorithm) => [build, algorithm] as const);
+  });
+  it.each(forced)("gives them by each way to compute: %s, %s", async (build, algorithm) => {
+    const model = await load(bytes, { build, tuning: preferring(build, algorithm) });
     const { data } = await model.logits({ data: goldenInput(shape), shape });
     expect(digestOf(data)).toBe(digest);
     await model.dispose();
   });
 });
 
-/** A tuning in which `dot8` is the slowest way to compute any convolution. */
-function slowDot8(): Readonly<Record<string, Readonly<Record<string, number>>>> {
-  return new Proxy({}, { get: () => ({ dot8: 1e9 }) });
+/** A tuning in which an algorithm is the fastest way to compute any convolution that it can compute. */
+function preferring(build: Build, algorithm: Algorithm): Tuning {
+  return { build, ms: new Proxy({}, { get: () => ({ [algorithm]: 0 }) }) };
 }
 
 const SPEC: ResNetSpec = { ...resnetSpec("resnet20"), shortcut: "B" };
@@ -193,7 +199,10 @@ describe("an int8 file", () => {
   });
   it("whose weights are larger than it says is refused: Winograd would not be exact", async () => {
     const bytes = await changed((name, old) => (name === "layer1.0.conv1.weight" ? old.fill(127) : old));
-    await expect(open(bytes)).rejects.toThrow(/"layer1\.0\.conv1\.weight": expected magnitudes that sum to at most/);
+    const options = { build: "baseline", tuning: preferring("baseline", "winograd4") } as const;
+    await expect(loadWith(nodeRuntime(), bytes, options)).rejects.toThrow(
+      /"layer1\.0\.conv1\.weight": expected magnitudes that sum to at most/,
+    );
   });
   it("keeps its own mean and deviation", async () => {
     await expect(loadWith(nodeRuntime(), goldenInt8("resnet20", SPEC), { mean: [0, 0, 0] })).rejects.toThrow(
