@@ -17,7 +17,7 @@ import type { Dots } from "./variants.ts";
  */
 const ONE_INSTRUCTION = 1.3;
 /** Least and most time that is spent, in ms. */
-const [LEAST_MS, MOST_MS] = [1, 20];
+const [LEAST_MS, MOST_MS] = [6, 30];
 
 const measured = new Map<Build, Promise<Dots>>();
 
@@ -32,8 +32,8 @@ async function measure(runtime: Runtime, build: Build): Promise<Dots> {
   if (build === "baseline") return "dot16";
   const { exports } = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 1 }));
   const steps = [DOT16, DOT8].map((kind) => step("dots", "probe_dot_i8", 4, { kind, out: STATIC_BYTES }));
-  const best = compareSteps(exports, steps, ({ spentMs, isStable }) => {
+  const times = compareSteps(exports, steps, ({ spentMs, isStable }) => {
     return spentMs >= MOST_MS || (isStable && spentMs >= LEAST_MS);
   });
-  return best !== undefined && best[1]! <= ONE_INSTRUCTION * best[0]! ? "dot8" : "both";
+  return times !== undefined && times.best[1]! <= ONE_INSTRUCTION * times.best[0]! ? "dot8" : "both";
 }

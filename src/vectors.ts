@@ -3,7 +3,7 @@
  * are up to half as fast again where it does, and a third slower where it does not. Kept per process.
  */
 import { DOT8, DOT16, HEADER_BYTES, PANEL_COLUMNS } from "../wasm/tile.js";
-import { compareSteps } from "./compare.ts";
+import { compareSteps, type Times } from "./compare.ts";
 import { expectedGot } from "./errors.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
 import { STATIC_BYTES } from "./plan.ts";
@@ -17,8 +17,13 @@ const [M, N, K] = [53, 40, 96];
 const CALLS = 300;
 /** Time of products in pairs over that of the same without, up to which pairs are packed. Seen: packed 0.6, else 1.0. */
 const PACKED = 0.8;
-/** Least and most time that is spent to find that out, and then to compare tiles, in ms. */
-const [PAIRS_MS, MOST_PAIRS_MS, TILES_MS, MOST_TILES_MS] = [3, 40, 40, 500];
+/**
+ * How much faster code becomes at least when it is optimised. Before, nothing is packed, and the wide tile is the faster one in any
+ * engine: so nothing is concluded from times that have not fallen so much.
+ */
+const OPTIMISED = 1.4;
+/** Least time, in ms (one disturbed timing at first looks like code that has become faster), and most, for pairs and for tiles. */
+const [LEAST_MS, PAIRS_MS, TILES_MS] = [10, 60, 250];
 /** The share of the narrow tile's time up to which a wide tile is taken. Seen: packed 0.7, not packed 1.5. */
 const WORTH = 0.85;
 
@@ -55,7 +60,8 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   const [narrow, wide] = ([128, 256] as const).map((vectors) => tilesOf(build, vectors));
   if (!packsPairs(kernels)) return { vectors: 128, wrong: [] };
   fill(kernels, "f32");
-  if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT))) {
+  // An engine may pack pairs, and not those of the tiles (seen in Node 22).
+  if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT), WORTH, TILES_MS)) {
     return { vectors: 128, wrong: [] };
   }
   const kinds: readonly Kind[] = ["f32", "wgrad", "i16", "dot16", ...(build === "relaxed" ? (["dot8"] as const) : [])];
@@ -78,23 +84,19 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
 }
 
 /** Whether neighbouring vectors are packed at all: two small kernels tell within milliseconds. */
-function packsPairs({ exports }: Kernels): boolean {
-  const steps = [
-    step("vectors", "probe_pairs_f32", 1, { out: OUT, factor: 0.5 }),
-    step("vectors", "probe_apart_f32", 1, { out: OUT, factor: 0.5 }),
-  ];
-  const best = compareSteps(exports, steps, ({ spentMs, isStable }) => {
-    return spentMs >= MOST_PAIRS_MS || (isStable && spentMs >= PAIRS_MS);
-  });
-  return best !== undefined && best[0]! <= PACKED * best[1]!;
+function packsPairs(kernels: Kernels): boolean {
+  const pairs = step("vectors", "probe_pairs_f32", 1, { out: OUT, factor: 0.5 });
+  const apart = step("vectors", "probe_apart_f32", 1, { out: OUT, factor: 0.5 });
+  return isFaster(kernels, pairs, apart, PACKED, PAIRS_MS);
 }
 
-/** Whether one tile is faster than another: an engine may pack pairs, and not those of the tiles (seen in Node 22). */
-function isFaster({ exports }: Kernels, candidate: Step, current: Step): boolean {
-  const best = compareSteps(exports, [candidate, current], ({ spentMs, isStable }) => {
-    return spentMs >= MOST_TILES_MS || (isStable && spentMs >= TILES_MS);
+/** Whether the optimised code of a step takes at most `share` of another's time. */
+function isFaster({ exports }: Kernels, candidate: Step, current: Step, share: number, mostMs: number): boolean {
+  const isOptimised = ({ first, best }: Times): boolean => best.every((ms, i) => ms * OPTIMISED <= first[i]!);
+  const times = compareSteps(exports, [candidate, current], (now) => {
+    return now.spentMs >= mostMs || (now.spentMs >= LEAST_MS && now.isStable && isOptimised(now));
   });
-  return best !== undefined && best[0]! <= WORTH * best[1]!;
+  return times !== undefined && isOptimised(times) && times.best[0]! <= share * times.best[1]!;
 }
 
 type Kind = "f32" | "wgrad" | "i16" | "dot16" | "dot8";
