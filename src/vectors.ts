@@ -23,7 +23,7 @@ const PACKED = 0.8;
  */
 const OPTIMISED = 1.4;
 /** Least time, in ms (one disturbed timing at first looks like code that has become faster), and most, for pairs and for tiles. */
-const [LEAST_MS, PAIRS_MS, TILES_MS] = [10, 60, 250];
+const [LEAST_MS, PAIRS_MS, TILES_MS] = [10, 100, 400];
 /** The share of the narrow tile's time up to which a wide tile is taken. Seen: packed 0.7, not packed 1.5. */
 const WORTH = 0.85;
 
