@@ -4,8 +4,7 @@
  *     out ← out · (1, 2, 3, 5) in cells of one i32, where each is four i8 or two i16: 128 times a unit
  *
  * - `kind`  `DOT8` or `DOT16`: which instruction
- * - `out`   [16] i8: where the chain begins and what it has come to, so that no compiler can leave it out. The number means nothing, and
- *           differs between engines
+ * - `out`   [16] i8: where the chain begins and what it has come to, so that no compiler can leave it out
  *
  * Unit: 128 products. Units are not independent: each goes on where the one before it ended.
  *

@@ -17,7 +17,7 @@ import type { Dots } from "./variants.ts";
  */
 const ONE_INSTRUCTION = 1.3;
 /** Least and most time that is spent, in ms. */
-const [LEAST_MS, MOST_MS] = [6, 30];
+const [LEAST_MS, MOST_MS] = [10, 100];
 
 const measured = new Map<Build, Promise<Dots>>();
 

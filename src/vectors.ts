@@ -60,7 +60,7 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   const [narrow, wide] = ([128, 256] as const).map((vectors) => tilesOf(build, vectors));
   if (!packsPairs(kernels)) return { vectors: 128, wrong: [] };
   fill(kernels, "f32");
-  // An engine may pack pairs, and not those of the tiles (seen in Node 22).
+  // An engine may pack pairs, and not those of the tiles: Node 22 packs few.
   if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT), WORTH, TILES_MS)) {
     return { vectors: 128, wrong: [] };
   }
