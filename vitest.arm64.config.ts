@@ -2,8 +2,6 @@ import { defineConfig } from "vitest/config";
 import { ForksPoolWorker, type PoolOptions } from "vitest/node";
 import { ARM64_NODE, missingForArm64 } from "./test/runtimes/arm64.ts";
 
-const missing = missingForArm64();
-if (missing !== undefined) throw new Error(`npm run test:arm64: expected Node for arm64, got none: ${missing}`);
 const [qemu, ...node] = ARM64_NODE as [string, ...string[]];
 
 /**
@@ -13,6 +11,9 @@ const [qemu, ...node] = ARM64_NODE as [string, ...string[]];
 class Arm64Worker extends ForksPoolWorker {
   override readonly name = "arm64";
   constructor(options: PoolOptions) {
+    // Here and not when this file is read: tools read it that run nothing.
+    const missing = missingForArm64();
+    if (missing !== undefined) throw new Error(`npm run test:arm64: expected Node for arm64, got none: ${missing}`);
     super({ ...options, execArgv: [...node, ...options.execArgv] });
   }
   /** Vitest's forks `process.execPath` before it awaits anything. */
