@@ -1190,7 +1190,7 @@ const CASES: Partial<Record<KernelName, readonly Case[]>> & {
   ]),
 };
 
-/** The whole range in one go, or in parts, on memory filled anew; returns the output and how many bytes outside it changed. */
+/** The whole range in one go, or in parts, on memory that is filled again before; returns the output and how many bytes outside it changed. */
 function execute(
   kernels: Kernels,
   make: Case[1],

@@ -102,7 +102,7 @@ async function measure(
       for (const setting of settings) {
         // Firefox has no such packing.
         if (name === "firefox" && setting.vectors === 256) continue;
-        // Ours measures whether vectors are packed, for which the clock of a plain page, in steps of 0.1 ms, is too coarse.
+        // Ours measures whether vectors are packed, and keeps to narrow tiles on a plain page, whose clock moves in steps of 0.1 ms.
         const isolated = setting.threads > 1 || setting.vectors === 256;
         const server = await serve({ ...FOLDERS, models }, script, isolated);
         const browser = await launch(name, program, setting.vectors);
