@@ -12,7 +12,7 @@ import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } fro
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Build, Step, Tape } from "./tape.ts";
-import { choose, type Dots, type Tuning, tilesOf, type Variant, type Vectors } from "./variants.ts";
+import { choose, type Dots, type Tuning, tilesOf, usualDots, type Variant, type Vectors } from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -270,7 +270,7 @@ export interface Budget {
 export function fitWeights(
   graph: Graph,
   target: Omit<Target, "threads">,
-  { memory, winograd, tuning, dots = target.build === "baseline" ? "dot16" : "both" }: Budget,
+  { memory, winograd, tuning, dots = usualDots(target.build) }: Budget,
   kept: readonly string[],
 ): WeightPlan {
   const input = graph.nodes[0]!.shape;

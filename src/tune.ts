@@ -13,7 +13,7 @@ import { networkOfSource } from "./network.ts";
 import { plan, planWeights } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
-import { candidates, type Tuning, tuningKey, type Variant, type Vectors } from "./variants.ts";
+import { candidates, type Tuning, tuningKey, usualDots, type Variant, type Vectors } from "./variants.ts";
 import { measureVectors } from "./vectors.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 
@@ -120,7 +120,7 @@ export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): P
   const { vectors } = await measureVectors(runtime, build);
   const tuning: Record<string, Record<string, number>> = {};
   for (const each of convolutionsOf(fold(graph))) {
-    const variants = candidates(each.node, 1, undefined, build === "baseline" ? "dot16" : "both");
+    const variants = candidates(each.node, 1, undefined, usualDots(build));
     if (variants.length === 1) continue;
     const weight = new Float32Array(weightElements(each)).fill(0.01);
     const entries: Ready[] = [];

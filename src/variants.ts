@@ -28,6 +28,11 @@ export type Algorithm =
  */
 export type Dots = "dot8" | "dot16" | "both";
 
+/** What serves every machine that can run a build, where nothing was measured. */
+export function usualDots(build: Build): Dots {
+  return build === "baseline" ? "dot16" : "both";
+}
+
 interface DotRates {
   readonly dot8: number;
   readonly dot16: number;
