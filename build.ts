@@ -81,16 +81,25 @@ async function stage(mark: string, sources: readonly string[], make: () => void 
 }
 
 mkdirSync(join(root, "wasm"), { recursive: true });
+const FEATURES = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals"];
+
+async function optimize(file: string, more: readonly string[]): Promise<void> {
+  const enable = [...FEATURES, ...more].map((feature) => `--enable-${feature}`);
+  await tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
+}
+
 await stage("wasm/.built", ["assembly", "asconfig.json"], async () => {
-  const features = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals"];
   const compile = async (build: string, more: readonly string[]): Promise<void> => {
     const file = `wasm/${build}.wasm`;
     await tool("assemblyscript/bin/asc.js", "--config", "asconfig.json", "--target", build);
-    const enable = [...features, ...more].map((feature) => `--enable-${feature}`);
-    await tool("binaryen/bin/wasm-opt", "-O4", ...enable, "--strip-debug", "--strip-producers", file, "-o", file);
+    await optimize(file, more);
     writeFileSync(join(root, `wasm/${build}.shared.wasm`), overSharedMemory(readFileSync(join(root, file))));
   };
   await Promise.all([compile("baseline", []), compile("relaxed", ["relaxed-simd"])]);
+});
+await stage("wasm/jpeg.wasm", ["assembly/jpeg"], async () => {
+  await tool("assemblyscript/bin/asc.js", "--config", "assembly/jpeg/asconfig.json");
+  await optimize("wasm/jpeg.wasm", []);
 });
 // The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
 await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
@@ -117,17 +126,11 @@ await stage("wasm/tile.js", ["assembly/tile.ts"], async () => {
   const types = numbers.map(([name, value]) => `export declare const ${name} = ${value};\n`);
   writeFileSync(join(root, "wasm/tile.d.ts"), types.join(""));
 });
-// The decoders' modules, beside ours: what a server must serve is then one folder.
-for (const [name, file] of [
-  ["jpeg", "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"],
-  ["webp", "icodec/dist/webp-dec.wasm"],
-] as const) {
-  await stage(`wasm/${name}.wasm`, [join("node_modules", file)], () => {
-    copyFileSync(join(root, "node_modules", file), join(root, `wasm/${name}.wasm`));
-  });
-}
+// libwebp's module, beside ours: what a server must serve is then one folder.
+const WEBP = "node_modules/icodec/dist/webp-dec.wasm";
+await stage("wasm/webp.wasm", [WEBP], () => copyFileSync(join(root, WEBP), join(root, "wasm/webp.wasm")));
 /** Packages whose code is in `wasm/` or `dist/`: those named here, and those that esbuild puts into a bundle. */
-const bundled = new Set(["assemblyscript", "@jsquash/jpeg", "icodec", "chart.js", "@kurkle/color"]);
+const bundled = new Set(["assemblyscript", "icodec", "chart.js", "@kurkle/color"]);
 
 /** One bundle per entry, in `dist/`. Nothing stays to be installed: the package has no dependencies. */
 async function bundle(options: BuildOptions): Promise<void> {

@@ -9,16 +9,14 @@
  * Every format has the same budget, spent before the work: pixels, and pixels times passes. What a file claims beyond it is
  * refused from its headers.
  */
-import mozjpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.js";
 import { release } from "../bytes.ts";
 import { expectedGot, ImageError, type ImageErrorCode } from "../errors.ts";
 import { type Pixels, SIDE_LIMIT } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
-import { decodeCmyk } from "./cmyk.ts";
-import { decodeBy, type Factory } from "./emscripten.ts";
 import { Fault } from "./fault.ts";
 import { decodeGif, gifHeader } from "./gif.ts";
 import { type Header, webpHeader } from "./header.ts";
+import { decodeJpeg } from "./jpeg.ts";
 import { jpegHeader } from "./jpeg-header.ts";
 import { type Codec, kindOf } from "./kind.ts";
 import { orientationOf, upright } from "./orientation.ts";
@@ -127,8 +125,7 @@ function undecodable(codec: Codec, name: string, cause: unknown): ImageError {
 async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
   switch (codec) {
     case "JPEG":
-      if (header.cmyk === true) return decodeCmyk(bytes, header.width * header.height);
-      return decodeBy(mozjpeg as unknown as Factory, await runtime.module("jpeg"), bytes, false);
+      return decodeJpeg(await runtime.module("jpeg"), bytes);
     case "PNG":
       return decodePng(bytes);
     case "WebP":

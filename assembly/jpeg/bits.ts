@@ -1,0 +1,156 @@
+/**
+ * The bits of a scan, and its restart markers. `buffer` holds the next bits from its top, `count` of them valid; what is below
+ * is zero or the bits that come next. Where the data meets a marker, zeros follow, `padding` of them so far, as libjpeg has it.
+ */
+
+export let buffer: u64 = 0;
+export let count: i32 = 0;
+/** Where the next bytes are. The data ends in a marker, so that no end has to be looked for. */
+export let at: usize = 0;
+/** The marker that was met, without its FF; 0 when none. `at` stays at its FF, so that every refill comes to it again. */
+export let marker: i32 = 0;
+let padding: i32 = 0;
+/** A block needed bits that were not there: those that follow are empty, up to the next restart. */
+export let starved: bool = false;
+let interval: i32 = 0;
+let untilRestart: i32 = 0;
+let nextRestart: i32 = 0;
+
+const RST0: i32 = 0xd0;
+const RST7: i32 = 0xd7;
+const SOF0: i32 = 0xc0;
+const EOI: i32 = 0xd9;
+
+/** Begins a scan's data. */
+export function start_bits(from: usize, restartInterval: i32): void {
+  at = from;
+  buffer = 0;
+  count = 0;
+  marker = 0;
+  padding = 0;
+  starved = false;
+  interval = restartInterval;
+  untilRestart = restartInterval;
+  nextRestart = 0;
+}
+
+/** Keeps a reader's state, which is local while blocks are decoded. */
+// @ts-ignore: decorator
+@inline
+export function put_bits(newBuffer: u64, newCount: i32, newAt: usize): void {
+  buffer = newBuffer;
+  count = newCount;
+  at = newAt;
+}
+
+/** Eight bytes in the order of reading. */
+// @ts-ignore: decorator
+@inline
+export function word_at(address: usize): u64 {
+  const bytes = v128.load64_zero(address);
+  return <u64>i64x2.extract_lane(v128.shuffle<i8>(bytes, bytes, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0);
+}
+
+/** Whether none of eight bytes is FF. */
+// @ts-ignore: decorator
+@inline
+export function is_plain(word: u64): bool {
+  return ((~word - 0x0101010101010101) & word & 0x8080808080808080) == 0;
+}
+
+/** Fills the buffer to 57 bits or more, byte by byte: past stuffed zeros, up to a marker. */
+export function refill(): void {
+  let bits = count == 0 ? 0 : (buffer >> (64 - count)) << (64 - count);
+  while (count <= 56) {
+    if (marker != 0) {
+      padding += 56;
+      count += 56;
+      if (count > 63) {
+        padding -= count - 63;
+        count = 63;
+      }
+      break;
+    }
+    let byte = <i32>load<u8>(at++);
+    if (byte == 0xff) {
+      do byte = load<u8>(at++);
+      while (byte == 0xff);
+      if (byte != 0) {
+        marker = byte;
+        at -= 2;
+        continue;
+      }
+      byte = 0xff;
+    }
+    bits |= <u64>byte << (56 - count);
+    count += 8;
+  }
+  buffer = bits;
+}
+
+/** At the end of an MCU: whether it had all its bits. */
+// @ts-ignore: decorator
+@inline
+export function check_bits(): void {
+  if (count < padding) starved = true;
+}
+
+/** At the beginning of an MCU: whether a restart was due, which resets predictions. */
+// @ts-ignore: decorator
+@inline
+export function restart_due(): bool {
+  if (interval == 0) return false;
+  if (untilRestart-- > 0) return false;
+  restart();
+  return true;
+}
+
+/** Forgets the marker that was met: what follows are codes. */
+function pass(): void {
+  marker = 0;
+  at += 2;
+}
+
+/** Goes to the next marker, past the one that was met. There is one: the host ends the data with it. */
+function seek(): void {
+  if (marker != 0) pass();
+  for (;;) {
+    while (load<u8>(at) != 0xff) ++at;
+    while (load<u8>(at, 1) == 0xff) ++at;
+    marker = load<u8>(at, 1);
+    if (marker != 0) return;
+    ++at;
+  }
+}
+
+/** libjpeg's `process_restart` and `jpeg_resync_to_restart`. */
+function restart(): void {
+  buffer = 0;
+  count = 0;
+  padding = 0;
+  if (marker == 0) seek();
+  const wanted = nextRestart;
+  if (marker == RST0 + wanted) pass();
+  else {
+    for (;;) {
+      const ahead = (marker - RST0 - wanted) & 7;
+      const isRestart = marker >= RST0 && marker <= RST7;
+      // One of the next two, or another kind: it stays. One of the last two, or none at all: on to the next.
+      if (marker >= SOF0 && (!isRestart || ahead == 1 || ahead == 2)) break;
+      if (isRestart && ahead != 6 && ahead != 7) {
+        pass();
+        break;
+      }
+      seek();
+    }
+  }
+  nextRestart = (wanted + 1) & 7;
+  untilRestart = interval - 1;
+  if (marker == 0) starved = false;
+}
+
+/** The position of the marker behind a scan. */
+export function scan_end(): usize {
+  if (marker == 0) seek();
+  return at;
+}

@@ -1,0 +1,262 @@
+/**
+ * Scans into kept coefficients: the four kinds of progressive scans (ISO 10918-1, annex G), and sequential scans that do not
+ * have all components. Afterwards, the rows of MCUs through the inverse DCT.
+ */
+import {
+  at, buffer, check_bits, count, is_plain, put_bits, refill, restart_due, starved, word_at,
+} from "./bits";
+import {
+  Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
+  ORDER, scanComponents, scanned,
+} from "./frame";
+import { long_code } from "./huffman";
+import { decode_block, signed, transform } from "./sequential";
+
+/** A block with room behind it, which `decode_block` needs and the kept ones have not. */
+const BLOCK = memory.data(144, 16);
+
+/** Kinds of scans. */
+const SEQUENTIAL: i32 = 0;
+const DC_FIRST: i32 = 1;
+const DC_REFINE: i32 = 2;
+const AC_FIRST: i32 = 3;
+
+let kind: i32 = 0;
+let first: i32 = 0;
+let last: i32 = 0;
+/** Bits that the values of this scan are shifted by. */
+let shift: i32 = 0;
+/** Blocks still to come that have nothing more in this band. */
+let emptyBlocks: i32 = 0;
+
+/** @param scan 0 sequential, 1 the first bits of DC, 2 one more bit of DC, 3 the first bits of AC, 4 one more bit of AC */
+export function set_scan(scan: i32, from: i32, to: i32, by: i32): void {
+  kind = scan;
+  first = from;
+  last = to;
+  shift = by;
+  emptyBlocks = 0;
+}
+
+/** At least 32 bits in the buffer. */
+// @ts-ignore: decorator
+@inline
+function need(): void {
+  if (count < 32) {
+    const word = word_at(at);
+    if (is_plain(word)) {
+      const bytes = (63 - count) >> 3;
+      put_bits(buffer | (word >> count), count + (bytes << 3), at + bytes);
+    } else refill();
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function drop(bits: i32): void {
+  put_bits(buffer << bits, count - bits, at);
+}
+
+/** The next `size` bits as they are, 1…16; after `need`. */
+// @ts-ignore: decorator
+@inline
+function take(size: i32): i32 {
+  const value = <i32>(buffer >> (64 - size));
+  drop(size);
+  return value;
+}
+
+/** The next symbol of a plain table; `need` has been called for it and what follows. */
+// @ts-ignore: decorator
+@inline
+function symbol(table: usize): i32 {
+  need();
+  let entry = load<i32>(table + (<usize>(buffer >> 54) << 2));
+  if (entry == 0) entry = long_code(table, buffer, 1);
+  drop(entry & 31);
+  return entry >> 16;
+}
+
+function dc_first(component: Component, block: usize): void {
+  const table = component.dcTable;
+  const size = symbol(table);
+  if (size != 0) {
+    component.prediction += signed(buffer, size);
+    drop(size);
+  }
+  store<i16>(block, <i16>(component.prediction << shift));
+}
+
+function dc_refine(block: usize): void {
+  need();
+  if (take(1) != 0) store<i16>(block, <i16>(<i32>load<i16>(block) | (1 << shift)));
+}
+
+function ac_first(component: Component, block: usize): void {
+  if (emptyBlocks > 0) {
+    --emptyBlocks;
+    return;
+  }
+  const table = component.acTable, order = ORDER;
+  for (let k = first; k <= last; ++k) {
+    const code = symbol(table);
+    const run = code >> 4, size = code & 15;
+    if (size != 0) {
+      k += run;
+      const value = signed(buffer, size);
+      drop(size);
+      store<i16>(block + load<u8>(order + k), <i16>(value << shift));
+    } else if (run == 15) k += 15;
+    else {
+      emptyBlocks = (1 << run) - 1;
+      if (run != 0) {
+        need();
+        emptyBlocks += take(run);
+      }
+      break;
+    }
+  }
+}
+
+/** One more bit of a coefficient that has some already. */
+// @ts-ignore: decorator
+@inline
+function correct(coef: usize): void {
+  need();
+  if (take(1) == 0) return;
+  const value = <i32>load<i16>(coef);
+  const bit = 1 << shift;
+  if ((value & bit) == 0) store<i16>(coef, <i16>(value >= 0 ? value + bit : value - bit));
+}
+
+function ac_refine(component: Component, block: usize): void {
+  const table = component.acTable, order = ORDER;
+  let k = first;
+  if (emptyBlocks == 0) {
+    for (; k <= last; ++k) {
+      const code = symbol(table);
+      let run = code >> 4;
+      let value = 0;
+      if ((code & 15) != 0) {
+        // The size should be 1; whatever it is, one bit follows.
+        value = take(1) != 0 ? 1 << shift : -1 << shift;
+      } else if (run != 15) {
+        emptyBlocks = 1 << run;
+        if (run != 0) {
+          need();
+          emptyBlocks += take(run);
+        }
+        break;
+      }
+      // Past `run` zeros, and whatever is not zero among them.
+      do {
+        const coef = block + load<u8>(order + k);
+        if (load<i16>(coef) != 0) correct(coef);
+        else if (--run < 0) break;
+        ++k;
+      } while (k <= last);
+      if (value != 0) store<i16>(block + load<u8>(order + k), <i16>value);
+    }
+  }
+  if (emptyBlocks > 0) {
+    for (; k <= last; ++k) {
+      const coef = block + load<u8>(order + k);
+      if (load<i16>(coef) != 0) correct(coef);
+    }
+    --emptyBlocks;
+  }
+}
+
+function decode(component: Component, block: usize): void {
+  switch (kind) {
+    case SEQUENTIAL: {
+      memory.copy(BLOCK, block, 128);
+      decode_block(component, BLOCK);
+      memory.copy(block, BLOCK, 128);
+      break;
+    }
+    case DC_FIRST: {
+      dc_first(component, block);
+      break;
+    }
+    case DC_REFINE: {
+      dc_refine(block);
+      break;
+    }
+    case AC_FIRST: {
+      ac_first(component, block);
+      break;
+    }
+    default: ac_refine(component, block);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function block_at(component: Component, x: i32, y: i32): usize {
+  return component.coefs + (<usize>(y * component.coefBlocks + x) << 7);
+}
+
+function begin_mcu(): void {
+  if (restart_due()) {
+    forget_predictions();
+    emptyBlocks = 0;
+  }
+}
+
+/** One row of a scan's MCUs into coefficients; of a scan of one component, a row of its blocks. */
+export function scan_row(row: i32): void {
+  if (scanComponents == 1) {
+    const component = scanned(0);
+    for (let x = 0; x < component.blocksAcross; ++x) {
+      begin_mcu();
+      if (!starved) decode(component, block_at(component, x, row));
+      check_bits();
+    }
+    return;
+  }
+  for (let mcu = 0; mcu < mcusAcross; ++mcu) {
+    begin_mcu();
+    if (!starved) {
+      for (let slot = 0; slot < scanComponents; ++slot) {
+        const component = scanned(slot);
+        const h = component.h, v = component.v;
+        for (let y = 0; y < v; ++y) {
+          for (let x = 0; x < h; ++x) decode(component, block_at(component, mcu * h + x, row * v + y));
+        }
+      }
+    }
+    check_bits();
+  }
+}
+
+/** One row of MCUs from coefficients to samples. */
+export function transform_row(row: i32): void {
+  if (row < firstRow || row >= lastRow) return;
+  for (let index = 0; index < components; ++index) {
+    const component = component_at(index);
+    const h = component.h, v = component.v, size = component.size;
+    for (let y = 0; y < v; ++y) {
+      const line = component.plane + (row * v + y) * size % component.rows * component.stride;
+      for (let x = firstMcu * h; x < lastMcu * h; ++x) {
+        const block = block_at(component, x, row * v + y);
+        transform(component, block, extent(block), line + x * size);
+      }
+    }
+  }
+}
+
+/** What `transform` takes as the last coefficient: 0 when there is none but the first, 9 in the upper left quarter, or 63. */
+// @ts-ignore: decorator
+@inline
+function extent(block: usize): i32 {
+  const row0 = v128.load(block);
+  const upper = v128.or(v128.or(v128.load(block, 16), v128.load(block, 32)), v128.load(block, 48));
+  const lower = v128.or(
+    v128.or(v128.load(block, 64), v128.load(block, 80)),
+    v128.or(v128.load(block, 96), v128.load(block, 112)),
+  );
+  if (v128.any_true(lower)) return 63;
+  if (i64x2.extract_lane(v128.or(row0, upper), 1) != 0) return 63;
+  return v128.any_true(upper) || (i64x2.extract_lane(row0, 0) >> 16) != 0 ? 9 : 0;
+}

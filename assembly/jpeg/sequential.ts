@@ -1,0 +1,157 @@
+/** Blocks of sequential scans, and the rows of MCUs that go through the inverse DCT as they are decoded. */
+import {
+  at, buffer, check_bits, count, is_plain, put_bits, refill, restart_due, starved, word_at,
+} from "./bits";
+import {
+  Component, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross, ORDER, scanComponents, scanned,
+} from "./frame";
+import { END, long_code } from "./huffman";
+import { idct, idct_corner, idct_flat } from "./idct";
+import { idct_1, idct_2, idct_4 } from "./idct_reduced";
+
+/** One block, and room for the coefficients that are not used. */
+const BLOCK = memory.data(144, 16);
+
+/**
+ * Decodes a block's codes. `block` is zero, and a word behind it too.
+ *
+ * @returns the zigzag index of the last coefficient
+ */
+export function decode_block(component: Component, block: usize): i32 {
+  let bits = buffer, valid = count, from = at;
+  let table = component.dcTable;
+  if (valid < 32) {
+    const word = word_at(from);
+    if (is_plain(word)) {
+      bits |= word >> valid;
+      const bytes = (63 - valid) >> 3;
+      from += bytes;
+      valid += bytes << 3;
+    } else {
+      put_bits(bits, valid, from);
+      refill();
+      bits = buffer;
+      valid = count;
+      from = at;
+    }
+  }
+  let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+  if (entry == 0) entry = long_code(table, bits, 0);
+  let length = entry & 31;
+  bits <<= length;
+  valid -= length;
+  let size = (entry >> 5) & 15;
+  let value = entry >> 16;
+  if (size != 0) {
+    value = signed(bits, size);
+    bits <<= size;
+    valid -= size;
+  }
+  component.prediction += value;
+  store<i16>(block, <i16>component.prediction);
+
+  table = component.acTable;
+  const order = ORDER - 1;
+  let k = 1;
+  do {
+    if (valid < 32) {
+      const word = word_at(from);
+      if (is_plain(word)) {
+        bits |= word >> valid;
+        const bytes = (63 - valid) >> 3;
+        from += bytes;
+        valid += bytes << 3;
+      } else {
+        put_bits(bits, valid, from);
+        refill();
+        bits = buffer;
+        valid = count;
+        from = at;
+      }
+    }
+    entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+    if (entry == 0) entry = long_code(table, bits, 0);
+    length = entry & 31;
+    bits <<= length;
+    valid -= length;
+    k += (entry >> 9) & 127;
+    size = (entry >> 5) & 15;
+    value = entry >> 16;
+    if (size != 0) {
+      value = signed(bits, size);
+      bits <<= size;
+      valid -= size;
+    }
+    store<i16>(block + load<u8>(order + k), <i16>value);
+  } while (k < 64);
+  put_bits(bits, valid, from);
+  return k > END ? k - END - 1 : 63;
+}
+
+/** The value coded in the upper `size` bits, 1…15. */
+// @ts-ignore: decorator
+@inline
+export function signed(bits: u64, size: i32): i32 {
+  const negative = ~(<i32>(<i64>bits >> 63));
+  return <i32>(bits >> (64 - size)) + (negative & ((-1 << size) + 1));
+}
+
+/** The samples of a block whose last coefficient is at zigzag index `last`. */
+export function transform(component: Component, block: usize, last: i32, out: usize): void {
+  const quant = component.quant;
+  const stride = <usize>component.stride;
+  switch (component.size) {
+    case 8: {
+      if (last == 0) idct_flat(block, quant, out, stride);
+      else if (last < 10) idct_corner(block, quant, out, stride);
+      else idct(block, quant, out, stride);
+      break;
+    }
+    case 4: {
+      idct_4(block, quant, out, stride);
+      break;
+    }
+    case 2: {
+      idct_2(block, quant, out, stride);
+      break;
+    }
+    default: idct_1(block, quant, out);
+  }
+}
+
+/** One row of MCUs, of a scan that has all components: from codes to samples. */
+export function decode_row(row: i32): void {
+  const block = BLOCK;
+  const isWanted = row >= firstRow && row < lastRow;
+  for (let mcu = 0; mcu < mcusAcross; ++mcu) {
+    if (restart_due()) forget_predictions();
+    const isKept = isWanted && mcu >= firstMcu && mcu < lastMcu;
+    const isEmpty = starved;
+    for (let slot = 0; slot < scanComponents; ++slot) {
+      const component = scanned(slot);
+      const h = component.h, v = component.v, size = component.size;
+      const ringRow = row * v * size % component.rows;
+      let line = component.plane + ringRow * component.stride + mcu * h * size;
+      for (let y = 0; y < v; ++y) {
+        let out = line;
+        for (let x = 0; x < h; ++x) {
+          const last = isEmpty ? 0 : decode_block(component, block);
+          if (isKept) transform(component, block, last, out);
+          v128.store(block, i64x2.splat(0));
+          if (last > 0) {
+            v128.store(block, i64x2.splat(0), 16);
+            v128.store(block, i64x2.splat(0), 32);
+            v128.store(block, i64x2.splat(0), 48);
+            v128.store(block, i64x2.splat(0), 64);
+            v128.store(block, i64x2.splat(0), 80);
+            v128.store(block, i64x2.splat(0), 96);
+            v128.store(block, i64x2.splat(0), 112);
+          }
+          out += size;
+        }
+        line += size * component.stride;
+      }
+    }
+    check_bits();
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * JPEG by this project's own decoder (`assembly/jpeg/`): baseline, extended and progressive, of 8 bits. Pixels are those of
+ * libjpeg-turbo (`islow` IDCT, fancy upsampling), bit for bit, and so are those of a scale of 1/2, 1/4 or 1/8, which Pillow calls
+ * a draft. Rows come one row of MCUs at a time, as pixels or straight into a resize: the whole picture exists only where it is
+ * asked for.
+ */
+import type { instantiate } from "../../wasm/jpeg.js";
+import type { Pixels } from "../image.ts";
+import { Fault } from "./fault.ts";
+import { Idle, type Kept } from "./idle.ts";
+import { type Geometry, geometryOf, type Scale } from "./jpeg-geometry.ts";
+import { type ResizePlan, type Resized, } from "./jpeg-resize.ts";
+import { type Codes, type Scan, Tables, usualCodes } from "./jpeg-tables.ts";
+
+type Exports = Awaited<ReturnType<typeof instantiate>>;
+
+const PAGE_BYTES = 65536;
+const MAX_PAGES = 65536;
+const TABLE_BYTES = 4496;
+/** Beside a row, for vectors that reach beyond it; before it, for the neighbour of its first sample. */
+const [PADDING, MARGIN] = [64, 16];
+/** What ends the data of a scan, whatever a file ends with. */
+const END_MARKER = [0xff, 0xd9, 0, 0];
+
+const align = (bytes: number): number => Math.ceil(bytes / 16) * 16;
+
+const idle = new Idle<Exports>();
+
+function start(module: WebAssembly.Module): Kept<Exports> {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return { decoder: exports as unknown as Exports, memory };
+}
+
+/** Addresses of a decoder's memory, given out one after the other. */
+class Room {
+  readonly #memory: WebAssembly.Memory;
+  #free: number;
+
+  constructor(memory: WebAssembly.Memory, free: number) {
+    this.#memory = memory;
+    this.#free = align(free);
+  }
+
+  /** Room for `bytes`, whose contents are whatever was there. Throws `RangeError` when there is none. */
+  take(bytes: number): number {
+    const address = this.#free;
+    this.#free = align(address + bytes);
+    const missing = Math.ceil(this.#free / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
+    if (this.#free > MAX_PAGES * PAGE_BYTES) throw new RangeError("more than 4 GB");
+    if (missing > 0) this.#memory.grow(missing);
+    return address;
+  }
+
+  /** Room with these bytes in it. */
+  put(bytes: ArrayLike<number> & { readonly length: number }): number {
+    const address = this.take(bytes.length);
+    this.bytes(address, bytes.length).set(bytes);
+    return address;
+  }
+
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, address, length);
+  }
+}
+
+/** Decodes one at full size, or at a scale of it. Throws `Fault` or `RangeError`. */
+export function decodeJpeg(module: WebAssembly.Module, bytes: Uint8Array, scale: Scale = 8): Pixels {
+  return decoding(module, bytes, scale, (job) => job.pixels());
+}
+
+/**
+ * Decodes one into a resize. `plan` gets the size of the picture at the scale, as it is stored.
+ *
+ * @param gray whether luma is wanted in place of each colour
+ */
+export function decodeResized(
+  module: WebAssembly.Module,
+  bytes: Uint8Array,
+  scale: Scale,
+  plan: (width: number, height: number) => ResizePlan,
+  gray: boolean,
+): Resized {
+  return decoding(module, bytes, scale, (job) => job.resized(plan, gray));
+}
+
+function decoding<T>(module: WebAssembly.Module, bytes: Uint8Array, scale: Scale, work: (job: Job) => T): T {
+  const kept = idle.take(module) ?? start(module);
+  // A decoder that met an error is as good as new: nothing of one image is read by the next.
+  try {
+    return work(new Job(kept, bytes, scale));
+  } finally {
+    idle.keep(module, kept);
+  }
+}
+
+/** What of the image is wanted: pixels [left, right) of the rows [top, bottom). */
+interface Part {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+  /** Bytes behind a row that may be read. */
+  readonly slack?: number;
+}
+
+/** One image in one decoder. */
+class Job {
+  readonly #decoder: Exports;
+  readonly #room: Room;
+  readonly #tables: Tables;
+  readonly #geometry: Geometry;
+  readonly #data: number;
+  readonly #first: Scan;
+  /** Tables in memory that were built already. */
+  readonly #built = new Map<Codes, number>();
+
+  constructor({ decoder, memory }: Kept<Exports>, bytes: Uint8Array, scale: Scale) {
+    this.#decoder = decoder;
+    this.#tables = new Tables(bytes);
+    const first = this.#tables.next(2);
+    const { frame } = this.#tables;
+    if (frame === undefined || first === undefined) throw new Fault("malformed", "one without a picture");
+    this.#first = first;
+    this.#geometry = geometryOf(frame, scale);
+    this.#room = new Room(memory, decoder.heap());
+    this.#data = this.#room.take(bytes.length + END_MARKER.length + PADDING);
+    const data = this.#room.bytes(this.#data, bytes.length + END_MARKER.length);
+    data.set(bytes);
+    data.set(END_MARKER, bytes.length);
+  }
+
+  pixels(): Pixels {
+    const { width, height, mcuHeight } = this.#geometry;
+    const strip = this.#room.take((mcuHeight + 1) * width * 4 + PADDING);
+    const data = new Uint8Array(4 * width * height);
+    this.#rows({ left: 0, right: width, top: 0, bottom: height }, strip, false, (from, to) => {
+      this.#decoder.emit(from, to);
+      data.set(this.#room.bytes(strip, (to - from) * width * 4), from * width * 4);
+    });
+    return { width, height, data };
+  }
+
+  resized(plan: (width: number, height: number) => ResizePlan, gray: boolean): Resized {
+    const { width, height } = this.#geometry;
+    const resize = plan(width, height);
+    const out = resize.place(this.#decoder, this.#room);
+    this.#rows(resize, 0, gray, (from, to) => this.#decoder.emit(from, to));
+    return { width: resize.width, height: resize.height, data: this.#room.bytes(out, resize.bytes).slice() };
+  }
+
+  /** Decodes, and calls `emit` for the rows of `part` as they are there. */
+  #rows(part: Part, strip: number, gray: boolean, emit: (from: number, to: number) => void): void {
+    const { frame } = this.#tables;
+    const { mcuWidth, mcuHeight, mcusAcross, mcusDown, looksAhead, components, width } = this.#geometry;
+    const decoder = this.#decoder;
+    // A triangle filter looks at a sample beside those of a pixel.
+    const reach = 2;
+    const [left, right] = [Math.floor((part.left - reach) / mcuWidth), Math.ceil((part.right + reach) / mcuWidth)];
+    const [top, bottom] = [Math.floor((part.top - reach) / mcuHeight), Math.ceil((part.bottom + reach) / mcuHeight)];
+    const [firstRow, lastRow] = [Math.max(0, top), Math.min(mcusDown, bottom)];
+    decoder.set_frame(components.length, mcusAcross);
+    decoder.set_wanted(Math.max(0, left), Math.min(mcusAcross, right), firstRow, lastRow);
+    const rowBytes = align(mcusAcross * mcuWidth) + PADDING;
+    const planes = this.#room.take(3 * rowBytes + PADDING);
+    decoder.set_rows(this.#tables.colours, width, gray ? 1 : 0, planes, rowBytes, strip);
+    const isKept = frame!.progressive || this.#first.components.length < components.length;
+    components.forEach((component, index) => this.#place(component, index, rowBytes, isKept));
+    this.#room.take(part.slack ?? 0);
+    const decode = isKept ? this.#keep() : this.#begin();
+    let done = part.top;
+    for (let row = isKept ? firstRow : 0; row < lastRow; ++row) {
+      decode(row);
+      const ready = row + 1 === mcusDown ? part.bottom : (row + 1) * mcuHeight - (looksAhead ? 1 : 0);
+      const to = Math.min(part.bottom, ready);
+      if (row >= firstRow && to > done) {
+        emit(done, to);
+        done = to;
+      }
+    }
+  }
+
+  /** Memory for a component. */
+  #place({ h, v, size, ...geometry }: Geometry["components"][number], index: number, rowBytes: number, isKept: boolean) {
+    const { mcusAcross, mcusDown } = this.#geometry;
+    const room = this.#room;
+    const rows = 2 * v * size;
+    const stride = align(mcusAcross * h * size) + PADDING;
+    const plane = room.take(MARGIN + rows * stride + PADDING) + MARGIN;
+    const row = geometry.kind === 0 ? 0 : room.take(rowBytes + PADDING);
+    const quant = room.take(128);
+    room.bytes(quant, 128).fill(0);
+    const { width, height, kind, across, down, blocksAcross, blocksDown } = geometry;
+    this.#decoder.set_component(
+      ...([index, h, v, size, quant, plane, stride, rows, width, height, kind, across, down, row] as const),
+    );
+    const coefBlocks = mcusAcross * h;
+    const bytes = 128 * coefBlocks * mcusDown * v;
+    const coefs = isKept ? room.take(bytes) : 0;
+    if (isKept) room.bytes(coefs, bytes).fill(0);
+    this.#decoder.set_blocks(index, blocksAcross, blocksDown, coefs, coefBlocks);
+    this.#quants.push(quant);
+  }
+
+  /** Addresses of the components' quantization tables, and whether they are written: at a component's first scan. */
+  readonly #quants: number[] = [];
+  readonly #latched = new Set<number>();
+
+  #latch(index: number): void {
+    if (this.#latched.has(index)) return;
+    this.#latched.add(index);
+    const table = this.#tables.quantization[this.#tables.frame!.components[index]!.table];
+    if (table === undefined) throw new Fault("malformed", "one without its quantization tables");
+    const natural = new Uint16Array(64);
+    table.forEach((value, i) => {
+      natural[NATURAL[i]!] = value;
+    });
+    this.#room.bytes(this.#quants[index]!, 128).set(new Uint8Array(natural.buffer));
+  }
+
+  /** Begins the only scan. Gives what decodes a row of its MCUs. */
+  #begin(): (row: number) => void {
+    this.#startScan(this.#first, false);
+    return (row) => this.#decoder.decode_row(row);
+  }
+
+  /** Decodes all scans into coefficients. Gives what turns a row of MCUs into samples. */
+  #keep(): (row: number) => void {
+    const { progressive } = this.#tables.frame!;
+    const { components, mcusDown } = this.#geometry;
+    const decoder = this.#decoder;
+    for (let scan: Scan | undefined = this.#first; scan !== undefined; ) {
+      this.#startScan(scan, progressive);
+      const [only] = scan.components;
+      const rows = scan.components.length === 1 ? components[only!.index]!.blocksDown : mcusDown;
+      for (let row = 0; row < rows; ++row) decoder.scan_row(row);
+      scan = this.#tables.next((decoder.scan_end() >>> 0) - this.#data);
+    }
+    return (row) => decoder.transform_row(row);
+  }
+
+  #startScan({ components, first, last, high, low, at }: Scan, progressive: boolean): void {
+    const decoder = this.#decoder;
+    const needsDc = !progressive || (first === 0 && high === 0);
+    const needsAc = !progressive || first > 0;
+    components.forEach(({ index, dc, ac }, slot) => {
+      this.#latch(index);
+      const dcTable = needsDc ? this.#table("dc", dc, progressive) : 0;
+      const acTable = needsAc ? this.#table("ac", ac, progressive) : 0;
+      decoder.set_scanned(slot, index, dcTable, acTable);
+    });
+    const kind = progressive ? (first === 0 ? 1 : 3) + (high === 0 ? 0 : 1) : 0;
+    decoder.set_scan(kind, first, last, low);
+    decoder.start_bits(this.#data + at, this.#tables.restartInterval);
+  }
+
+  /** The address of a Huffman table, which is built when it is first used. */
+  #table(kind: "dc" | "ac", index: number, plain: boolean): number {
+    const codes = this.#tables[kind][index] ?? usualCodes()[kind][index];
+    if (codes === undefined) throw new Fault("malformed", "one without its Huffman tables");
+    const known = this.#built.get(codes);
+    if (known !== undefined) return known;
+    if (kind === "dc" && codes.symbols.some((symbol) => symbol > 15)) {
+      throw new Fault("malformed", "one with a broken Huffman table");
+    }
+    const table = this.#room.take(TABLE_BYTES);
+    const [counts, symbols] = [this.#room.put(codes.counts), this.#room.put(codes.symbols)];
+    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0) === 0) {
+      throw new Fault("malformed", "one with a broken Huffman table");
+    }
+    this.#built.set(codes, table);
+    return table;
+  }
+}
+
+/** The coefficient at each zigzag index. */
+const NATURAL = [
+  ...[0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21],
+  ...[28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61],
+  ...[54, 47, 55, 62, 63],
+];
