@@ -16,7 +16,7 @@ from PIL import Image
 
 photos, folder, count, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 os.makedirs(folder, exist_ok=True)
-files = sorted(os.listdir(photos))
+files = sorted(name for name in os.listdir(photos) if name.lower().endswith((".jpg", ".jpeg")))
 rng = random.Random(seed)
 
 SAMPLINGS = ["1x1", "2x1", "2x2", "1x2", "4x1", "4x2", "2x4", "1x4", "3x1", "1x3", "4x4",

@@ -3,7 +3,8 @@
  */
 
 import { type BuildOptions, checkBuildOptions, chooseHere } from "./choice.ts";
-import { type ImageInput, withPixels } from "./decode/input.ts";
+import { type ImageInput, withPicture } from "./decode/input.ts";
+import { checkDecode, type DecodeMode, type Picture, type Wanted } from "./decode/wanted.ts";
 import { createEngine, type Engine } from "./engine.ts";
 import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -20,7 +21,25 @@ import type { Vectors } from "./variants.ts";
 import { type Views, viewsOf } from "./views.ts";
 import { packWeights } from "./weights.ts";
 
-export interface LoadOptions extends ModelOptions, BuildOptions {}
+export interface LoadOptions extends ModelOptions, BuildOptions, DecodeDefault {}
+
+/** How photos are decoded where a call does not say. */
+export interface DecodeDefault {
+  /**
+   * `exact`: every pixel of a JPEG, as Pillow decodes it. `fast`: large JPEGs at 1/2, 1/4 or 1/8 of their size, where that
+   * leaves at least twice what the resize gives; answers differ in the third digit. `exact` when absent, and `fast` at the edge,
+   * where time is metered.
+   */
+  readonly decode?: DecodeMode;
+}
+
+/** How one photo is decoded. */
+export interface PhotoOptions extends DecodeDefault {
+  /** A limit for encoded images, in pixels. */
+  readonly maxPixels?: number;
+  /** Takes a JPEG that is cut short for what is there of it, gray where nothing is. */
+  readonly truncated?: boolean;
+}
 
 /** A batch of preprocessed images: `shape` `[n, h, w, 3]`, or `[n, h, w, 1]` for a gray network, `data` in that order. */
 export interface ImageTensor {
@@ -42,13 +61,11 @@ export interface Prediction {
   readonly probability: number;
 }
 
-export interface ClassifyOptions {
+export interface ClassifyOptions extends PhotoOptions {
   /** How many classes are given at most; 5 when absent. */
   readonly topK?: number;
   /** Where classes do not exclude each other: those of at least this probability are given; 0.5 when absent. */
   readonly threshold?: number;
-  /** A limit for encoded images, in pixels. */
-  readonly maxPixels?: number;
 }
 
 /** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
@@ -65,6 +82,7 @@ const SHARED_ROOM = 512 * 2 ** 20;
  */
 export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
+  checkDecode(options.decode);
   return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
@@ -73,15 +91,20 @@ export async function loadWith(runtime: Runtime, source: Source, options: LoadOp
  *
  * @throws ModelError when a weight is missing, short or not finite; OptionError when memory or an option is out of range
  */
-export async function loadModel(runtime: Runtime, model: Model, options: BuildOptions = {}): Promise<Classifier> {
+export async function loadModel(
+  runtime: Runtime,
+  model: Model,
+  options: BuildOptions & DecodeDefault = {},
+): Promise<Classifier> {
   checkBuildOptions(options);
+  checkDecode(options.decode);
   const graph = fold(model.graph);
   const { target, weights } = await chooseHere(runtime, graph, options);
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);
   await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);
   await engine.start(runtime);
-  return new Classifier(runtime, model, graph, weights, engine);
+  return new Classifier(runtime, model, graph, weights, engine, options.decode ?? runtime.decode ?? "exact");
 }
 
 /** A plan as an engine caches it. */
@@ -96,14 +119,23 @@ export class Classifier {
   readonly #graph: Graph;
   readonly #weights: WeightPlan;
   readonly #engine: Engine<Forward>;
+  readonly #decode: DecodeMode;
 
   /** For `loadModel`: everything is checked and packed already. */
-  constructor(runtime: Runtime, model: Model, graph: Graph, weights: WeightPlan, engine: Engine<Forward>) {
+  constructor(
+    runtime: Runtime,
+    model: Model,
+    graph: Graph,
+    weights: WeightPlan,
+    engine: Engine<Forward>,
+    decode: DecodeMode,
+  ) {
     this.model = model;
     this.#runtime = runtime;
     this.#graph = graph;
     this.#weights = weights;
     this.#engine = engine;
+    this.#decode = decode;
   }
 
   /** The kernels in use. */
@@ -137,7 +169,7 @@ export class Classifier {
    */
   async classify(
     image: ImageInput,
-    { topK = 5, threshold, maxPixels }: ClassifyOptions = {},
+    { topK = 5, threshold, ...photo }: ClassifyOptions = {},
   ): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
@@ -147,7 +179,7 @@ export class Classifier {
     }
     const kind = this.#classKind();
     const { labels } = this.model;
-    const logits = await this.#one(image, outputNode(this.#graph).name, maxPixels);
+    const logits = await this.#one(image, outputNode(this.#graph).name, photo);
     const probabilities = Float32Array.from(probabilitiesOf(kind, logits, classCount(logits.length, labels)));
     const least = threshold ?? (kind === "sigmoid" && logits.length > 1 ? 0.5 : 0);
     return [...probabilities.keys()]
@@ -233,9 +265,9 @@ export class Classifier {
    *
    * @returns `[1, channels]`, or `[n, channels]`
    */
-  async features(image: ImageInput | ImageTensor): Promise<Matrix> {
+  async features(image: ImageInput | ImageTensor, photo: PhotoOptions = {}): Promise<Matrix> {
     if (typeof image === "object" && image !== null && "shape" in image) return this.#batches(image, this.#pooled());
-    const data = await this.#one(image, this.#pooled());
+    const data = await this.#one(image, this.#pooled(), photo);
     return { data, shape: [1, data.length] };
   }
 
@@ -248,8 +280,8 @@ export class Classifier {
    */
   async activations(image: ImageInput, names: readonly string[]): Promise<ReadonlyMap<string, Float32Array>> {
     const nodes = names.map((name) => nodeOf(this.#graph, name));
-    return this.#withPixels(image, async (pixels) => {
-      const forward = this.#prepare(pixels, names);
+    return this.#withCentre(image, {}, async ({ pixels, view }) => {
+      const forward = this.#prepare(pixels, names, view);
       await this.#engine.run(forward.tape);
       return new Map(nodes.map(({ name, shape: [h, w, c] }) => [name, this.#values(forward, name, h * w * c)]));
     });
@@ -279,9 +311,9 @@ export class Classifier {
   }
 
   /** The preprocessed image, as `logits` takes it. */
-  async preprocess(image: ImageInput): Promise<ImageTensor> {
-    return this.#withPixels(image, async (pixels) => {
-      const forward = this.#prepare(pixels);
+  async preprocess(image: ImageInput, photo: PhotoOptions = {}): Promise<ImageTensor> {
+    return this.#withCentre(image, photo, async ({ pixels, view }) => {
+      const forward = this.#prepare(pixels, [], view);
       const [h, w, c] = forward.input;
       return { data: this.#values(forward, "input", h * w * c), shape: [1, h, w, c] };
     });
@@ -301,19 +333,39 @@ export class Classifier {
     return this.#engine.call(() => this.#engine.exclusive(work));
   }
 
-  /** A call about one image, which is decoded before it has the memory to itself. */
-  #withPixels<T>(image: ImageInput, work: (pixels: Pixels) => Promise<T>, maxPixels?: number): Promise<T> {
+  /** A call about all of one image, which is decoded before it has the memory to itself. */
+  #withPixels<T>(image: ImageInput, work: (pixels: Pixels) => Promise<T>): Promise<T> {
     return this.#engine.call(() => {
-      return withPixels(image, this.#runtime, maxPixels, (pixels) => this.#engine.exclusive(() => work(pixels)));
+      return withPicture(image, this.#runtime, {}, ({ pixels }) => this.#engine.exclusive(() => work(pixels)));
+    });
+  }
+
+  /** A call about the centre of one image: its decoder may make that alone. */
+  #withCentre<T>(
+    image: ImageInput,
+    { decode, maxPixels, truncated }: PhotoOptions,
+    work: (picture: Picture) => Promise<T>,
+  ): Promise<T> {
+    checkDecode(decode);
+    const { preprocess } = this.model;
+    const wanted: Wanted = {
+      view: (size) => centreView(size, preprocess),
+      filter: preprocess.filter,
+      gray: preprocess.order === "gray",
+      decode: decode ?? this.#decode,
+    };
+    return this.#engine.call(() => {
+      const options = { maxPixels, truncated, wanted };
+      return withPicture(image, this.#runtime, options, (picture) => this.#engine.exclusive(() => work(picture)));
     });
   }
 
   /** One node's output for one image. */
-  #one(image: ImageInput, name: string, maxPixels?: number): Promise<Float32Array> {
+  async #one(image: ImageInput, name: string, photo: PhotoOptions): Promise<Float32Array> {
     const [, , columns] = nodeOf(this.#graph, name).shape;
-    const work = (pixels: Pixels): Promise<Float32Array> =>
-      this.#forward(name, columns, (kept) => this.#prepare(pixels, kept));
-    return this.#withPixels(image, work, maxPixels);
+    return this.#withCentre(image, photo, ({ pixels, view }) =>
+      this.#forward(name, columns, (kept) => this.#prepare(pixels, kept, view)),
+    );
   }
 
   /**

@@ -16,6 +16,8 @@ export interface Pixels {
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
+type Size = Pick<Pixels, "width" | "height">;
+
 /** Longest side of an image, in pixels: what JPEG can have. It bounds the weights of a resize. */
 export const SIDE_LIMIT = 65_535;
 
@@ -97,7 +99,7 @@ export interface View {
 }
 
 /** Size of an image whose shorter side becomes `side`: torchvision rounds the longer one down. */
-export function shorterTo({ width, height }: Pixels, side: number): readonly [width: number, height: number] {
+export function shorterTo({ width, height }: Size, side: number): readonly [width: number, height: number] {
   const long = Math.floor((side * Math.max(width, height)) / Math.min(width, height));
   return width <= height ? [side, long] : [long, side];
 }
@@ -106,14 +108,14 @@ export function shorterTo({ width, height }: Pixels, side: number): readonly [wi
  * Size of an image that keeps its proportions and covers `sides`. For a square this is torchvision's `Resize(n)`; else timm's
  * `ResizeKeepRatio`, which rounds half to even.
  */
-function covering(pixels: Pixels, [h, w]: Sides): readonly [width: number, height: number] {
+function covering(pixels: Size, [h, w]: Sides): readonly [width: number, height: number] {
   if (h === w) return shorterTo(pixels, h);
   const ratio = Math.min(pixels.height / h, pixels.width / w);
   return [Math.max(w, roundHalfEven(pixels.width / ratio)), Math.max(h, roundHalfEven(pixels.height / ratio))];
 }
 
 /** The centre crop, its corner rounded half to even as torchvision does. */
-export function centreView(pixels: Pixels, { resize, squash, crop: [height, width] }: Preprocess): View {
+export function centreView(pixels: Size, { resize, squash, crop: [height, width] }: Preprocess): View {
   const resized = squash ? ([resize[1], resize[0]] as const) : covering(pixels, resize);
   const [left, top] = [roundHalfEven((resized[0] - width) / 2), roundHalfEven((resized[1] - height) / 2)];
   return { resized, left, top, width, height, mirrored: false };

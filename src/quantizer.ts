@@ -162,7 +162,7 @@ export async function quantizeWith(
     checkGraph(opened, graph);
     // Its weights are read twice: to run, and to be rounded.
     const model = { ...opened, checkpoint: await rereadable(opened.checkpoint) };
-    const classifier = await loadModel(runtime, model, options);
+    const classifier = await loadModel(runtime, model, { ...options, decode: "exact" });
     try {
       return await calibrate(model, graph, classifier, images, options);
     } finally {

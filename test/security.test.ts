@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { BYTE_LIMIT } from "../src/decode/bytes.ts";
-import { CMYK_PIXEL_LIMIT, PASS_LIMIT, PIXEL_LIMIT } from "../src/decode/image.ts";
+import { PASS_LIMIT, PIXEL_LIMIT } from "../src/decode/image.ts";
 import { LIMIT_BYTES } from "../src/decode/turn.ts";
 import { MAX_FILE_BYTES } from "../src/hub/download.ts";
 import { MAX_PACKAGE_BYTES } from "../src/hub/npm.ts";
@@ -25,7 +25,6 @@ describe("SECURITY.md", () => {
     ["encoded image", [mb(BYTE_LIMIT), mb(maxBytes)]],
     ["pixels of an image", [megapixels(PIXEL_LIMIT), megapixels(maxPixels)]],
     ["passes over the pixels", [`| ${PASS_LIMIT} |`]],
-    ["pixels of a CMYK JPEG", [megapixels(CMYK_PIXEL_LIMIT)]],
     ["images decoded at once", [`${LIMIT_BYTES / 2 ** 20} MiB`]],
     ["photos that wait", [`${maxWaiting}, then 503`]],
     ["bodies that the service", [`${maxBodies} and ${mb(maxBodyMemory)}`]],

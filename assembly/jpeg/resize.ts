@@ -25,7 +25,7 @@ let out: usize = 0;
 let acrossBytes: i32 = 0;
 let downBytes: i32 = 0;
 let isDownFirst: bool = false;
-/** Room for a row of bytes: [positions] u32, or three planes of pixels. */
+/** Room for two rows of [positions] u32, or for three planes of pixels. */
 let scratch: usize = 0;
 /** Lines that are done, and that have begun. */
 let doneLines: i32 = 0;
@@ -105,8 +105,10 @@ function finish(line: i32, first: i32, count: i32): void {
     along(scratch - first, scratch + room - first, scratch + 2 * room - first, target, acrossBytes);
     return;
   }
-  round(sum, positions << 2, scratch);
-  for (let i = 0; i < positions; ++i) store<u32>(target + i * acrossBytes, load<u32>(scratch + (<usize>i << 2)));
+  // The row in `scratch` is still to be added to other lines.
+  const bytes = scratch + (pitch >> 2);
+  round(sum, positions << 2, bytes);
+  for (let i = 0; i < positions; ++i) store<u32>(target + i * acrossBytes, load<u32>(bytes + (<usize>i << 2)));
 }
 
 /** Adds `count` weighted bytes, in steps of 16. */

@@ -1,7 +1,6 @@
 /**
- * Encoded images → RGBA pixels, upright. JPEG by mozjpeg and WebP by libwebp, both as WebAssembly, so that every runtime decodes
- * alike; PNG by the platform's inflate; CMYK JPEGs by jpeg-js, slower and in JavaScript; the first picture of a GIF by
- * `gif.ts`. Anything else is refused by name.
+ * Encoded images → RGBA pixels, upright. JPEG by this project's decoder and WebP by libwebp, both as WebAssembly, so that every
+ * runtime decodes alike; PNG by the platform's inflate; the first picture of a GIF by `gif.ts`. Anything else is refused by name.
  *
  * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is applied, as browsers apply it;
  * torchvision's datasets do not.
@@ -16,20 +15,21 @@ import type { Runtime } from "../runtime.ts";
 import { Fault } from "./fault.ts";
 import { decodeGif, gifHeader } from "./gif.ts";
 import { type Header, webpHeader } from "./header.ts";
-import { decodeJpeg } from "./jpeg.ts";
+import { decodeJpeg, decodeResized } from "./jpeg.ts";
+import type { Scale } from "./jpeg-geometry.ts";
 import { jpegHeader } from "./jpeg-header.ts";
+import { planResize, type ResizePlan } from "./jpeg-resize.ts";
 import { type Codec, kindOf } from "./kind.ts";
-import { orientationOf, upright } from "./orientation.ts";
+import { type Orientation, orientationOf, upright } from "./orientation.ts";
 import { decodePng, pngHeader } from "./png.ts";
 import { Turn } from "./turn.ts";
+import { isReduced, type Picture, type Size, scaled, scaleFor, type Wanted, wholeView } from "./wanted.ts";
 import { decodeWebp } from "./webp.ts";
 
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
 export const PIXEL_LIMIT = 100e6;
 /** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
 export const PASS_LIMIT = 8;
-/** Most pixels of a CMYK JPEG: its decoder takes 60 bytes and 0.2 µs for each. */
-export const CMYK_PIXEL_LIMIT = 16e6;
 
 const READABLE = "a JPEG, PNG, WebP or GIF image";
 
@@ -40,12 +40,21 @@ const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>
   GIF: gifHeader,
 };
 
+export interface DecodeOptions {
+  /** A limit below `PIXEL_LIMIT`. */
+  readonly maxPixels?: number | undefined;
+  /** Keeps the memory of the pixels taken until the caller lets it go; else it counts while they are decoded. */
+  readonly turn?: Turn | undefined;
+  /** What will be seen; everything when absent. */
+  readonly wanted?: Wanted | undefined;
+  /** Takes a JPEG that is cut short for what is there of it, gray where nothing is. */
+  readonly truncated?: boolean | undefined;
+}
+
 /**
  * Decodes one image.
  *
  * @param name what to call it in an error
- * @param maxPixels a limit below `PIXEL_LIMIT`
- * @param turn keeps the memory of the pixels taken until the caller lets it go; else it counts while they are decoded
  * @throws ImageError: "not-an-image" or "unsupported" for other formats, "malformed" or "truncated" for a damaged file,
  * "too-large" above the limits, "memory" when there is no memory for the pixels
  */
@@ -56,21 +65,49 @@ export async function decodeImage(
   maxPixels = PIXEL_LIMIT,
   turn?: Turn,
 ): Promise<Pixels> {
+  const { pixels } = await decodePicture(bytes, runtime, name, { maxPixels, turn });
+  return pixels;
+}
+
+/**
+ * Decodes one image, or the view of it that is wanted.
+ *
+ * @param name what to call it in an error
+ * @throws as `decodeImage`
+ */
+export async function decodePicture(
+  bytes: Uint8Array,
+  runtime: Runtime,
+  name: string,
+  { maxPixels = PIXEL_LIMIT, turn, wanted, truncated = false }: DecodeOptions,
+): Promise<Picture> {
   const kind = kindOf(bytes);
   if ("other" in kind) throw new ImageError(kind.code, expectedGot(name, READABLE, kind.other, "convert it to JPEG"));
   const { codec } = kind;
   const own = turn ?? new Turn();
   try {
-    const header = checkedHeader(codec, bytes, name, maxPixels);
-    await own.take(decodingBytes(codec, header), runtime.imageBytes);
-    const pixels = await decodeAs(codec, header, bytes, runtime);
-    if (pixels.width !== header.width || pixels.height !== header.height) {
+    const header = checkedHeader(codec, bytes, name, maxPixels, truncated && codec === "JPEG");
+    const orientation = orientationOf(header.exif);
+    const job = codec === "JPEG" && wanted !== undefined ? viewJob(header, orientation, wanted) : undefined;
+    await own.take(decodingBytes(codec, header, bytes.length, job), runtime.imageBytes);
+    if (job?.isResized === true) {
+      const module = await runtime.module("jpeg");
+      const pixels = decodeResized(module, bytes, job.scale, job.plan, wanted?.gray === true);
+      own.keep(pixels.data.byteLength);
+      return { pixels, view: wholeView(pixels) };
+    }
+    const pixels =
+      codec === "JPEG"
+        ? decodeJpeg(await runtime.module("jpeg"), bytes, job?.scale)
+        : await decodeAs(codec, header, bytes, runtime);
+    const { width, height } = scaled(header, job?.scale ?? 8);
+    if (pixels.width !== width || pixels.height !== height) {
       throw new Fault("malformed", `one of ${pixels.width}×${pixels.height} pixels where its header says otherwise`);
     }
-    const turned = upright(pixels, orientationOf(header.exif));
+    const turned = upright(pixels, orientation);
     if (turned.data.buffer !== pixels.data.buffer) release(pixels.data);
     own.keep(turned.data.byteLength);
-    return turned;
+    return { pixels: turned, view: undefined };
   } catch (cause) {
     throw cause instanceof ImageError ? cause : undecodable(codec, name, cause);
   } finally {
@@ -78,35 +115,52 @@ export async function decodeImage(
   }
 }
 
-/** Bytes that decoders take for each pixel, their results among them. */
-const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5 };
-/** What a progressive JPEG takes beside: its coefficients. */
-const COEFFICIENT_BYTES = 6;
-const CMYK_BYTES = 64;
+/** How a JPEG is decoded for a view of it. */
+interface ViewJob {
+  readonly scale: Scale;
+  /** Whether its rows go into the resize, and no picture is kept. */
+  readonly isResized: boolean;
+  plan(): ResizePlan;
+}
 
-function decodingBytes(codec: Codec, { width, height, cmyk, passed = 0 }: Header): number {
+function viewJob(header: Header, orientation: Orientation, wanted: Wanted): ViewJob {
+  const turned = ({ width, height }: Size): Size =>
+    orientation > 4 ? { width: height, height: width } : { width, height };
+  const scale = scaleFor(turned(header), wanted);
+  const size = turned(scaled(header, scale));
+  const view = wanted.view(size);
+  return { scale, isResized: isReduced(size, view), plan: () => planResize(size, view, wanted.filter, orientation) };
+}
+
+/** Bytes that decoders take for each pixel, their results among them; upright pixels are a copy. */
+const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5 };
+/** What a JPEG takes beside whose scans do not each have everything: its coefficients, of three components at most, or four. */
+const [COEFFICIENT_BYTES, CMYK_COEFFICIENT_BYTES] = [6, 8];
+/** What a JPEG takes for each pixel of a row: the rows of samples, and sums of a resize. */
+const ROW_BYTES = 200;
+
+function decodingBytes(codec: Codec, header: Header, fileBytes: number, job: ViewJob | undefined): number {
+  const { width, height, cmyk, kept = false } = header;
   const pixels = width * height;
-  if (cmyk === true) return CMYK_BYTES * pixels;
-  return (BYTES_PER_PIXEL[codec] + (passed > 1.5 * pixels ? COEFFICIENT_BYTES : 0)) * pixels;
+  const coefficients = kept ? (cmyk === true ? CMYK_COEFFICIENT_BYTES : COEFFICIENT_BYTES) * pixels : 0;
+  if (job?.isResized === true) return fileBytes + ROW_BYTES * width + coefficients;
+  return BYTES_PER_PIXEL[codec] * pixels + coefficients;
 }
 
 /** What the headers say, when it is within the budget. */
-function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, maxPixels: number): Header {
+function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, limit: number, mayBeCut: boolean): Header {
   const refuse = (code: ImageErrorCode, expected: string, got: string): never => {
     throw new ImageError(code, expectedGot(name, expected, got));
   };
   const header = HEADERS[codec](bytes);
   if (header === undefined) return refuse("malformed", `a ${codec} with its header`, "a broken one");
-  const { width, height, complete, cmyk = false, passed = 0 } = header;
-  const limit = cmyk ? Math.min(maxPixels, CMYK_PIXEL_LIMIT) : maxPixels;
-  if (width * height > limit) {
-    refuse("too-large", `at most ${limit / 1e6} megapixels${cmyk ? " of CMYK" : ""}`, `${width}×${height}`);
-  }
+  const { width, height, complete, passed = 0 } = header;
+  if (width * height > limit) refuse("too-large", `at most ${limit / 1e6} megapixels`, `${width}×${height}`);
   if (Math.max(width, height) > SIDE_LIMIT) {
     refuse("too-large", `sides of at most ${SIDE_LIMIT} pixels`, `${width}×${height}`);
   }
   if (width === 0 || height === 0) refuse("malformed", "at least one pixel", `${width}×${height}`);
-  if (!complete) refuse("truncated", `a complete ${codec}`, "one that is cut short");
+  if (!complete && !mayBeCut) refuse("truncated", `a complete ${codec}`, "one that is cut short");
   if (passed > PASS_LIMIT * limit) {
     const most = `at most ${(PASS_LIMIT * limit) / 1e6} megapixels in all its scans`;
     refuse("too-large", most, `${Math.ceil(passed / 1e6)}`);
@@ -122,10 +176,13 @@ function undecodable(codec: Codec, name: string, cause: unknown): ImageError {
   return new ImageError(code, expectedGot(name, `a ${codec} that can be decoded`, got), { cause });
 }
 
-async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
+async function decodeAs(
+  codec: Exclude<Codec, "JPEG">,
+  header: Header,
+  bytes: Uint8Array,
+  runtime: Runtime,
+): Promise<Pixels> {
   switch (codec) {
-    case "JPEG":
-      return decodeJpeg(await runtime.module("jpeg"), bytes);
     case "PNG":
       return decodePng(bytes);
     case "WebP":

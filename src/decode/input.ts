@@ -7,9 +7,10 @@ import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
 import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
-import { decodeImage, PIXEL_LIMIT } from "./image.ts";
+import { type DecodeOptions, decodePicture, PIXEL_LIMIT } from "./image.ts";
 import { type RawPixels, rawPixels, typeName } from "./raw.ts";
 import { Turn } from "./turn.ts";
+import type { Picture } from "./wanted.ts";
 
 /**
  * An image as a caller may have it: a path where the runtime has files, a URL (`https:`, `http:`, `file:`, `data:`, `blob:`),
@@ -32,41 +33,43 @@ export type ImageInput =
  * The pixels of an image.
  *
  * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
- * @param turn as `decodeImage` takes it
  * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
  * for an image that is not there, is above a limit or cannot be decoded
  */
-export async function toPixels(
-  image: ImageInput,
-  runtime: Runtime,
-  maxPixels = PIXEL_LIMIT,
-  turn?: Turn,
-): Promise<Pixels> {
-  if (isRaw(image)) return rawPixels(image);
-  if (isDrawable(image)) return drawnPixels(image, maxPixels);
+export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Pixels> {
+  const { pixels } = await toPicture(image, runtime, { maxPixels });
+  return pixels;
+}
+
+/** The pixels of an image, or of the view of it that is wanted. Throws as `toPixels`. */
+async function toPicture(image: ImageInput, runtime: Runtime, options: DecodeOptions): Promise<Picture> {
+  if (isRaw(image)) return { pixels: rawPixels(image), view: undefined };
+  if (isDrawable(image)) {
+    return { pixels: await drawnPixels(image, options.maxPixels ?? PIXEL_LIMIT), view: undefined };
+  }
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
   const bytes = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
-  return decodeImage(bytes, runtime, name, maxPixels, turn);
+  return decodePicture(bytes, runtime, name, options);
 }
 
 /**
- * Does `work` with the pixels of an image, whose memory counts against the limit until it is done. Afterwards the memory goes,
- * unless the pixels are the caller's.
+ * Does `work` with the pixels of an image, or of the view that is wanted of it, whose memory counts against the limit until it is
+ * done. Afterwards the memory goes, unless the pixels are the caller's.
  *
  * @throws as `toPixels`
  */
-export async function withPixels<T>(
+export async function withPicture<T>(
   image: ImageInput,
   runtime: Runtime,
-  maxPixels: number | undefined,
-  work: (pixels: Pixels) => Promise<T>,
+  options: Omit<DecodeOptions, "turn">,
+  work: (picture: Picture) => Promise<T>,
 ): Promise<T> {
   const turn = new Turn();
   try {
-    const pixels = await toPixels(image, runtime, maxPixels, turn);
-    const result = await work(pixels);
-    if (!isRaw(image)) release(pixels.data);
+    const picture = await toPicture(image, runtime, { ...options, turn });
+    const result = await work(picture);
+    if (!isRaw(image)) release(picture.pixels.data);
     return result;
   } finally {
     turn.release();

@@ -5,7 +5,7 @@
 import { Fault } from "./fault.ts";
 import type { Header } from "./header.ts";
 
-const [SOF0, DHT, JPG, DAC, SOF15] = [0xc0, 0xc4, 0xc8, 0xcc, 0xcf];
+const [SOF0, SOF2, DHT, JPG, DAC, SOF15] = [0xc0, 0xc2, 0xc4, 0xc8, 0xcc, 0xcf];
 const [RST0, RST7, EOI, SOS, APP1, APP14] = [0xd0, 0xd7, 0xd9, 0xda, 0xe1, 0xee];
 /** A frame of JPEG-LS. */
 const SOF55 = 0xf7;
@@ -33,6 +33,7 @@ interface Frame {
   readonly width: number;
   readonly height: number;
   readonly components: number;
+  readonly progressive: boolean;
 }
 
 /** @returns `undefined` when there is no frame, or none before a scan. Throws Fault for a kind of JPEG that is not decoded. */
@@ -43,6 +44,7 @@ export function jpegHeader(bytes: Uint8Array): Header | undefined {
   let complete = false;
   /** Pixels that all scans together pass over. */
   let passed = 0;
+  let kept = false;
   for (let at = 2; at + 2 <= bytes.length; ) {
     if (bytes[at] !== 0xff) return undefined;
     const marker = bytes[at + 1]!;
@@ -70,6 +72,7 @@ export function jpegHeader(bytes: Uint8Array): Header | undefined {
     if (marker === APP14 && startsWith(bytes, at + 4, "Adobe")) hasAdobe = true;
     if (marker === SOS) {
       if (frame === undefined) return undefined;
+      if (passed === 0) kept = frame.progressive || (bytes[at + 4] ?? 0) < frame.components;
       const share = Math.min(1, (bytes[at + 4] ?? 0) / frame.components);
       passed += Math.max(LEAST_SCAN_PIXELS, frame.width * frame.height * share);
       at = pastCodes(bytes, end);
@@ -80,7 +83,7 @@ export function jpegHeader(bytes: Uint8Array): Header | undefined {
   if (components === 4 && !hasAdobe) {
     throw new Fault("unsupported", "one of four colours without Adobe's marker, which would tell what they are");
   }
-  return { width, height, complete, exif, passed, cmyk: components === 4 };
+  return { width, height, complete, exif, passed, kept, cmyk: components === 4 };
 }
 
 function frameOf(marker: number, bytes: Uint8Array): Frame {
@@ -89,7 +92,8 @@ function frameOf(marker: number, bytes: Uint8Array): Frame {
   const [precision, components] = [bytes[0]!, bytes[5]!];
   if (precision !== 8) throw new Fault("unsupported", `one of ${precision} bits`);
   if (![1, 3, 4].includes(components)) throw new Fault("unsupported", `one of ${components} colours`);
-  return { width: (bytes[3]! << 8) | bytes[4]!, height: (bytes[1]! << 8) | bytes[2]!, components };
+  const [width, height] = [(bytes[3]! << 8) | bytes[4]!, (bytes[1]! << 8) | bytes[2]!];
+  return { width, height, components, progressive: marker === SOF2 };
 }
 
 function startsWith(bytes: Uint8Array, at: number, text: string): boolean {

@@ -12,7 +12,9 @@ export interface ResizePlan {
   /** Sizes of the result. */
   readonly width: number;
   readonly height: number;
-  readonly bytes: number;
+  /** Sizes of the stored picture. */
+  readonly storedWidth: number;
+  readonly storedHeight: number;
   /** Pixels and rows of the stored picture that it needs. */
   readonly left: number;
   readonly right: number;
@@ -152,7 +154,7 @@ export function planResize(
   const { chunks, parts } = split(along);
   const positions = along.bounds.length / 2;
   return {
-    ...{ width: view.width, height: view.height, bytes: 4 * view.width * view.height, left, right, top, bottom },
+    ...{ width: view.width, height: view.height, storedWidth, storedHeight, left, right, top, bottom },
     slack: chunks * CHUNK,
     place(decoder, room) {
       const out = room.take(4 * view.width * view.height);

@@ -70,15 +70,16 @@ export function decodeJpeg(module: WebAssembly.Module, bytes: Uint8Array, scale:
 }
 
 /**
- * Decodes one into a resize. `plan` gets the size of the picture at the scale, as it is stored.
+ * Decodes one into a resize.
  *
+ * @param plan of the picture at this scale
  * @param gray whether luma is wanted in place of each colour
  */
 export function decodeResized(
   module: WebAssembly.Module,
   bytes: Uint8Array,
   scale: Scale,
-  plan: (width: number, height: number) => ResizePlan,
+  plan: () => ResizePlan,
   gray: boolean,
 ): Resized {
   return decoding(module, bytes, scale, (job) => job.resized(plan, gray));
@@ -141,12 +142,15 @@ class Job {
     return { width, height, data };
   }
 
-  resized(plan: (width: number, height: number) => ResizePlan, gray: boolean): Resized {
-    const { width, height } = this.#geometry;
-    const resize = plan(width, height);
+  resized(plan: () => ResizePlan, gray: boolean): Resized {
+    const resize = plan();
+    if (resize.storedWidth !== this.#geometry.width || resize.storedHeight !== this.#geometry.height) {
+      throw new Fault("malformed", "one of another size than its header says");
+    }
     const out = resize.place(this.#decoder, this.#room);
     this.#rows(resize, 0, gray, (from, to) => this.#decoder.emit(from, to));
-    return { width: resize.width, height: resize.height, data: this.#room.bytes(out, resize.bytes).slice() };
+    const { width, height } = resize;
+    return { width, height, data: this.#room.bytes(out, 4 * width * height).slice() };
   }
 
   /** Decodes, and calls `emit` for the rows of `part` as they are there. */
