@@ -1,11 +1,13 @@
 """
-Encodes random parts of photos in every way that cjpeg and Pillow can, and writes each file with Pillow's RGB pixels of it, at full
-size and as drafts of 1/2, 1/4 and 1/8: FOLDER/N.jpg and FOLDER/N.D.rgb, whose first line is width, height and D.
+Every photo of a folder, and random parts of them encoded in every way that cjpeg and Pillow can: for each a line of JSON with its
+file, and width, height and SHA-256 of Pillow's RGB pixels of it, at full size and as drafts of 1/2, 1/4 and 1/8.
 
-    /usr/bin/python3 .ci/jpeg-pillow.py PHOTOS FOLDER COUNT SEED
+    /usr/bin/python3 .ci/jpeg-pillow.py PHOTOS FOLDER COUNT SEED      (Debian: python3-pil, libjpeg-turbo-progs)
 """
 
+import hashlib
 import io
+import json
 import os
 import random
 import subprocess
@@ -70,6 +72,34 @@ def by_pillow(image):
     return data, f"{image.mode} {options}"
 
 
+def digests(data):
+    """By the divisor of the size; not of what Pillow refuses (fractional sampling)."""
+    results = {}
+    for wanted in (1, 2, 4, 8):
+        opened = Image.open(io.BytesIO(data))
+        if wanted > 1:
+            opened.draft(None, (max(1, opened.width // wanted), max(1, opened.height // wanted)))
+        try:
+            opened.load()
+        except OSError:
+            return {}
+        rgb = opened.convert("RGB")
+        by = (opened.decoderconfig or (1,))[0] or 1
+        results[by] = [rgb.width, rgb.height, hashlib.sha256(rgb.tobytes()).hexdigest()]
+    return results
+
+
+def tell(file, how, data):
+    found = digests(data)
+    if found:
+        print(json.dumps({"file": file, "how": how, "digests": found}))
+    return bool(found)
+
+
+for name in files:
+    with open(os.path.join(photos, name), "rb") as file:
+        tell(os.path.join(photos, name), "as it is", file.read())
+
 done = 0
 while done < count:
     image = Image.open(os.path.join(photos, rng.choice(files))).convert("RGB")
@@ -81,22 +111,8 @@ while done < count:
     data, how = by_cjpeg(part) if rng.random() < 0.7 else by_pillow(part)
     if data is None:
         continue
-    try:
-        results = {}
-        for wanted in (1, 2, 4, 8):
-            opened = Image.open(io.BytesIO(data))
-            if wanted > 1:
-                opened.draft(None, (max(1, opened.width // wanted), max(1, opened.height // wanted)))
-            opened.load()
-            results[opened.decoderconfig[0] if opened.decoderconfig else 1] = opened.convert("RGB")
-    except OSError:
-        # What Pillow refuses (fractional sampling) is not compared here.
-        continue
-    with open(f"{folder}/{done}.jpg", "wb") as file:
-        file.write(data)
-    with open(f"{folder}/{done}.txt", "w") as file:
-        file.write(how)
-    for by, rgb in results.items():
-        with open(f"{folder}/{done}.{by or 1}.rgb", "wb") as file:
-            file.write(b"%d %d %d\n" % (rgb.width, rgb.height, by or 1) + rgb.tobytes())
-    done += 1
+    path = f"{folder}/{done}.jpg"
+    if tell(path, how, data):
+        with open(path, "wb") as file:
+            file.write(data)
+        done += 1

@@ -5,13 +5,23 @@
 
 export { type ByteSource, type Folder, fromBytes, fromStream } from "./bytes.ts";
 export type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
-export type { Classifier, ClassifyOptions, ImageTensor, LoadOptions, Matrix, Prediction } from "./classifier.ts";
+export type {
+  Classifier,
+  ClassifyOptions,
+  DecodeDefault,
+  ImageTensor,
+  LoadOptions,
+  Matrix,
+  PhotoOptions,
+  Prediction,
+} from "./classifier.ts";
 export { type ConvertOptions, STORAGE_DTYPES, type StorageDtype } from "./convert.ts";
 export { BYTE_LIMIT } from "./decode/bytes.ts";
 export type { Drawable } from "./decode/drawable.ts";
 export { PIXEL_LIMIT } from "./decode/image.ts";
 export type { ImageInput } from "./decode/input.ts";
 export type { RawPixels } from "./decode/raw.ts";
+export type { DecodeMode } from "./decode/wanted.ts";
 export { defineRuntime, type Library } from "./define.ts";
 export type { EngineOptions } from "./engine.ts";
 export {

@@ -4,35 +4,35 @@
 @unmanaged
 export class Component {
   /** Sampling factors: blocks of an MCU. */
-  h: i32;
-  v: i32;
+  h: i32 = 0;
+  v: i32 = 0;
   /** Samples of a block's side after the inverse DCT: 8, 4, 2 or 1. */
-  size: i32;
+  size: i32 = 0;
   /** [64] i16, natural order. */
-  quant: usize;
+  quant: usize = 0;
   /** A ring of `rows` rows, `stride` bytes apart. */
-  plane: usize;
-  stride: i32;
-  rows: i32;
+  plane: usize = 0;
+  stride: i32 = 0;
+  rows: i32 = 0;
   /** Samples that belong to the image. */
-  width: i32;
-  height: i32;
+  width: i32 = 0;
+  height: i32 = 0;
   /** How a row becomes one of the image's width: see `UPSAMPLING`. */
-  kind: i32;
-  across: i32;
-  down: i32;
+  kind: i32 = 0;
+  across: i32 = 0;
+  down: i32 = 0;
   /** Its row of the image's width, when that is not a row of the plane. */
-  row: usize;
+  row: usize = 0;
   /** Blocks that belong to the image. */
-  blocksAcross: i32;
-  blocksDown: i32;
+  blocksAcross: i32 = 0;
+  blocksDown: i32 = 0;
   /** Its coefficients, [blocks, 64] i16, with `coefBlocks` blocks a row; 0 when blocks are not kept. */
-  coefs: usize;
-  coefBlocks: i32;
+  coefs: usize = 0;
+  coefBlocks: i32 = 0;
   /** Of the current scan. */
-  dcTable: usize;
-  acTable: usize;
-  prediction: i32;
+  dcTable: usize = 0;
+  acTable: usize = 0;
+  prediction: i32 = 0;
 }
 
 /**

@@ -11,43 +11,7 @@
  * is linear in its inputs, so that products may be grouped in any way: here as `dot` of two inputs each. Values between the
  * passes saturate at 16 bits, as in libjpeg-turbo's SIMD code.
  */
-
-/** Two i16 constants in every i32 lane. */
-// @ts-ignore: decorator
-@inline
-function pair(a: i32, b: i32): v128 {
-  return i32x4.splat((a & 0xffff) | (b << 16));
-}
-
-// @ts-ignore: decorator
-@inline
-function low(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-}
-
-// @ts-ignore: decorator
-@inline
-function high(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-}
-
-// @ts-ignore: decorator
-@inline
-function low32(a: v128, b: v128): v128 {
-  return v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-}
-
-// @ts-ignore: decorator
-@inline
-function high32(a: v128, b: v128): v128 {
-  return v128.shuffle<i32>(a, b, 2, 6, 3, 7);
-}
-
-// @ts-ignore: decorator
-@inline
-function dot(a: v128, x: i32, y: i32): v128 {
-  return i32x4.dot_i16x8_s(a, pair(x, y));
-}
+import { dequantized, dot, high, high32, low, low32 } from "./lanes";
 
 /** `(x + 2^(bits-1)) >> bits`, the rounding already in `x`. */
 // @ts-ignore: decorator
@@ -72,11 +36,7 @@ function scaled(x: v128, upper: bool): v128 {
 /** Rows between the passes: eight vectors of eight i16. */
 const MIDDLE = memory.data(128, 16);
 
-/**
- * One pass over eight vectors at `from`, each factor at `quant` first when it is not 0; the result to `MIDDLE`.
- *
- * `bits`: 11 in the first pass, 18 in the second.
- */
+/** One pass over eight vectors; the result to `MIDDLE`, less `bits`: 11 in the first pass, 18 in the second. */
 // @ts-ignore: decorator
 @inline
 function pass(
@@ -135,12 +95,6 @@ function pass(
   v128.store(MIDDLE, i16x8.narrow_i32x4_s(minus(e2, o2, bits), minus(f2, r2, bits)), 80);
   v128.store(MIDDLE, i16x8.narrow_i32x4_s(minus(e1, o1, bits), minus(f1, r1, bits)), 96);
   v128.store(MIDDLE, i16x8.narrow_i32x4_s(minus(e0, o0, bits), minus(f0, r0, bits)), 112);
-}
-
-// @ts-ignore: decorator
-@inline
-function dequantized(coefs: usize, quant: usize, at: usize): v128 {
-  return i16x8.mul(v128.load(coefs + at), v128.load(quant + at));
 }
 
 export function idct(coefs: usize, quant: usize, out: usize, stride: usize): void {

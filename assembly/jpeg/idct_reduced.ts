@@ -2,30 +2,7 @@
  * Inverse DCTs of an 8×8 block that give 4×4, 2×2 or one sample, as libjpeg's jidctred.c, bit for bit. Arguments as in
  * `idct.ts`. The upper frequencies are dropped: column and row 4 for 4×4; 2, 4 and 6 for 2×2.
  */
-
-// @ts-ignore: decorator
-@inline
-function dot(a: v128, x: i32, y: i32): v128 {
-  return i32x4.dot_i16x8_s(a, i32x4.splat((x & 0xffff) | (y << 16)));
-}
-
-// @ts-ignore: decorator
-@inline
-function low(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-}
-
-// @ts-ignore: decorator
-@inline
-function high(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-}
-
-// @ts-ignore: decorator
-@inline
-function dequantized(coefs: usize, quant: usize, at: usize): v128 {
-  return i16x8.mul(v128.load(coefs + at), v128.load(quant + at));
-}
+import { dequantized, dot, high, low } from "./lanes";
 
 /** A sample: 128 added, clipped to a byte. */
 // @ts-ignore: decorator
@@ -65,8 +42,8 @@ export function idct_4(coefs: usize, quant: usize, out: usize, stride: usize): v
   u = dot(low(c23, c67), 15137, -6270);
   e0 = i32x4.add(t, u);
   e1 = i32x4.sub(t, u);
-  p = v128.shuffle<i16>(c67, c45, 4, 12, 5, 13, 6, 14, 7, 15);
-  q = v128.shuffle<i16>(c23, c01, 4, 12, 5, 13, 6, 14, 7, 15);
+  p = high(c67, c45);
+  q = high(c23, c01);
   o1 = i32x4.add(dot(p, -1730, 11893), dot(q, -17799, 8697));
   o0 = i32x4.add(dot(p, -4176, -4926), dot(q, 7373, 20995));
   const left = i16x8.narrow_i32x4_s(i32x4.shr_s(i32x4.add(e0, o0), 19), i32x4.shr_s(i32x4.add(e1, o1), 19));

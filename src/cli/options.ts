@@ -1,6 +1,7 @@
 /** The options that every command has, and what they become. */
 import { type Command, Option } from "commander";
 import type { LoadOptions } from "../classifier.ts";
+import { DECODE_MODES, type DecodeMode } from "../decode/wanted.ts";
 import { BUILDS } from "../kernels.ts";
 import { DEFAULT_MODEL, PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
@@ -41,6 +42,7 @@ export interface CommonOptions {
   output?: OutputKind;
   key?: string;
   epsilon?: number;
+  decode?: DecodeMode;
   cache?: string;
   offline?: boolean;
   quiet?: boolean;
@@ -87,6 +89,12 @@ export function withCommon(command: Command): Command {
     .option("--json", "results as JSON");
 }
 
+/** How a command decodes photos, where answers need not be those of PyTorch to the last digit. */
+export function decodeOption(): Option {
+  const description = "JPEGs: exact has every pixel as Pillow does; fast takes large ones at 1/2, 1/4 or 1/8";
+  return new Option("--decode <how>", description).choices(DECODE_MODES).default("exact");
+}
+
 /** Adds `--model`. */
 export function withModel(command: Command): Command {
   const known = Object.keys(PRETRAINED).join(", ");
@@ -114,10 +122,10 @@ export function withModels(command: Command): Command {
 /** What `load` is called with. */
 export function loadOptions(options: Omit<CommonOptions, "model">, signal: AbortSignal): LoadOptions {
   const { build, threads, arch, key, output, stride, epsilon, size, squash } = options;
-  const { preprocess, mean, std, cache, offline, memory: memoryBytes } = options;
+  const { preprocess, mean, std, cache, offline, decode, memory: memoryBytes } = options;
   const given = {
     ...{ arch, key, output, stride, epsilon, size, squash },
-    ...{ preprocess, mean, std, cache, offline, memoryBytes },
+    ...{ preprocess, mean, std, cache, offline, decode, memoryBytes },
   };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);

@@ -9,7 +9,7 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { withCommon, withModel, withModels } from "./options.ts";
+import { decodeOption, withCommon, withModel, withModels } from "./options.ts";
 import {
   byteCount,
   corsOrigin,
@@ -44,6 +44,7 @@ export function program(done: (status: number) => void): Command {
       threshold,
     )
     .option("--recursive", "look into the folders in a folder")
+    .addOption(decodeOption())
     .action(async (images, options) => done(await classify(images, options)));
   withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
     .description("accuracy over labelled images")
@@ -107,6 +108,7 @@ export function program(done: (status: number) => void): Command {
     .addOption(new Option("--token <text>", "what Authorization: Bearer must hold").env("RESNET_WASM_TOKEN"))
     .option("--max-bytes <bytes>", "largest body, as in 10MB", byteCount, 10e6)
     .option("--max-pixels <n>", "largest photo", whole(1), 25e6)
+    .addOption(decodeOption())
     .option("--max-waiting <n>", "photos that are computed or wait; more are answered 503", whole(1), 32)
     .option("--max-bodies <n>", "bodies that arrive at once; the slowest makes room for others", whole(1), 256)
     .option("--min-rate <bytes>", "least bytes a second of a body, as in 1kB", byteCount, 1000)

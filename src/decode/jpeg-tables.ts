@@ -137,7 +137,8 @@ export class Tables {
       const counts = body.subarray(at + 1, at + 17);
       const total = counts.reduce((sum, count) => sum + count, 0);
       at += 17;
-      if (total > 256 || at + total > body.length || (index & ~0x13) !== 0) malformed("one with a broken Huffman table");
+      if (total > 256 || at + total > body.length || (index & ~0x13) !== 0)
+        malformed("one with a broken Huffman table");
       const codes = { counts, symbols: body.subarray(at, at + total) };
       (index < 16 ? this.dc : this.ac)[index & 3] = codes;
       at += total;
@@ -160,7 +161,8 @@ export class Tables {
   #scan(body: Uint8Array, at: number): Scan {
     const { frame } = this;
     const count = body[0] ?? 0;
-    if (frame === undefined || count < 1 || count > 4 || body.length !== 4 + 2 * count) malformed("one with a broken scan");
+    if (frame === undefined || count < 1 || count > 4 || body.length !== 4 + 2 * count)
+      malformed("one with a broken scan");
     const components = Array.from({ length: count }, (_, i) => {
       const [id, tables] = [body[1 + 2 * i]!, body[2 + 2 * i]!];
       const index = frame.components.findIndex((component) => component.id === id);

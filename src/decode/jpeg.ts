@@ -8,8 +8,8 @@ import type { instantiate } from "../../wasm/jpeg.js";
 import type { Pixels } from "../image.ts";
 import { Fault } from "./fault.ts";
 import { Idle, type Kept } from "./idle.ts";
-import { type Geometry, geometryOf, type Scale } from "./jpeg-geometry.ts";
-import { type ResizePlan, type Resized, } from "./jpeg-resize.ts";
+import { type ComponentGeometry, type Geometry, geometryOf, type Scale } from "./jpeg-geometry.ts";
+import type { Resized, ResizePlan } from "./jpeg-resize.ts";
 import { type Codes, type Scan, Tables, usualCodes } from "./jpeg-tables.ts";
 
 type Exports = Awaited<ReturnType<typeof instantiate>>;
@@ -52,8 +52,15 @@ class Room {
     return address;
   }
 
+  /** Room for `bytes`, zero. */
+  zeros(bytes: number): number {
+    const address = this.take(bytes);
+    this.bytes(address, bytes).fill(0);
+    return address;
+  }
+
   /** Room with these bytes in it. */
-  put(bytes: ArrayLike<number> & { readonly length: number }): number {
+  put(bytes: Uint8Array): number {
     const address = this.take(bytes.length);
     this.bytes(address, bytes.length).set(bytes);
     return address;
@@ -115,6 +122,9 @@ class Job {
   readonly #first: Scan;
   /** Tables in memory that were built already. */
   readonly #built = new Map<Codes, number>();
+  /** Addresses of the components' quantization tables, and those that are written. */
+  readonly #quants: number[] = [];
+  readonly #latched = new Set<number>();
 
   constructor({ decoder, memory }: Kept<Exports>, bytes: Uint8Array, scale: Scale) {
     this.#decoder = decoder;
@@ -169,7 +179,7 @@ class Job {
     const planes = this.#room.take(3 * rowBytes + PADDING);
     decoder.set_rows(this.#tables.colours, width, gray ? 1 : 0, planes, rowBytes, strip);
     const isKept = frame!.progressive || this.#first.components.length < components.length;
-    components.forEach((component, index) => this.#place(component, index, rowBytes, isKept));
+    for (const [index, component] of components.entries()) this.#place(component, index, rowBytes, isKept);
     this.#room.take(part.slack ?? 0);
     const decode = isKept ? this.#keep() : this.#begin();
     let done = part.top;
@@ -185,40 +195,34 @@ class Job {
   }
 
   /** Memory for a component. */
-  #place({ h, v, size, ...geometry }: Geometry["components"][number], index: number, rowBytes: number, isKept: boolean) {
+  #place(component: ComponentGeometry, index: number, rowBytes: number, isKept: boolean): void {
     const { mcusAcross, mcusDown } = this.#geometry;
+    const { h, v, size, width, height, kind, across, down, blocksAcross, blocksDown } = component;
     const room = this.#room;
+    // A row's filter looks at the row of MCUs before, or behind.
     const rows = 2 * v * size;
     const stride = align(mcusAcross * h * size) + PADDING;
     const plane = room.take(MARGIN + rows * stride + PADDING) + MARGIN;
-    const row = geometry.kind === 0 ? 0 : room.take(rowBytes + PADDING);
-    const quant = room.take(128);
-    room.bytes(quant, 128).fill(0);
-    const { width, height, kind, across, down, blocksAcross, blocksDown } = geometry;
+    const row = kind === 0 ? 0 : room.take(rowBytes + PADDING);
+    // Without a scan, a component has no table: its samples are all 128.
+    const quant = room.zeros(128);
+    this.#quants.push(quant);
     this.#decoder.set_component(
       ...([index, h, v, size, quant, plane, stride, rows, width, height, kind, across, down, row] as const),
     );
     const coefBlocks = mcusAcross * h;
-    const bytes = 128 * coefBlocks * mcusDown * v;
-    const coefs = isKept ? room.take(bytes) : 0;
-    if (isKept) room.bytes(coefs, bytes).fill(0);
+    const coefs = isKept ? room.zeros(128 * coefBlocks * mcusDown * v) : 0;
     this.#decoder.set_blocks(index, blocksAcross, blocksDown, coefs, coefBlocks);
-    this.#quants.push(quant);
   }
 
-  /** Addresses of the components' quantization tables, and whether they are written: at a component's first scan. */
-  readonly #quants: number[] = [];
-  readonly #latched = new Set<number>();
-
+  /** Writes a component's quantization table, at its first scan: it keeps that one. */
   #latch(index: number): void {
     if (this.#latched.has(index)) return;
     this.#latched.add(index);
     const table = this.#tables.quantization[this.#tables.frame!.components[index]!.table];
     if (table === undefined) throw new Fault("malformed", "one without its quantization tables");
     const natural = new Uint16Array(64);
-    table.forEach((value, i) => {
-      natural[NATURAL[i]!] = value;
-    });
+    for (const [i, value] of table.entries()) natural[NATURAL[i]!] = value;
     this.#room.bytes(this.#quants[index]!, 128).set(new Uint8Array(natural.buffer));
   }
 

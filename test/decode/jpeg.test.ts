@@ -114,7 +114,8 @@ describe("a resize as rows come is that of the picture:", () => {
       for (let orientation = 1; orientation <= 8; ++orientation) {
         const picture = upright(stored, orientation as Orientation);
         for (const [title, viewOf] of Object.entries(VIEWS)) {
-          if (scale === 4 && title === "a part at its own size" && Math.min(picture.width, picture.height) < 12) continue;
+          if (scale === 4 && title === "a part at its own size" && Math.min(picture.width, picture.height) < 12)
+            continue;
           const view = viewOf(picture);
           const filter = filters[orientation % filters.length]!;
           const order = orientation % 3 === 0 ? "gray" : "rgb";
