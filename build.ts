@@ -186,15 +186,12 @@ if (!process.argv.includes("--wasm")) {
       platform: "browser",
       target: "es2022",
       minify: true,
-      // Emscripten's glue asks for Node's modules in a branch that a browser never takes.
-      external: ["module", "node:*"],
     });
     // What needs no runtime: the same file everywhere, for a bundler to pick from.
     await bundle({
       entryPoints: ["lowlevel", "formats/index"].map(entry),
       platform: "browser",
       target: "es2022",
-      external: ["module", "node:*"],
     });
     // All in one file: pages of a single file and service workers.
     await bundle({
@@ -203,8 +200,6 @@ if (!process.argv.includes("--wasm")) {
       target: "es2022",
       minify: true,
       loader: { ".wasm": "binary" },
-      external: ["module", "node:*"],
-      define: { "import.meta": '{ "url": "https://localhost/" }' },
     });
     // Runtimes of the edge import modules compiled: the imports stay, with the suffix that each of them asks for.
     for (const [name, suffix] of [
@@ -216,9 +211,6 @@ if (!process.argv.includes("--wasm")) {
         platform: "browser",
         target: "es2022",
         minify: true,
-        external: ["module", "node:*"],
-        // Emscripten's glue looks for its module by an address, even when it is given one.
-        define: { "import.meta": '{ "url": "https://localhost/" }' },
         plugins: [
           {
             name: "imported modules",
