@@ -38,7 +38,7 @@ export interface Scan {
 }
 
 /** How colours are stored, as the decoder numbers them. */
-export const COLOURS = { gray: 0, ycc: 1, rgb: 2, cmyk: 3, ycck: 4 } as const;
+const COLOURS = { gray: 0, ycc: 1, rgb: 2, cmyk: 3, ycck: 4 } as const;
 
 const [SOF0, SOF1, SOF2, DHT, RST0, RST7, SOI, EOI] = [0xc0, 0xc1, 0xc2, 0xc4, 0xd0, 0xd7, 0xd8, 0xd9];
 const [SOS, DQT, DRI, APP0, APP14, TEM] = [0xda, 0xdb, 0xdd, 0xe0, 0xee, 0x01];
