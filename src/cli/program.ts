@@ -95,8 +95,15 @@ export function program(done: (status: number) => void): Command {
       new Option("--scenario <name>", "queries that are sent").choices(Object.keys(SCENARIOS)).default("single-stream"),
     )
     .option("--duration <seconds>", "how long to measure; MLPerf asks for 600", whole(1), 10)
+    .option("--photo <file>", "the photo of --scenario photo: from its bytes to its classes, over and over")
+    .addOption(decodeOption())
     .option("--accuracy <dir>", "a labelled folder, to report accuracy too")
-    .action(async (options) => done(await bench(options)));
+    .action(async (options) => {
+      if ((options.scenario === "photo") !== (options.photo !== undefined)) {
+        throw new InvalidArgumentError("--photo names the file of --scenario photo");
+      }
+      done(await bench(options));
+    });
   withModel(command.command("serve"))
     .description("classification over HTTP: POST /classify, GET /health and /metrics, a page at /")
     .option("--port <n>", "0 takes a free one", port, 8080)

