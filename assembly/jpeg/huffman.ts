@@ -10,7 +10,7 @@
  * - [256] u8 symbols
  *
  * `length`: bits to drop; `size`: bits of the value that follow, 0 when the entry holds it; `advance`: coefficients passed over,
- * the coded one included; `END` at the end of a block.
+ * the coded one included; `END` at the end of a block, whose value is its run: 0, or in progressive scans the bits that follow.
  */
 export const LOOK: i32 = 10;
 /** What an end of block advances by: beyond every index that a run can reach. */
@@ -27,8 +27,8 @@ export const TABLE_BYTES: i32 = 4496;
 function entryOf(symbol: i32, length: i32, plain: i32): i32 {
   if (plain != 0) return (symbol << 16) | length;
   const run = symbol >> 4, size = symbol & 15;
-  const advance = size != 0 || run == 15 ? run + 1 : END;
-  return (advance << 9) | (size << 5) | length;
+  if (size == 0 && run != 15) return (run << 16) | (END << 9) | length;
+  return ((run + 1) << 9) | (size << 5) | length;
 }
 
 /** The value of `size` bits, as coded: those that begin with 0 are negative. */
@@ -43,7 +43,7 @@ export function extended(bits: i32, size: i32): i32 {
  *
  * @param counts [16] u8: codes of each length
  * @param symbols [sum of counts] u8
- * @param plain 1 for the AC scans of a progressive image: entries are symbol << 16 | length
+ * @param plain 1 for scans that refine AC: entries are symbol << 16 | length
  * @returns 0 when there are more codes of a length than there can be
  */
 export function huffman(table: usize, counts: usize, symbols: usize, plain: i32): i32 {

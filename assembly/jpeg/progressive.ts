@@ -9,7 +9,7 @@ import {
   Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
   ORDER, scanComponents, scanned,
 } from "./frame";
-import { long_code } from "./huffman";
+import { END, long_code } from "./huffman";
 import { decode_block, signed, transform } from "./sequential";
 
 /** A block with room behind it, which `decode_block` needs and the kept ones have not. */
@@ -38,58 +38,36 @@ export function set_scan(scan: i32, from: i32, to: i32, by: i32): void {
   emptyBlocks = 0;
 }
 
-/** At least 32 bits in the buffer. */
-// @ts-ignore: decorator
-@inline
-function need(): void {
-  if (count < 32) {
-    const word = word_at(at);
-    if (is_plain(word)) {
-      const bytes = (63 - count) >> 3;
-      put_bits(buffer | (word >> count), count + (bytes << 3), at + bytes);
-    } else refill();
+/** The buffer filled to 56 bits or more. The reader's state is local in each function: it puts it here, and takes it back. */
+function fill(bits: u64, valid: i32, from: usize): void {
+  const word = word_at(from);
+  if (is_plain(word)) {
+    const bytes = (63 - valid) >> 3;
+    put_bits(bits | (word >> valid), valid + (bytes << 3), from + bytes);
+  } else {
+    put_bits(bits, valid, from);
+    refill();
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function drop(bits: i32): void {
-  put_bits(buffer << bits, count - bits, at);
-}
-
-/** The next `size` bits as they are, 1…16; after `need`. */
-// @ts-ignore: decorator
-@inline
-function take(size: i32): i32 {
-  const value = <i32>(buffer >> (64 - size));
-  drop(size);
-  return value;
-}
-
-/** The next symbol of a plain table; `need` has been called for it and what follows. */
-// @ts-ignore: decorator
-@inline
-function symbol(table: usize): i32 {
-  need();
-  let entry = load<i32>(table + (<usize>(buffer >> 54) << 2));
-  if (entry == 0) entry = long_code(table, buffer, 1);
-  drop(entry & 31);
-  return entry >> 16;
 }
 
 function dc_first(component: Component, block: usize): void {
-  const table = component.dcTable;
-  const size = symbol(table);
-  if (size != 0) {
-    component.prediction += signed(buffer, size);
-    drop(size);
-  }
+  if (count < 32) fill(buffer, count, at);
+  let bits = buffer, valid = count;
+  let entry = load<i32>(component.dcTable + (<usize>(bits >> 54) << 2));
+  if (entry == 0) entry = long_code(component.dcTable, bits, 0);
+  bits <<= entry & 31;
+  valid -= entry & 31;
+  const size = (entry >> 5) & 15;
+  component.prediction += size != 0 ? signed(bits, size) : entry >> 16;
+  put_bits(bits << size, valid - size, at);
   store<i16>(block, <i16>(component.prediction << shift));
 }
 
 function dc_refine(block: usize): void {
-  need();
-  if (take(1) != 0) store<i16>(block, <i16>(<i32>load<i16>(block) | (1 << shift)));
+  if (count < 32) fill(buffer, count, at);
+  const bit = <i32>(buffer >> 63);
+  put_bits(buffer << 1, count - 1, at);
+  store<i16>(block, <i16>(<i32>load<i16>(block) | (bit << shift)));
 }
 
 function ac_first(component: Component, block: usize): void {
@@ -97,74 +75,100 @@ function ac_first(component: Component, block: usize): void {
     --emptyBlocks;
     return;
   }
-  const table = component.acTable, order = ORDER;
-  for (let k = first; k <= last; ++k) {
-    const code = symbol(table);
-    const run = code >> 4, size = code & 15;
+  const table = component.acTable, order = ORDER - 1;
+  let bits = buffer, valid = count, from = at;
+  for (let k = first; k <= last; ) {
+    if (valid < 32) {
+      fill(bits, valid, from);
+      bits = buffer;
+      valid = count;
+      from = at;
+    }
+    let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+    if (entry == 0) entry = long_code(table, bits, 0);
+    bits <<= entry & 31;
+    valid -= entry & 31;
+    const advance = (entry >> 9) & 127;
+    const size = (entry >> 5) & 15;
+    let value = entry >> 16;
+    k += advance;
     if (size != 0) {
-      k += run;
-      const value = signed(buffer, size);
-      drop(size);
-      store<i16>(block + load<u8>(order + k), <i16>(value << shift));
-    } else if (run == 15) k += 15;
-    else {
-      emptyBlocks = (1 << run) - 1;
-      if (run != 0) {
-        need();
-        emptyBlocks += take(run);
+      value = signed(bits, size);
+      bits <<= size;
+      valid -= size;
+    } else if (advance == END) {
+      emptyBlocks = (1 << value) - 1;
+      if (value != 0) {
+        emptyBlocks += <i32>(bits >> (64 - value));
+        bits <<= value;
+        valid -= value;
       }
       break;
     }
+    if (value != 0) store<i16>(block + load<u8>(order + k), <i16>(value << shift));
   }
-}
-
-/** One more bit of a coefficient that has some already. */
-// @ts-ignore: decorator
-@inline
-function correct(coef: usize): void {
-  need();
-  if (take(1) == 0) return;
-  const value = <i32>load<i16>(coef);
-  const bit = 1 << shift;
-  if ((value & bit) == 0) store<i16>(coef, <i16>(value >= 0 ? value + bit : value - bit));
+  put_bits(bits, valid, from);
 }
 
 function ac_refine(component: Component, block: usize): void {
   const table = component.acTable, order = ORDER;
+  const one = 1 << shift;
+  let bits = buffer, valid = count, from = at;
   let k = first;
-  if (emptyBlocks == 0) {
-    for (; k <= last; ++k) {
-      const code = symbol(table);
-      let run = code >> 4;
-      let value = 0;
-      if ((code & 15) != 0) {
+  while (k <= last) {
+    let run = 0;
+    let value = 0;
+    if (emptyBlocks == 0) {
+      if (valid < 32) {
+        fill(bits, valid, from);
+        bits = buffer;
+        valid = count;
+        from = at;
+      }
+      let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+      if (entry == 0) entry = long_code(table, bits, 1);
+      bits <<= entry & 31;
+      valid -= entry & 31;
+      run = entry >> 20;
+      if (((entry >> 16) & 15) != 0) {
         // The size should be 1; whatever it is, one bit follows.
-        value = take(1) != 0 ? 1 << shift : -1 << shift;
+        value = <i64>bits < 0 ? one : -one;
+        bits <<= 1;
+        valid -= 1;
       } else if (run != 15) {
         emptyBlocks = 1 << run;
         if (run != 0) {
-          need();
-          emptyBlocks += take(run);
+          emptyBlocks += <i32>(bits >> (64 - run));
+          bits <<= run;
+          valid -= run;
         }
-        break;
       }
-      // Past `run` zeros, and whatever is not zero among them.
-      do {
-        const coef = block + load<u8>(order + k);
-        if (load<i16>(coef) != 0) correct(coef);
-        else if (--run < 0) break;
-        ++k;
-      } while (k <= last);
-      if (value != 0) store<i16>(block + load<u8>(order + k), <i16>value);
     }
-  }
-  if (emptyBlocks > 0) {
+    // Past `run` zeros, and whatever is not zero among them; of an empty block past all.
+    if (emptyBlocks > 0) run = 64;
     for (; k <= last; ++k) {
       const coef = block + load<u8>(order + k);
-      if (load<i16>(coef) != 0) correct(coef);
+      const before = <i32>load<i16>(coef);
+      if (before == 0) {
+        if (--run < 0) break;
+        continue;
+      }
+      // One more bit of a coefficient that has some already.
+      if (valid < 32) {
+        fill(bits, valid, from);
+        bits = buffer;
+        valid = count;
+        from = at;
+      }
+      if (<i64>bits < 0 && (before & one) == 0) store<i16>(coef, <i16>(before >= 0 ? before + one : before - one));
+      bits <<= 1;
+      valid -= 1;
     }
-    --emptyBlocks;
+    if (value != 0) store<i16>(block + load<u8>(order + k), <i16>value);
+    ++k;
   }
+  if (emptyBlocks > 0) --emptyBlocks;
+  put_bits(bits, valid, from);
 }
 
 function decode(component: Component, block: usize): void {

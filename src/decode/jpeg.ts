@@ -120,8 +120,8 @@ class Job {
   readonly #geometry: Geometry;
   readonly #data: number;
   readonly #first: Scan;
-  /** Tables in memory that were built already. */
-  readonly #built = new Map<Codes, number>();
+  /** Tables in memory that were built already, and plain ones. */
+  readonly #built = [new Map<Codes, number>(), new Map<Codes, number>()] as const;
   /** Addresses of the components' quantization tables, and those that are written. */
   readonly #quants: number[] = [];
   readonly #latched = new Set<number>();
@@ -253,8 +253,8 @@ class Job {
     const needsAc = !progressive || first > 0;
     components.forEach(({ index, dc, ac }, slot) => {
       this.#latch(index);
-      const dcTable = needsDc ? this.#table("dc", dc, progressive) : 0;
-      const acTable = needsAc ? this.#table("ac", ac, progressive) : 0;
+      const dcTable = needsDc ? this.#table("dc", dc, false) : 0;
+      const acTable = needsAc ? this.#table("ac", ac, progressive && high > 0) : 0;
       decoder.set_scanned(slot, index, dcTable, acTable);
     });
     const kind = progressive ? (first === 0 ? 1 : 3) + (high === 0 ? 0 : 1) : 0;
@@ -266,7 +266,8 @@ class Job {
   #table(kind: "dc" | "ac", index: number, plain: boolean): number {
     const codes = this.#tables[kind][index] ?? usualCodes()[kind][index];
     if (codes === undefined) throw new Fault("malformed", "one without its Huffman tables");
-    const known = this.#built.get(codes);
+    const built = this.#built[plain ? 1 : 0];
+    const known = built.get(codes);
     if (known !== undefined) return known;
     if (kind === "dc" && codes.symbols.some((symbol) => symbol > 15)) {
       throw new Fault("malformed", "one with a broken Huffman table");
@@ -276,7 +277,7 @@ class Job {
     if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0) === 0) {
       throw new Fault("malformed", "one with a broken Huffman table");
     }
-    this.#built.set(codes, table);
+    built.set(codes, table);
     return table;
   }
 }
