@@ -7,13 +7,15 @@ import {
 } from "./bits";
 import {
   Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
-  ORDER, scanComponents, scanned,
+  ORDER, scanComponents, scanned, ZIGZAG,
 } from "./frame";
 import { END, long_code } from "./huffman";
-import { decode_block, signed, transform } from "./sequential";
+import { clear, decode_block, signed, transform } from "./sequential";
 
 /** A block with room behind it, which `decode_block` needs and the kept ones have not. */
 const BLOCK = memory.data(144, 16);
+/** A kept block in natural order, zero otherwise. */
+const NATURAL = memory.data(128, 16);
 
 /** Kinds of scans. */
 const SEQUENTIAL: i32 = 0;
@@ -75,7 +77,7 @@ function ac_first(component: Component, block: usize): void {
     --emptyBlocks;
     return;
   }
-  const table = component.acTable, order = ORDER - 1;
+  const table = component.acTable, order = ZIGZAG - 1;
   let bits = buffer, valid = count, from = at;
   for (let k = first; k <= last; ) {
     if (valid < 32) {
@@ -110,14 +112,39 @@ function ac_first(component: Component, block: usize): void {
   put_bits(bits, valid, from);
 }
 
+/** Which of a block's coefficients are not zero, by zigzag index. */
+// @ts-ignore: decorator
+@inline
+function present(block: usize): u64 {
+  return <u64>sixteen(block) | (<u64>sixteen(block + 32) << 16) | (<u64>sixteen(block + 64) << 32)
+    | (<u64>sixteen(block + 96) << 48);
+}
+
+// @ts-ignore: decorator
+@inline
+function sixteen(at: usize): u32 {
+  const zero = i16x8.splat(0);
+  const equal = i8x16.narrow_i16x8_s(i16x8.eq(v128.load(at), zero), i16x8.eq(v128.load(at, 16), zero));
+  return ~i8x16.bitmask(equal) & 0xffff;
+}
+
+/** The bits from `k` on, 0…64. */
+// @ts-ignore: decorator
+@inline
+function from_bit(k: i32): u64 {
+  return k > 63 ? 0 : <u64>-1 << k;
+}
+
 function ac_refine(component: Component, block: usize): void {
-  const table = component.acTable, order = ORDER;
+  const table = component.acTable;
   const one = 1 << shift;
+  const nonzero = present(block);
+  const band = ~from_bit(last + 1);
   let bits = buffer, valid = count, from = at;
   let k = first;
   while (k <= last) {
-    let run = 0;
     let value = 0;
+    let end = last + 1;
     if (emptyBlocks == 0) {
       if (valid < 32) {
         fill(bits, valid, from);
@@ -129,7 +156,7 @@ function ac_refine(component: Component, block: usize): void {
       if (entry == 0) entry = long_code(table, bits, 1);
       bits <<= entry & 31;
       valid -= entry & 31;
-      run = entry >> 20;
+      let run = entry >> 20;
       if (((entry >> 16) & 15) != 0) {
         // The size should be 1; whatever it is, one bit follows.
         value = <i64>bits < 0 ? one : -one;
@@ -143,29 +170,31 @@ function ac_refine(component: Component, block: usize): void {
           valid -= run;
         }
       }
-    }
-    // Past `run` zeros, and whatever is not zero among them; of an empty block past all.
-    if (emptyBlocks > 0) run = 64;
-    for (; k <= last; ++k) {
-      const coef = block + load<u8>(order + k);
-      const before = <i32>load<i16>(coef);
-      if (before == 0) {
-        if (--run < 0) break;
-        continue;
+      if (emptyBlocks == 0) {
+        // Up to the zero behind `run` others.
+        let zeros = ~nonzero & band & from_bit(k);
+        for (; run > 0; --run) zeros &= zeros - 1;
+        if (zeros != 0) end = <i32>ctz(zeros);
       }
-      // One more bit of a coefficient that has some already.
+    }
+    // On the way, one more bit of each coefficient that has some already.
+    for (let rest = nonzero & from_bit(k) & ~from_bit(end); rest != 0; rest &= rest - 1) {
       if (valid < 32) {
         fill(bits, valid, from);
         bits = buffer;
         valid = count;
         from = at;
       }
-      if (<i64>bits < 0 && (before & one) == 0) store<i16>(coef, <i16>(before >= 0 ? before + one : before - one));
+      if (<i64>bits < 0) {
+        const coef = block + (<usize>ctz(rest) << 1);
+        const before = <i32>load<i16>(coef);
+        if ((before & one) == 0) store<i16>(coef, <i16>(before >= 0 ? before + one : before - one));
+      }
       bits <<= 1;
       valid -= 1;
     }
-    if (value != 0) store<i16>(block + load<u8>(order + k), <i16>value);
-    ++k;
+    if (value != 0) store<i16>(block + load<u8>(ZIGZAG + end), <i16>value);
+    k = end + 1;
   }
   if (emptyBlocks > 0) --emptyBlocks;
   put_bits(bits, valid, from);
@@ -175,7 +204,7 @@ function decode(component: Component, block: usize): void {
   switch (kind) {
     case SEQUENTIAL: {
       memory.copy(BLOCK, block, 128);
-      decode_block(component, BLOCK);
+      decode_block(component, BLOCK, ZIGZAG);
       memory.copy(block, BLOCK, 128);
       break;
     }
@@ -243,24 +272,16 @@ export function transform_row(row: i32): void {
     for (let y = 0; y < v; ++y) {
       const line = component.plane + (row * v + y) * size % component.rows * component.stride;
       for (let x = firstMcu * h; x < lastMcu * h; ++x) {
-        const block = block_at(component, x, row * v + y);
-        transform(component, block, extent(block), line + x * size);
+        const kept = block_at(component, x, row * v + y);
+        const nonzero = present(kept);
+        for (let rest = nonzero; rest != 0; rest &= rest - 1) {
+          const index = <usize>ctz(rest);
+          store<i16>(NATURAL + load<u8>(ORDER + index), load<i16>(kept + (index << 1)));
+        }
+        const extent = 63 - <i32>clz(nonzero | 1);
+        transform(component, NATURAL, extent, line + x * size);
+        clear(NATURAL, extent);
       }
     }
   }
-}
-
-/** What `transform` takes as the last coefficient: 0 when there is none but the first, 9 in the upper left quarter, or 63. */
-// @ts-ignore: decorator
-@inline
-function extent(block: usize): i32 {
-  const row0 = v128.load(block);
-  const upper = v128.or(v128.or(v128.load(block, 16), v128.load(block, 32)), v128.load(block, 48));
-  const lower = v128.or(
-    v128.or(v128.load(block, 64), v128.load(block, 80)),
-    v128.or(v128.load(block, 96), v128.load(block, 112)),
-  );
-  if (v128.any_true(lower)) return 63;
-  if (i64x2.extract_lane(v128.or(row0, upper), 1) != 0) return 63;
-  return v128.any_true(upper) || (i64x2.extract_lane(row0, 0) >> 16) != 0 ? 9 : 0;
 }

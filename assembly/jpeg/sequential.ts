@@ -13,11 +13,11 @@ import { idct_1, idct_2, idct_4 } from "./idct_reduced";
 const BLOCK = memory.data(144, 16);
 
 /**
- * Decodes a block's codes. `block` is zero, and a word behind it too.
+ * Decodes a block's codes. `block` is zero, and a word behind it too. `places` is `ORDER` or `ZIGZAG`.
  *
  * @returns the zigzag index of the last coefficient
  */
-export function decode_block(component: Component, block: usize): i32 {
+export function decode_block(component: Component, block: usize, places: usize): i32 {
   let bits = buffer, valid = count, from = at;
   let table = component.dcTable;
   if (valid < 32) {
@@ -51,7 +51,7 @@ export function decode_block(component: Component, block: usize): i32 {
   store<i16>(block, <i16>component.prediction);
 
   table = component.acTable;
-  const order = ORDER - 1;
+  const order = places - 1;
   let k = 1;
   do {
     if (valid < 32) {
@@ -119,6 +119,21 @@ export function transform(component: Component, block: usize, last: i32, out: us
   }
 }
 
+/** Zeros for the next block. */
+// @ts-ignore: decorator
+@inline
+export function clear(block: usize, last: i32): void {
+  v128.store(block, i64x2.splat(0));
+  if (last == 0) return;
+  v128.store(block, i64x2.splat(0), 16);
+  v128.store(block, i64x2.splat(0), 32);
+  v128.store(block, i64x2.splat(0), 48);
+  v128.store(block, i64x2.splat(0), 64);
+  v128.store(block, i64x2.splat(0), 80);
+  v128.store(block, i64x2.splat(0), 96);
+  v128.store(block, i64x2.splat(0), 112);
+}
+
 /** One row of MCUs, of a scan that has all components: from codes to samples. */
 export function decode_row(row: i32): void {
   const block = BLOCK;
@@ -135,18 +150,9 @@ export function decode_row(row: i32): void {
       for (let y = 0; y < v; ++y) {
         let out = line;
         for (let x = 0; x < h; ++x) {
-          const last = isEmpty ? 0 : decode_block(component, block);
+          const last = isEmpty ? 0 : decode_block(component, block, ORDER);
           if (isKept) transform(component, block, last, out);
-          v128.store(block, i64x2.splat(0));
-          if (last > 0) {
-            v128.store(block, i64x2.splat(0), 16);
-            v128.store(block, i64x2.splat(0), 32);
-            v128.store(block, i64x2.splat(0), 48);
-            v128.store(block, i64x2.splat(0), 64);
-            v128.store(block, i64x2.splat(0), 80);
-            v128.store(block, i64x2.splat(0), 96);
-            v128.store(block, i64x2.splat(0), 112);
-          }
+          clear(block, last);
           out += size;
         }
         line += size * component.stride;

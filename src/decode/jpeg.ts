@@ -52,10 +52,11 @@ class Room {
     return address;
   }
 
-  /** Room for `bytes`, zero. */
+  /** Room for `bytes`, zero; what the memory grows by is. */
   zeros(bytes: number): number {
+    const used = this.#memory.buffer.byteLength;
     const address = this.take(bytes);
-    this.bytes(address, bytes).fill(0);
+    this.bytes(address, Math.max(0, Math.min(bytes, used - address))).fill(0);
     return address;
   }
 
