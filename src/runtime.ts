@@ -23,8 +23,6 @@ export interface Runtime {
   readonly formats: readonly Format[];
   /** Bytes of images that are decoded at once; the limit of `decode/turn.ts` when absent. */
   readonly imageBytes?: number;
-  /** How photos are decoded unless the caller says; `exact` when absent. */
-  readonly decode?: "exact" | "fast";
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
   /** A compiled module that ships with the package. */

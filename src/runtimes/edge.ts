@@ -78,8 +78,6 @@ export function edgeRuntime(): Runtime {
     name: "workerd",
     formats: [SAFETENSORS],
     imageBytes: IMAGE_BYTES,
-    // Processor time is metered, and bounded: a 12-megapixel photo takes half of it at a scale of 1/4.
-    decode: "fast",
     module: async (name) => (name.endsWith(".shared") ? refuse("threads") : moduleOf(name)),
     openFile: async () => refuse("files"),
     folder: () => refuse("files"),
