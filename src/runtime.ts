@@ -27,6 +27,12 @@ export interface Runtime {
   readonly name: string;
   /** A compiled module that ships with the package. */
   module(name: ModuleName): Promise<WebAssembly.Module>;
+  /**
+   * Decodes a HEIC or AVIF, turned as it is shown, by a decoder that is not part of this package. Absent where there is none.
+   *
+   * @throws Fault "unsupported" when the decoder is not installed
+   */
+  readonly decodeHeif?: (codec: "HEIC" | "AVIF", bytes: Uint8Array, header: HeifSize) => Promise<RgbaPixels>;
   /** Opens a local file. Throws when there is none, or when the runtime has no files. */
   openFile(path: string, signal?: AbortSignal): Promise<ByteSource>;
   /** A local folder; opening is lazy. */
@@ -50,6 +56,20 @@ export interface Runtime {
   huggingFace(): Promise<HuggingFace>;
   /** Begins a checksum. */
   hash(algorithm: "sha1" | "sha256" | "sha512"): Hash;
+}
+
+/** What the header of a HEIC or AVIF says: the size that is shown, and how the stored pixels are turned for it, as EXIF says it. */
+export interface HeifSize {
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+}
+
+/** Decoded pixels, `[height, width, 4]`. */
+export interface RgbaPixels {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array | Uint8ClampedArray;
 }
 
 /** How far a download is. */

@@ -1,6 +1,6 @@
 /**
  * Encoded images → RGBA pixels, upright. JPEG by mozjpeg and WebP by libwebp, both as WebAssembly, so that every runtime decodes
- * alike; PNG by the platform's inflate; CMYK JPEGs by jpeg-js, slower and in JavaScript; the first picture of a GIF by
+ * alike; PNG by the platform's inflate; HEIC and AVIF by decoders that the runtime finds outside the package, where it can; CMYK JPEGs by jpeg-js, slower and in JavaScript; the first picture of a GIF by
  * `gif.ts`. Anything else is refused by name.
  *
  * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is applied, as browsers apply it;
@@ -19,8 +19,9 @@ import { decodeBy, type Factory } from "./emscripten.ts";
 import { Fault } from "./fault.ts";
 import { decodeGif, gifHeader } from "./gif.ts";
 import { type Header, webpHeader } from "./header.ts";
+import { type HeifHeader, heifHeader } from "./heif-header.ts";
 import { jpegHeader } from "./jpeg-header.ts";
-import { type Codec, kindOf } from "./kind.ts";
+import { type Codec, type HeifCodec, kindOf } from "./kind.ts";
 import { orientationOf, upright } from "./orientation.ts";
 import { decodePng, pngHeader } from "./png.ts";
 import { Turn } from "./turn.ts";
@@ -33,13 +34,15 @@ export const PASS_LIMIT = 8;
 /** Most pixels of a CMYK JPEG: its decoder takes 60 bytes and 0.2 µs for each. */
 export const CMYK_PIXEL_LIMIT = 16e6;
 
-const READABLE = "a JPEG, PNG, WebP or GIF image";
+const READABLE = "a JPEG, PNG, WebP, GIF, HEIC or AVIF image";
 
 const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>> = {
   JPEG: jpegHeader,
   PNG: pngHeader,
   WebP: webpHeader,
   GIF: gifHeader,
+  HEIC: heifHeader,
+  AVIF: heifHeader,
 };
 
 /**
@@ -81,7 +84,7 @@ export async function decodeImage(
 }
 
 /** Bytes that decoders take for each pixel, their results among them. */
-const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5 };
+const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5, HEIC: 12, AVIF: 12 };
 /** What a progressive JPEG takes beside: its coefficients. */
 const COEFFICIENT_BYTES = 6;
 const CMYK_BYTES = 64;
@@ -98,7 +101,7 @@ function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, maxPixels:
     throw new ImageError(code, expectedGot(name, expected, got));
   };
   const header = HEADERS[codec](bytes);
-  if (header === undefined) return refuse("malformed", `a ${codec} with its header`, "a broken one");
+  if (header === undefined) return refuse("malformed", `${named(codec)} with its header`, "a broken one");
   const { width, height, complete, cmyk = false, passed = 0 } = header;
   const limit = cmyk ? Math.min(maxPixels, CMYK_PIXEL_LIMIT) : maxPixels;
   if (width * height > limit) {
@@ -116,12 +119,16 @@ function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, maxPixels:
   return header;
 }
 
+function named(codec: Codec): string {
+  return `${codec === "AVIF" ? "an" : "a"} ${codec}`;
+}
+
 /** What a decoder's failure means. */
 function undecodable(codec: Codec, name: string, cause: unknown): ImageError {
   const isFull = cause instanceof RangeError;
   const code = cause instanceof Fault ? cause.code : isFull ? "memory" : "malformed";
   const got = cause instanceof Fault ? cause.message : isFull ? "one that does not fit into memory" : "a broken one";
-  return new ImageError(code, expectedGot(name, `a ${codec} that can be decoded`, got), { cause });
+  return new ImageError(code, expectedGot(name, `${named(codec)} that can be decoded`, got), { cause });
 }
 
 async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
@@ -135,5 +142,18 @@ async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime
       return decodeWebp(await runtime.module("webp"), bytes, header);
     case "GIF":
       return decodeGif(bytes, header);
+    case "HEIC":
+    case "AVIF":
+      return decodeHeif(codec, header as HeifHeader, bytes, runtime);
   }
+}
+
+async function decodeHeif(
+  codec: HeifCodec,
+  header: HeifHeader,
+  bytes: Uint8Array,
+  { decodeHeif, name }: Runtime,
+): Promise<Pixels> {
+  if (decodeHeif !== undefined) return decodeHeif(codec, bytes, header);
+  throw new Fault("unsupported", `one where ${name} has no decoder for it; convert it to JPEG`);
 }

@@ -28,6 +28,7 @@ import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
+import { decodeHeif } from "./node-heif.ts";
 import { diskStore } from "./node-store.ts";
 
 export * from "../index.ts";
@@ -97,6 +98,7 @@ export function nodeRuntime(): Runtime {
       modules.set(name, module);
       return module;
     },
+    decodeHeif,
     openFile,
     folder,
     startWorker,

@@ -10,6 +10,7 @@ import { codeOfStatus } from "../hub/fetch.ts";
 import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { givenModule } from "./init.ts";
+import { decodeHeif } from "./web-heif.ts";
 import { cacheStore, type VerifiedEntries } from "./web-store.ts";
 
 /** What differs between a browser's entries. */
@@ -31,6 +32,7 @@ export function webRuntime({ compile, startWorker }: WebParts): Runtime {
       modules.set(name, module);
       return module;
     },
+    decodeHeif,
     openFile: fetchFile,
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name, verified),

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { resnetSpec } from "../../src/models/resnet.ts";
+import { LIBHEIF } from "../../src/runtimes/heic.ts";
 import { quantize } from "../../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
@@ -25,6 +26,7 @@ export async function fixtures(): Promise<Fixtures> {
 
 const TYPES: Readonly<Record<string, string>> = {
   ".js": "text/javascript",
+  ".mjs": "text/javascript",
   ".wasm": "application/wasm",
   ".html": "text/html",
 };
@@ -49,6 +51,7 @@ export async function serve(given: Fixtures, script: string, expected: string, i
       "/photo": given.photo,
       "/contract.js": script,
       "/expected.json": expected,
+      "/libheif.mjs": readFileSync(join(root, "node_modules", LIBHEIF)),
     },
     "/page.html": '<!doctype html><title>waiting</title><script type="module" src="/contract.js"></script>',
   };
