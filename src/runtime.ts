@@ -4,6 +4,8 @@
 import type { ByteSource, Folder } from "./bytes.ts";
 import type { Format } from "./formats/open.ts";
 import type { ModelHints } from "./models/metadata.ts";
+import type { Build } from "./tape.ts";
+import type { Dots, Vectors } from "./variants.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp";
@@ -25,6 +27,14 @@ export interface Runtime {
   readonly imageBytes?: number;
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
+  /**
+   * What a choice depends on, measured at the first call. Absent where the clock stands still while code runs (Workers): vectors are
+   * then of 128 bits and int8 products the usual ones.
+   */
+  readonly measure?: {
+    vectors(build: Build): Promise<Vectors>;
+    dots(build: Build): Promise<Dots>;
+  };
   /** A compiled module that ships with the package. */
   module(name: ModuleName): Promise<WebAssembly.Module>;
   /**

@@ -43,9 +43,11 @@ export interface Measured {
   readonly wrong: readonly string[];
 }
 
+const NARROW: Measured = { vectors: 128, wrong: [] };
+
 /**
- * The vectors to choose tiles for, measured once per process and build: 128 where the clock stands still, and where a wide
- * tile gives other bytes than its narrow twin.
+ * The vectors to choose tiles for, measured once per process and build: 128 where the clock stands still, and where a wide tile
+ * gives other bytes than its narrow twin.
  */
 export function measureVectors(runtime: Runtime, build: Build): Promise<Measured> {
   const known = measured.get(build);
@@ -58,11 +60,11 @@ export function measureVectors(runtime: Runtime, build: Build): Promise<Measured
 async function measure(runtime: Runtime, build: Build): Promise<Measured> {
   const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 8 }));
   const [narrow, wide] = ([128, 256] as const).map((vectors) => tilesOf(build, vectors));
-  if (!packsPairs(kernels)) return { vectors: 128, wrong: [] };
+  if (!packsPairs(kernels)) return NARROW;
   fill(kernels, "f32");
   // An engine may pack pairs, and not those of the tiles: Node 22 packs few.
   if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT), WORTH, TILES_MS)) {
-    return { vectors: 128, wrong: [] };
+    return NARROW;
   }
   const kinds: readonly Kind[] = ["f32", "wgrad", "i16", "dot16", ...(build === "relaxed" ? (["dot8"] as const) : [])];
   const wrong = kinds.filter((kind) => {

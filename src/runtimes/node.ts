@@ -12,6 +12,7 @@ import registryUrl from "registry-url";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
 import type { Library } from "../define.ts";
+import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
@@ -26,10 +27,12 @@ import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { measureVectors } from "../vectors.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { decodeHeif } from "./node-heif.ts";
 import { diskStore } from "./node-store.ts";
+import { mayPackPairs } from "./node-vectors.ts";
 
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
@@ -99,6 +102,10 @@ export function nodeRuntime(): Runtime {
       return module;
     },
     decodeHeif,
+    measure: {
+      vectors: async (build) => (mayPackPairs() === false ? 128 : (await measureVectors(runtime, build)).vectors),
+      dots: (build) => measureDots(runtime, build),
+    },
     openFile,
     folder,
     startWorker,

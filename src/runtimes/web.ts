@@ -2,6 +2,7 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
@@ -9,6 +10,7 @@ import { TFJS } from "../formats/tfjs.ts";
 import { codeOfStatus } from "../hub/fetch.ts";
 import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
+import { measureVectors } from "../vectors.ts";
 import { givenModule } from "./init.ts";
 import { decodeHeif } from "./web-heif.ts";
 import { cacheStore, type VerifiedEntries } from "./web-store.ts";
@@ -27,6 +29,10 @@ export function webRuntime({ compile, startWorker }: WebParts): Runtime {
   const runtime: Runtime = {
     name: "browser",
     formats: [SAFETENSORS, SHARDED, TFJS],
+    measure: {
+      vectors: async (build) => (await measureVectors(runtime, build)).vectors,
+      dots: (build) => measureDots(runtime, build),
+    },
     module(name) {
       const module = modules.get(name) ?? givenModule(name).then((given) => given ?? compile(name));
       modules.set(name, module);
