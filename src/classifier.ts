@@ -2,7 +2,7 @@
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
 
-import { type BuildOptions, checkBuildOptions, chooseHere } from "./choice.ts";
+import { type BuildOptions, checkBuildOptions, chooseHere, repackingOf } from "./choice.ts";
 import { type ImageInput, withPixels } from "./decode/input.ts";
 import { createEngine, type Engine } from "./engine.ts";
 import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
@@ -76,12 +76,15 @@ export async function loadWith(runtime: Runtime, source: Source, options: LoadOp
 export async function loadModel(runtime: Runtime, model: Model, options: BuildOptions = {}): Promise<Classifier> {
   checkBuildOptions(options);
   const graph = fold(model.graph);
-  const { target, weights } = await chooseHere(runtime, graph, options);
+  const { packed } = model.checkpoint;
+  const choice = await chooseHere(runtime, graph, options, packed);
+  const { target, weights } = choice;
   const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
   const engine = await createEngine<Forward>(runtime, model.source, target, room);
   await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);
   await engine.start(runtime);
-  return new Classifier(runtime, model, graph, weights, engine);
+  const guesses = [...model.guesses, ...repackingOf(packed, choice)];
+  return new Classifier(runtime, { ...model, guesses }, graph, weights, engine);
 }
 
 /** A plan as an engine caches it. */

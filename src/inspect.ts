@@ -1,6 +1,7 @@
 /** What a model is and what it needs, without loading it. */
 
-import { checkBuildOptions, chooseHere } from "./choice.ts";
+import type { Layout } from "./checkpoint.ts";
+import { checkBuildOptions, chooseHere, repackingOf } from "./choice.ts";
 import type { LoadOptions } from "./classifier.ts";
 import { fold } from "./fold.ts";
 import { inputShape, type Node, outputNode, type Shape } from "./graph.ts";
@@ -38,7 +39,7 @@ export interface LayerInspection {
 }
 
 /** What a model is and needs. */
-export interface Inspection extends Omit<Network, "graph"> {
+export interface Inspection extends Omit<Network, "graph" | "packed"> {
   readonly build: Build;
   /** `[h, w, c]` */
   readonly input: Shape;
@@ -53,6 +54,8 @@ export interface Inspection extends Omit<Network, "graph"> {
   /** Of the packed weights. */
   readonly weightBytes: number;
   readonly layers: readonly LayerInspection[];
+  /** How the weights lie that the file holds as kernels read them; absent in other files. */
+  readonly layout?: Layout;
   /** The steps for one image. */
   readonly tape: Tape;
   /** With `train`: what that takes. */
@@ -67,9 +70,10 @@ export interface Inspection extends Omit<Network, "graph"> {
  */
 export async function inspectWith(runtime: Runtime, source: Source, options: InspectOptions = {}): Promise<Inspection> {
   checkBuildOptions(options);
-  const { graph, ...network } = await networkOfSource(runtime, source, options);
+  const { graph, packed, ...network } = await networkOfSource(runtime, source, options);
   const folded = fold(graph);
-  const { target, weights } = await chooseHere(runtime, folded, options);
+  const choice = await chooseHere(runtime, folded, options, packed);
+  const { target, weights } = choice;
   const { memoryBytes = defaultMemory(folded), train, batch } = options;
   const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
   const { threads, build } = target;
@@ -91,6 +95,8 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
       : finetuneNeeds(graph, { train, threads, build, memoryBytes, ...(batch === undefined ? {} : { batch }) });
   return {
     ...network,
+    guesses: [...network.guesses, ...repackingOf(packed, choice)],
+    ...(packed === undefined ? {} : { layout: packed.layout }),
     build,
     input: inputShape(folded),
     outputs: outputNode(folded).shape[2],

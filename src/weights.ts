@@ -3,7 +3,8 @@
  * that loading holds no second copy of the model.
  */
 
-import type { Checkpoint } from "./checkpoint.ts";
+import { PANEL_COLUMNS } from "../wasm/tile.js";
+import type { Checkpoint, PackedWeights } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph, Node } from "./graph.ts";
@@ -12,6 +13,7 @@ import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
 import { type Kernels, runStep, step } from "./tape.ts";
 import { DTYPE_BYTES, type TensorInfo } from "./tensor.ts";
+import { formOf, type Variant } from "./variants.ts";
 
 const PAGE = 65536;
 
@@ -85,6 +87,12 @@ function checkFinite(where: string, name: string, values: Float32Array): void {
     expectedGot(where, `finite numbers, below 2^60, in "${name}"`, `${values[at]} at element ${at}`),
     { subject: name },
   );
+}
+
+/** Whether a file's panels of a layer are those that its variant reads. */
+export function isPackedFor({ layout, form }: PackedWeights, name: string, { algorithm }: Variant): boolean {
+  const held = form(name);
+  return held !== undefined && held === formOf(algorithm) && layout.columns === PANEL_COLUMNS;
 }
 
 /**
@@ -167,6 +175,19 @@ export async function packWeights(
     variant: (name) => weights.variants.get(name)!,
     tensor: load,
     raw,
+    async panels(name, address, bytes) {
+      const { packed } = checkpoint;
+      const variant = weights.variants.get(name)!;
+      if (packed === undefined || !isPackedFor(packed, name, variant)) return false;
+      const place = new Uint8Array(memory.buffer, address, bytes);
+      const read = await packed.read(name, place);
+      if (read !== place) place.set(read);
+      const isF32 = packed.form(name) === "f32";
+      if (isF32 && !isSmall(address, bytes / 4))
+        checkFinite(where, name, new Float32Array(memory.buffer, address, bytes / 4));
+      return true;
+    },
+    view: (address, bytes) => new Uint8Array(memory.buffer, address, bytes),
     async values(name) {
       const { address, info } = await load(name);
       return new Float32Array(memory.buffer, address, elements(info)).slice();

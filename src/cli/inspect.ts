@@ -1,5 +1,6 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
 
+import type { Layout } from "../checkpoint.ts";
 import type { OutputKind } from "../output.ts";
 import type { Preprocess } from "../preprocess.ts";
 import { inspect as describe } from "../runtimes/node.ts";
@@ -22,7 +23,7 @@ export async function inspect(
   });
   for (const { message } of found.guesses) remark(options.quiet, `assumed: ${message}`);
   const { arch, build, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
-  const { output, outputs, labels, preprocess, licence, guesses } = found;
+  const { output, outputs, labels, preprocess, licence, guesses, layout } = found;
   const dtype = dtypes.join(", ") || "none";
   const gmacs = found.macs / 1e9;
   const layers = found.layers.map(({ name, op, shape, algorithm, kernels, macs, weightBytes }) => {
@@ -31,6 +32,7 @@ export async function inspect(
   const summary = {
     ...{ model: source, arch, build, input, parameters, gmacs, dtype, memoryBytes, weightBytes },
     ...{ output, outputs, labels, preprocess, licence, guesses },
+    ...(layout && { layout }),
     ...(training && { training }),
   };
   if (options.json) {
@@ -51,6 +53,7 @@ export async function inspect(
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
         : []),
+      ...(layout === undefined ? [] : [`layout ${describeLayout(layout)}`]),
       `output ${describeOutput(output, outputs, labels)}`,
       ...(preprocess === undefined ? [] : [`preprocess ${describePreprocess(preprocess)}`]),
       ...(licence === undefined ? [] : [`licence ${licence}`]),
@@ -68,6 +71,13 @@ export async function inspect(
     ].join("\n"),
   );
   return 0;
+}
+
+function describeLayout({ version, build, dots, columns, layers }: Layout): string {
+  const all = Object.values(layers);
+  const packed = all.filter(({ form }) => form !== undefined).length;
+  const products = dots === undefined ? "" : `, int8 products ${dots}`;
+  return `packed, version ${version}: ${packed} of ${all.length} layers in panels of ${columns}, as the ${build} build chose${products}`;
 }
 
 /** Class names that a line has room for. */

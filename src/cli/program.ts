@@ -1,7 +1,7 @@
 /** The grammar of the `resnet-wasm` command: what each command is called, its arguments and its options. */
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { STORAGE_DTYPES } from "../convert.ts";
+import { LAYOUTS, STORAGE_DTYPES } from "../convert.ts";
 import { METHODS } from "../quantizer.ts";
 import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
@@ -65,12 +65,12 @@ export function program(done: (status: number) => void): Command {
     .addOption(new Option("--train <part>", "what fine-tuning that part takes").choices(PARTS))
     .option("--batch <n>", "images of a step, for --train", whole(1))
     .action(async (source, options) => done(await inspect(source, options)));
-  withCommon(command.command("convert").argument("<model>", "a model of any format"))
+  withLayout(withCommon(command.command("convert").argument("<model>", "a model of any format")))
     .description("one safetensors file that needs nothing beside it")
     .requiredOption("--out <file>", "the file to write")
     .addOption(new Option("--dtype <dtype>", "of the weights").choices(STORAGE_DTYPES).default("f32"))
     .action(async (source, options) => done(await convert(source, options)));
-  withCommon(command.command("quantize").argument("<model>", "a model of any format, in f32 or f16"))
+  withLayout(withCommon(command.command("quantize").argument("<model>", "a model of any format, in f32 or f16")))
     .description("int8 weights and activations: a quarter of the size, and faster")
     .requiredOption("--out <file>", "the file to write")
     .option("--calibrate <dir>", "sample images; without any, only the weights become int8")
@@ -130,4 +130,15 @@ export function program(done: (status: number) => void): Command {
     .action(async (source, options) => done(await tune(source, options)));
   for (const each of command.commands) each.exitOverride();
   return command;
+}
+
+/** Adds how weights lie in the file that a command writes. */
+function withLayout(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--layout <name>", "packed: weights as this machine's kernels read them, for fast loading")
+        .choices(LAYOUTS)
+        .default("plain"),
+    )
+    .option("--no-winograd", "with --layout packed: direct sums only, for the fastest loading and less memory");
 }
