@@ -21,6 +21,11 @@ export interface BuildOptions extends EngineOptions {
   readonly memoryBytes?: number;
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   readonly winograd?: boolean;
+  /**
+   * Workers that each run whole images, decoding included, over one memory with the weights in it once: for images a second,
+   * where `threads` are for the time of one image. The caller's thread then computes nothing, with 1 replica too.
+   */
+  readonly replicas?: number;
   /** Times that `tune` measured on this machine: they replace estimates when algorithms are chosen. */
   readonly tuning?: Tuning;
   readonly signal?: AbortSignal;
@@ -37,8 +42,9 @@ export interface Choice {
 
 /** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
 export function checkBuildOptions(options: BuildOptions): void {
-  const { build } = engineTarget(options);
-  const { memoryBytes, tuning } = options;
+  const { build, threads } = engineTarget(options);
+  const { memoryBytes, tuning, replicas } = options;
+  if (replicas !== undefined) checkReplicas(replicas, threads);
   if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
     throw new OptionError("memoryBytes", expectedGot("memoryBytes", `from 1 to ${MAX_BYTES} bytes`, `${memoryBytes}`));
   }
@@ -48,6 +54,23 @@ export function checkBuildOptions(options: BuildOptions): void {
   if (tuning !== undefined && tuning.build !== build) {
     const hint = "tune again, or choose the build with --build";
     throw new OptionError("tuning", expectedGot("tuning", `times of the ${build} build`, `of ${tuning.build}`, hint));
+  }
+}
+
+function checkReplicas(replicas: number, threads: number): void {
+  if (!Number.isInteger(replicas) || replicas < 1) {
+    throw new OptionError("replicas", expectedGot("replicas", "a whole number from 1", `${replicas}`));
+  }
+  if (threads > 1) {
+    const hint = "threads shorten the time of one image, replicas compute more images a second: choose one";
+    throw new OptionError("replicas", expectedGot("replicas", "none beside threads", `${replicas}`, hint));
+  }
+  if (typeof SharedArrayBuffer === "undefined") {
+    const hint = "a page must be cross-origin isolated (COOP and COEP headers) for replicas";
+    throw new OptionError(
+      "replicas",
+      expectedGot("replicas", "none where there is no shared memory", `${replicas}`, hint),
+    );
   }
 }
 

@@ -10,14 +10,15 @@ import type { Dots, Vectors } from "./variants.ts";
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp";
 
-export type WorkerJob = "worker" | "preparer";
+export type WorkerJob = "worker" | "replica" | "preparer";
 
 /** A worker that has been started. */
 export interface WorkerHandle {
   post(message: unknown): void;
   /** While `busy`, the worker keeps the process alive. */
   setBusy(busy: boolean): void;
-  terminate(): void;
+  /** Ends it. Resolves when it runs no more, as far as the runtime tells. */
+  terminate(): Promise<void>;
 }
 
 export interface Runtime {
@@ -56,7 +57,7 @@ export interface Runtime {
    *
    * @param onMessage gets its messages
    * @param onExit gets the reason when it ends without having been terminated
-   * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), or images (`preparer.ts`)
+   * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), whole images (`replica.ts`), or inputs of a training (`preparer.ts`)
    * @throws Error where the runtime has no workers
    */
   startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle;

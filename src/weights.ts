@@ -19,16 +19,22 @@ const PAGE = 65536;
 
 /** Makes the memory at least `bytes` long. Throws `RangeError` when the engine has no more. */
 export function ensureMemory(memory: WebAssembly.Memory, bytes: number): void {
-  const missing = Math.ceil((bytes - memory.buffer.byteLength) / PAGE);
-  if (missing <= 0) return;
+  if (bytes > memory.buffer.byteLength) extendMemory(memory, bytes - memory.buffer.byteLength);
+}
+
+/**
+ * Makes the memory `bytes` longer, or a little more. Returns the address of the first: what one of several threads has
+ * grown is its own. Throws `RangeError` when the engine has no more.
+ */
+export function extendMemory(memory: WebAssembly.Memory, bytes: number): number {
   try {
-    memory.grow(missing);
+    return PAGE * memory.grow(Math.ceil(bytes / PAGE));
   } catch {
     const mb = (value: number): string => `${(value / 1e6).toFixed(0)} MB`;
     throw new RangeError(
       expectedGot(
         "memory",
-        mb(bytes),
+        mb(memory.buffer.byteLength + bytes),
         `no more than ${mb(memory.buffer.byteLength)}`,
         "use a smaller batch, image or model",
       ),

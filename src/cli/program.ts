@@ -9,7 +9,7 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { withCommon, withModel, withModels } from "./options.ts";
+import { withCommon, withModel, withModels, withReplicas } from "./options.ts";
 import {
   byteCount,
   corsOrigin,
@@ -35,7 +35,9 @@ export function program(done: (status: number) => void): Command {
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as Record<string, string>;
   const command = new Command("resnet-wasm").description(description!).version(version!).exitOverride();
-  withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin"))
+  withReplicas(
+    withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin")),
+  )
     .description("the most probable classes of each image")
     .option("--top-k <n>", "classes to show", whole(1), 5)
     .option(
@@ -45,7 +47,7 @@ export function program(done: (status: number) => void): Command {
     )
     .option("--recursive", "look into the folders in a folder")
     .action(async (images, options) => done(await classify(images, options)));
-  withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
+  withReplicas(withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class")))
     .description("accuracy over labelled images")
     .option("--labels <csv>", "lines of file,label, or of file and several labels")
     .option("--threshold <p>", "probability from which on an image has a label, of several", threshold)
@@ -78,7 +80,11 @@ export function program(done: (status: number) => void): Command {
     .option("--limit <n>", "images to use", whole(1), 100)
     .option("--report <file>", "write an HTML report about each layer")
     .action(async (source, options) => done(await quantize(source, options)));
-  withTraining(withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")))
+  withReplicas(
+    withTraining(
+      withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")),
+    ),
+  )
     .description("a model of your own classes, from one that knows others")
     .action(async (source, options) => done(await finetune(source, options)));
   withTraining(withCommon(command.command("train")))
@@ -88,7 +94,7 @@ export function program(done: (status: number) => void): Command {
       if (options.arch === undefined) throw new InvalidArgumentError("--arch names the network to train");
       done(await trainNew(options));
     });
-  withModel(command.command("bench"))
+  withReplicas(withModel(command.command("bench")))
     .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
     .addOption(
       new Option("--scenario <name>", "queries that are sent").choices(Object.keys(SCENARIOS)).default("single-stream"),
@@ -96,11 +102,10 @@ export function program(done: (status: number) => void): Command {
     .option("--duration <seconds>", "how long to measure; MLPerf asks for 600", whole(1), 10)
     .option("--accuracy <dir>", "a labelled folder, to report accuracy too")
     .action(async (options) => done(await bench(options)));
-  withModel(command.command("serve"))
+  withReplicas(withModel(command.command("serve")))
     .description("classification over HTTP: POST /classify, GET /health and /metrics, a page at /")
     .option("--port <n>", "0 takes a free one", port, 8080)
     .option("--host <address>", "where to listen; 0.0.0.0 lets other machines in", "127.0.0.1")
-    .option("--workers <n>", "copies of the model, each in a worker; as many photos are computed at once", whole(1), 2)
     .option("--hosts <list>", "names that Host may have beside this machine's own, or * for any", names, [])
     .option("--origins <list>", "origins that ?url= may name, with commas between them", origins, [])
     .option("--cors <origin>", "origin whose pages may call, * or none", corsOrigin, "*")

@@ -27,6 +27,9 @@ import { decodePng, pngHeader } from "./png.ts";
 import { Turn } from "./turn.ts";
 import { decodeWebp } from "./webp.ts";
 
+/** What decoding takes of a runtime. */
+export type Decoders = Pick<Runtime, "module" | "imageBytes">;
+
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
 export const PIXEL_LIMIT = 100e6;
 /** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
@@ -56,7 +59,7 @@ const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  runtime: Runtime,
+  runtime: Decoders,
   name: string,
   maxPixels = PIXEL_LIMIT,
   turn?: Turn,
@@ -131,7 +134,7 @@ function undecodable(codec: Codec, name: string, cause: unknown): ImageError {
   return new ImageError(code, expectedGot(name, `${named(codec)} that can be decoded`, got), { cause });
 }
 
-async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime: Runtime): Promise<Pixels> {
+async function decodeAs(codec: Codec, header: Header, bytes: Uint8Array, runtime: Decoders): Promise<Pixels> {
   switch (codec) {
     case "JPEG":
       if (header.cmyk === true) return decodeCmyk(bytes, header.width * header.height);

@@ -7,7 +7,7 @@ import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
 import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
-import { decodeImage, PIXEL_LIMIT } from "./image.ts";
+import { type Decoders, decodeImage, PIXEL_LIMIT } from "./image.ts";
 import { type RawPixels, rawPixels, typeName } from "./raw.ts";
 import { Turn } from "./turn.ts";
 
@@ -28,45 +28,63 @@ export type ImageInput =
   | RawPixels
   | Drawable;
 
+/** An image that has been fetched, as it can be posted to a worker: pixels, or a file that is still encoded. */
+export type Photo =
+  | {
+      readonly pixels: Pixels /** Whether the pixels are the caller's, whose memory is not to be freed. */;
+      readonly isOwned: boolean;
+    }
+  | { readonly encoded: Uint8Array /** What to call it in an error. */; readonly name: string };
+
+/**
+ * Fetches an image, without decoding it.
+ *
+ * @param maxPixels a limit for what the platform draws
+ * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
+ * for an image that is not there or has too many bytes
+ */
+export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
+  if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
+  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
+  const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
+  const name = address === undefined ? "image" : brief(address);
+  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
+  return { encoded, name };
+}
+
 /**
  * The pixels of an image.
  *
- * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
- * @param turn as `decodeImage` takes it
- * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
- * for an image that is not there, is above a limit or cannot be decoded
+ * @throws as `fetchPhoto`, and ImageError for an image that is above a limit or cannot be decoded
  */
-export async function toPixels(
-  image: ImageInput,
-  runtime: Runtime,
-  maxPixels = PIXEL_LIMIT,
-  turn?: Turn,
-): Promise<Pixels> {
-  if (isRaw(image)) return rawPixels(image);
-  if (isDrawable(image)) return drawnPixels(image, maxPixels);
-  const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
-  const name = address === undefined ? "image" : brief(address);
-  const bytes = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
-  return decodeImage(bytes, runtime, name, maxPixels, turn);
+export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Pixels> {
+  return decodePhoto(await fetchPhoto(image, runtime, maxPixels), runtime, maxPixels);
+}
+
+/** @param turn as `decodeImage` takes it */
+async function decodePhoto(photo: Photo, decoders: Decoders, maxPixels = PIXEL_LIMIT, turn?: Turn): Promise<Pixels> {
+  if ("pixels" in photo) return photo.pixels;
+  return decodeImage(photo.encoded, decoders, photo.name, maxPixels, turn);
 }
 
 /**
  * Does `work` with the pixels of an image, whose memory counts against the limit until it is done. Afterwards the memory goes,
  * unless the pixels are the caller's.
  *
- * @throws as `toPixels`
+ * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
+ * @throws as `decodeImage`
  */
 export async function withPixels<T>(
-  image: ImageInput,
-  runtime: Runtime,
+  photo: Photo,
+  decoders: Decoders,
   maxPixels: number | undefined,
   work: (pixels: Pixels) => Promise<T>,
 ): Promise<T> {
   const turn = new Turn();
   try {
-    const pixels = await toPixels(image, runtime, maxPixels, turn);
+    const pixels = await decodePhoto(photo, decoders, maxPixels, turn);
     const result = await work(pixels);
-    if (!isRaw(image)) release(pixels.data);
+    if (!("isOwned" in photo && photo.isOwned)) release(pixels.data);
     return result;
   } finally {
     turn.release();

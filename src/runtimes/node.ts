@@ -61,16 +61,17 @@ export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ..
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
 /**
- * Starts `node-worker` or `node-preparer`, which are in runtimes/, also when this is part of the command: as TypeScript in
- * a checkout, as JavaScript in the package.
+ * Starts `node-worker`, `node-replica` or `node-preparer`, which are in runtimes/, also when this is part of the command: as
+ * TypeScript in a checkout, as JavaScript in the package.
  */
 function startWorker(
   onMessage: (message: unknown) => void,
   onExit: (reason: string) => void,
   job: WorkerJob,
+  nice?: number,
 ): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
+  const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url), { workerData: { nice } });
   let ended = false;
   const end = (reason: string): void => {
     if (!ended) onExit(reason);
@@ -82,15 +83,19 @@ function startWorker(
   return {
     post: (message) => worker.postMessage(message),
     setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
-    terminate() {
+    async terminate() {
       ended = true;
-      void worker.terminate();
+      await worker.terminate();
     },
   };
 }
 
-/** The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for. */
-export function nodeRuntime(): Runtime {
+/**
+ * The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for.
+ *
+ * @param replicaNice the niceness of replicas on Linux, where the caller's thread is to go first
+ */
+export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } = {}): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedFiles = new Map();
   const runtime: Runtime = {
@@ -108,7 +113,7 @@ export function nodeRuntime(): Runtime {
     },
     openFile,
     folder,
-    startWorker,
+    startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),
     store: (directory) => diskStore(directory, verified),
     async registry() {
       const url = process.env.npm_config_registry || registryUrl();

@@ -163,6 +163,28 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       }
       return same(await logits({ threads: 2 }), expected?.digest);
     },
+    async "two replicas"() {
+      if (given.oneThread !== undefined) {
+        const error = await rejection(load(int8, { replicas: 2 }));
+        hasCode(error, error instanceof OptionError ? "option" : "runtime");
+        throw new Skip(given.oneThread);
+      }
+      const model = await load(int8, { replicas: 2 });
+      try {
+        const bests = await Promise.all([1, 2, 3].map(() => model.classify(photo, { topK: 1 })));
+        const { data } = await model.logits(await model.preprocess(photo));
+        same(await sha256(data), expected?.digest);
+        // A call that is aborted leaves the others.
+        const controller = new AbortController();
+        const aborted = rejection(model.classify(photo, { signal: controller.signal }));
+        controller.abort(new Error("no longer wanted"));
+        same((await aborted).message, "no longer wanted");
+        bests.push(await model.classify(photo, { topK: 1 }));
+        for (const [best] of bests) same(best!.index, expected?.best);
+      } finally {
+        await model.dispose();
+      }
+    },
     async "fine-tune a head"() {
       const { history, bytes } = await finetune(f32, drawn(new ImageSet()), { epochs: 4, batch: 8, augment: "none" });
       const losses = history.map(({ trainLoss }) => trainLoss);
