@@ -80,6 +80,7 @@ const round = (value: number, digits = 2): number => Number(value.toFixed(digits
 /** Runs one scenario and prints its report. */
 export async function bench(options: BenchOptions): Promise<number> {
   const signal = interruptible();
+  const { threads = 1 } = options;
   const machine = environment();
   const scenario: Scenario = SCENARIOS[options.scenario];
   const started = performance.now();
@@ -101,7 +102,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     weights,
     dtype: model.model.graph.nodes[0]!.int8 === undefined ? "f32" : "int8",
     build: model.build,
-    threads: options.threads,
+    ...(options.replicas === undefined ? { threads } : { replicas: options.replicas }),
     queries: latencies.length,
     samplesPerQuery: scenario.samples,
     latencyMs: {
@@ -116,7 +117,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     samplesPerSecond: round(samplesPerSecond),
     gflops: round(gflops, 1),
     peakGflops: round(peakGflops, 1),
-    percentOfPeak: round((100 * gflops) / (peakGflops * options.threads), 1),
+    percentOfPeak: round((100 * gflops) / (peakGflops * (options.replicas ?? threads)), 1),
     loadMs: round(loadMs, 1),
     firstMs: round(firstMs, 1),
     memoryMB: round(model.memoryBytes / 1e6, 1),

@@ -74,6 +74,23 @@ describe("classify", () => {
     for (const image of images) if (image !== photo) expect(stderr).toContain(`${image}: expected`);
     expect(stderr).not.toMatch(/^\s+at /m);
   });
+  it("gives the same answers in the same order however many replicas or threads there are, and says which", async () => {
+    const images = ["photos/a.png", "corrupt.jpg", "classes", photo, "photos/a.png"];
+    const runs = [["--threads", "1"], ["--replicas", "1"], ["--replicas", "3"], []].map(async (given) => {
+      const { code, stdout, stderr } = await cli("classify", ...images, "--recursive", ...LOCAL, "--json", ...given);
+      expect(code).toBe(1);
+      const results = JSON.parse(stdout) as { readonly ms: number }[];
+      return { said: stderr, results: results.map(({ ms: _, ...result }) => result) };
+    });
+    const [thread, ...others] = await Promise.all(runs);
+    expect(thread!.said).toContain("1 thread,");
+    expect(others.map(({ said }) => / (\d+ replicas?),/.exec(said)?.[1]).slice(0, 2)).toEqual([
+      "1 replica",
+      "3 replicas",
+    ]);
+    expect(others[2]!.said).toMatch(/\d replicas?,/);
+    for (const { results } of others) expect(results).toEqual(thread!.results);
+  });
   it("says what it assumed", async () => {
     const { stderr } = await cli("classify", photo, ...LOCAL);
     expect(stderr).toContain("assumed: preprocessing of the cifar preset");
@@ -265,6 +282,7 @@ describe("bad usage exits 2", () => {
     ["guess", "photo.jpg"],
     ["classify", "x.png", "--top-k", "0"],
     ["classify", "x.png", "--threads", "two"],
+    ["classify", "x.png", "--replicas", "0"],
     ["classify", "x.png", "--build", "fast"],
     ["classify", "x.png", "--mean", "1,2"],
     ["inspect", "resnet18", "--memory", "plenty"],
