@@ -92,7 +92,7 @@ function total(numbers: readonly number[]): number {
 
 /** Bytes a second that `size` workers read together from memory, the most of some turns over more than any cache holds. */
 async function bandwidth(size: number): Promise<number> {
-  const [start, slice, n] = [65536, 4096, 2 ** 26];
+  const [start, slice, n] = [65536, 4096, 2 ** 25];
   const bytes = 4 * n;
   const out = start + bytes;
   const pages = Math.ceil((out + (4 * n) / slice) / 65536);
@@ -103,7 +103,7 @@ async function bandwidth(size: number): Promise<number> {
   const team = await startTeam(runtime, await runtime.module("baseline.shared"), memory, size);
   const id = team.add([step("read", "sum_squares_f32", n / slice, { n, input: start, out })], 0);
   let best = 0;
-  for (let i = 0; i < 12; ++i) {
+  for (let i = 0; i < 100; ++i) {
     const begin = performance.now();
     await team.run(id);
     best = Math.max(best, (1e3 * bytes) / (performance.now() - begin));

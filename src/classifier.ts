@@ -177,6 +177,14 @@ export class Classifier {
     if (threshold !== undefined && !(threshold >= 0 && threshold <= 1)) {
       throw new OptionError("threshold", expectedGot("threshold", "a number from 0 to 1", `${threshold}`));
     }
+    const { timeoutMs } = options;
+    if (timeoutMs !== undefined && this.#replicas === undefined) {
+      const hint = "only a replica can be ended: load with { replicas: 1 } or more";
+      throw new OptionError("timeoutMs", expectedGot("timeoutMs", "a model with replicas", "one without", hint));
+    }
+    if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < 2 ** 31)) {
+      throw new OptionError("timeoutMs", expectedGot("timeoutMs", "milliseconds above 0", `${timeoutMs}`));
+    }
     const kind = this.#classKind();
     const { labels } = this.model;
     const [logits] = await this.#views(image, outputNode(this.#graph).name, {}, options);

@@ -102,9 +102,9 @@ class Replica {
   #ask(message: ToReplica): Promise<readonly Float32Array[]> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
+      this.#worker!.post(message);
       // Only while it works it keeps the process alive.
       this.#worker!.setBusy(true);
-      this.#worker!.post(message);
     });
   }
 

@@ -133,6 +133,14 @@ describe("calls at once", () => {
     for (const each of slow) await expect(each).rejects.toMatchObject({ name: "TimeoutError" });
     expect(await Promise.all(waiting)).toEqual(await alone());
   }, 30_000);
+  it("refuse a time that is none, and any where no replica can be ended", async () => {
+    for (const timeoutMs of [0, -1, Number.NaN, 2 ** 31]) {
+      await expect(model.classify(photo(0), { timeoutMs })).rejects.toMatchObject({ option: "timeoutMs" });
+    }
+    const alone = await loadWith(nodeRuntime(), FILES.f32);
+    await expect(alone.classify(photo(0), { timeoutMs: 1000 })).rejects.toMatchObject({ option: "timeoutMs" });
+    await alone.dispose();
+  });
   it("fail when their replica dies; the next ones do not", async () => {
     const expected = await alone();
     const both = [model.classify(slowPhoto()), model.classify(slowPhoto())];

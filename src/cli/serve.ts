@@ -85,7 +85,7 @@ async function startService(options: ServeCommand, signal: AbortSignal): Promise
     async classify(photo, { topK, maxPixels, signal: request }) {
       request.throwIfAborted();
       // A client that leaves does not end a replica: that would cost more than its photo.
-      const bounds = { signal: ending.signal, timeoutMs: 1000 * options.photoTimeout };
+      const bounds = { signal: ending.signal, timeoutMs: Math.min(1000 * options.photoTimeout, 2 ** 31 - 1) };
       try {
         return await model.classify(photo, { topK, maxPixels, ...bounds });
       } catch (error) {
