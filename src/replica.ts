@@ -2,6 +2,7 @@
  * One replica: a worker that decodes and computes whole images. Weights are in a memory that it shares with others; it writes
  * to a region of its own there, and prepares images in a memory of its own, which goes with it when it is ended.
  */
+import type { Decoders } from "./decode/image.ts";
 import { Engine, type EngineTarget, type Region } from "./engine.ts";
 import { type Forward, ForwardPass, type Job, type Packed, PLANS } from "./forward.ts";
 import { instantiateKernels } from "./kernels.ts";
@@ -19,7 +20,8 @@ export type ToReplica =
       readonly region: Region;
       /** The kernels over shared memory and over one of its own, and the decoders. */
       readonly modules: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>>;
-      /** Bytes of images that are decoded at once. */
+      /** As the runtime has them. */
+      readonly name: string;
       readonly imageBytes: number | undefined;
     }
   | { readonly kind: "job"; readonly job: Job };
@@ -53,25 +55,31 @@ function fromPortable(packed: PortablePacked): Packed {
  * Serves as a replica.
  *
  * @param answer posts to its owner
+ * @param decodeHeif the runtime's, a function, which cannot be posted
  * @returns what to call with each message from it, one after the other
  */
-export function serveReplica(answer: (message: FromReplica) => void): (message: unknown) => Promise<void> {
+export function serveReplica(
+  answer: (message: FromReplica) => void,
+  decodeHeif: NonNullable<Decoders["decodeHeif"]>,
+): (message: unknown) => Promise<void> {
   let pass: ForwardPass;
   let engine: Engine<Forward>;
   let own: WebAssembly.Memory;
   return async (message) => {
     const order = message as ToReplica;
     if (order.kind === "join") {
-      const { packed, target, memory, region, modules, imageBytes } = order;
+      const { packed, target, memory, region, modules, name, imageBytes } = order;
       const { build } = target;
-      const kernelsOver = (over: WebAssembly.Memory, name: ModuleName) => {
-        const module = modules[name]!;
+      const kernelsOver = (over: WebAssembly.Memory, wanted: ModuleName) => {
+        const module = modules[wanted]!;
         return { build, module, memory: over, exports: instantiateKernels(module, over) };
       };
       own = new WebAssembly.Memory({ initial: 1 });
       engine = new Engine(packed.source, target, kernelsOver(memory, `${build}.shared`), PLANS, region);
-      const decoders = {
-        module: async (name: ModuleName) => modules[name]!,
+      const decoders: Decoders = {
+        name,
+        decodeHeif,
+        module: async (wanted) => modules[wanted]!,
         ...(imageBytes !== undefined && { imageBytes }),
       };
       pass = new ForwardPass(fromPortable(packed), engine, decoders, kernelsOver(own, build));

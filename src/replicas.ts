@@ -163,10 +163,10 @@ export async function startReplicas(
   regions: readonly Region[],
 ): Promise<Replicas> {
   const names = [build, ...DECODERS];
-  const others = await Promise.all(names.map(async (name) => [name, await runtime.module(name)] as const));
+  const others = await Promise.all(names.map(async (each) => [each, await runtime.module(each)] as const));
   const modules = { ...Object.fromEntries(others), [`${build}.shared`]: module };
-  const { imageBytes } = runtime;
-  const join = { kind: "join", packed: portable(packed), target, memory, modules, imageBytes } as const;
+  const { name, imageBytes } = runtime;
+  const join = { kind: "join", packed: portable(packed), target, memory, modules, name, imageBytes } as const;
   const start: Start = (onMessage, onExit) => runtime.startWorker(onMessage, onExit, "replica");
   const replicas = regions.map((region) => new Replica(start, join, region));
   const dispose = (): void => {

@@ -1,5 +1,6 @@
 /** Replicas compute what one thread computes, byte for byte, over one copy of the weights; one that ends leaves the others. */
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -19,6 +20,9 @@ import { RUNNABLE } from "./wasm.ts";
 const SPEC = { ...resnetSpec("resnet20"), shortcut: "B" } as const;
 const FILES = { f32: goldenCheckpoint(SPEC), int8: goldenInt8("resnet20", SPEC) } as const;
 const PHOTO = join(dirname(createRequire(import.meta.url).resolve("baboon-image/package.json")), "baboon.png");
+
+/** Base64, by name: decoded by packages that a replica imports for itself. */
+const HEIF = JSON.parse(readFileSync(new URL("golden/heif.json", import.meta.url), "utf8")) as Record<string, string>;
 
 /** A photo of two colours; another for each `i`. */
 function photo(i: number): RawPixels {
@@ -47,6 +51,7 @@ async function everything(bytes: Uint8Array, options: LoadOptions): Promise<stri
     model.features(batch),
     model.activations(photo(2), ["conv1", "layer3.2.conv2"]).then((map) => [...map]),
     model.preprocess(PHOTO),
+    ...["plain.heic", "turned-1.avif"].map((name) => model.classify(Buffer.from(HEIF[name]!, "base64"))),
   ]);
   await model.dispose();
   return JSON.stringify(results, (_, value) => (ArrayBuffer.isView(value) ? hex(value) : value));

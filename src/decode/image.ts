@@ -28,7 +28,7 @@ import { Turn } from "./turn.ts";
 import { decodeWebp } from "./webp.ts";
 
 /** What decoding takes of a runtime. */
-export type Decoders = Pick<Runtime, "module" | "imageBytes">;
+export type Decoders = Pick<Runtime, "name" | "module" | "imageBytes" | "decodeHeif">;
 
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
 export const PIXEL_LIMIT = 100e6;
@@ -155,7 +155,7 @@ async function decodeHeif(
   codec: HeifCodec,
   header: HeifHeader,
   bytes: Uint8Array,
-  { decodeHeif, name }: Runtime,
+  { decodeHeif, name }: Decoders,
 ): Promise<Pixels> {
   if (decodeHeif !== undefined) return decodeHeif(codec, bytes, header);
   throw new Fault("unsupported", `one where ${name} has no decoder for it; convert it to JPEG`);

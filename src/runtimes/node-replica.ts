@@ -3,6 +3,7 @@ import { setPriority } from "node:os";
 import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 import { serveReplica } from "../replica.ts";
+import { decodeHeif } from "./node-heif.ts";
 
 // On Linux a thread has a priority of its own, elsewhere this would be the whole process's.
 if (workerData?.nice !== undefined && process.platform === "linux") {
@@ -14,7 +15,7 @@ if (workerData?.nice !== undefined && process.platform === "linux") {
 }
 
 const port = parentPort!;
-const onMessage = serveReplica((message) => port.postMessage(message));
+const onMessage = serveReplica((message) => port.postMessage(message), decodeHeif);
 let queue = Promise.resolve();
 port.on("message", (message) => {
   queue = queue.then(() => onMessage(message));
