@@ -36,6 +36,11 @@ interface Decoded {
 
 /** The file that brings its WebAssembly along. */
 export const LIBHEIF = "libheif-js/libheif-wasm/libheif-bundle.mjs";
+/** Imports it by its bare name, which a page without a bundler can map to an address. */
+export function importLibheif(): Promise<unknown> {
+  return import(/* webpackIgnore: true */ /* @vite-ignore */ LIBHEIF);
+}
+
 /** An instance with more memory is not kept: wasm memory never shrinks. */
 const KEPT_BYTES = 64 * 2 ** 20;
 

@@ -12,7 +12,7 @@ import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { measureVectors } from "../vectors.ts";
 import { givenModule } from "./init.ts";
-import { decodeHeif } from "./web-heif.ts";
+import { heifDecoder } from "./web-heif.ts";
 import { cacheStore, type VerifiedEntries } from "./web-store.ts";
 
 /** What differs between a browser's entries. */
@@ -20,10 +20,12 @@ export interface WebParts {
   /** Compiles a module that was not given. */
   compile(name: ModuleName): Promise<WebAssembly.Module>;
   startWorker: Runtime["startWorker"];
+  /** Absent where nothing may be imported any more. */
+  importLibheif?: () => Promise<unknown>;
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker }: WebParts): Runtime {
+export function webRuntime({ compile, startWorker, importLibheif }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
@@ -38,7 +40,7 @@ export function webRuntime({ compile, startWorker }: WebParts): Runtime {
       modules.set(name, module);
       return module;
     },
-    decodeHeif,
+    decodeHeif: heifDecoder(importLibheif),
     openFile: fetchFile,
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name, verified),
