@@ -10,8 +10,8 @@ export function hasWebKit(): boolean {
 
 export interface WebKit {
   readonly version: string;
-  open(url: string): Promise<void>;
-  evaluate(script: string): Promise<unknown>;
+  /** Opens a page; resolves to the text it has when its title is `done`. Throws `Error` when that takes too long. */
+  resultOf(url: string, timeoutMs: number): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -44,12 +44,19 @@ export async function startWebKit(): Promise<WebKit> {
     capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } },
   })) as { sessionId: string; capabilities: { browserVersion: string } };
   const session = `/session/${made.sessionId}`;
+  const evaluate = (script: string): Promise<unknown> => call("POST", `${session}/execute/sync`, { script, args: [] });
   return {
     version: made.capabilities.browserVersion,
-    async open(url) {
+    async resultOf(url, timeoutMs) {
       await call("POST", `${session}/url`, { url });
+      for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
+        if ((await evaluate("return document.title")) === "done") {
+          return (await evaluate("return document.body.textContent")) as string;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      throw new Error(`${url}: expected an end within ${timeoutMs / 1000} s, got none`);
     },
-    evaluate: (script) => call("POST", `${session}/execute/sync`, { script, args: [] }),
     async close() {
       await call("DELETE", session).catch(() => {});
       process.kill(-driver.pid!, "SIGTERM");
