@@ -15,6 +15,7 @@ import type { Runtime } from "./runtime.ts";
 import type { Tape } from "./tape.ts";
 import { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
 import type { Part } from "./train/options.ts";
+import type { Vectors } from "./variants.ts";
 
 export interface InspectOptions extends LoadOptions {
   /** Adds what fine-tuning of this part needs. */
@@ -41,6 +42,8 @@ export interface LayerInspection {
 /** What a model is and needs. */
 export interface Inspection extends Omit<Network, "graph" | "packed"> {
   readonly build: Build;
+  /** Bits of the vectors that it computes with, as `Classifier` has it. */
+  readonly vectors: Vectors;
   /** `[h, w, c]` */
   readonly input: Shape;
   /** Numbers of its last layer, and what they mean. */
@@ -76,7 +79,7 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
   const { target, weights } = choice;
   const { memoryBytes = defaultMemory(folded), train, batch } = options;
   const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
-  const { threads, build } = target;
+  const { threads, build, vectors = 128 } = target;
   const layers = folded.nodes.map((node): LayerInspection => {
     const variant = weights.variants.get(node.name);
     return {
@@ -98,6 +101,7 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
     guesses: [...network.guesses, ...repackingOf(packed, choice)],
     ...(packed === undefined ? {} : { layout: packed.layout }),
     build,
+    vectors,
     input: inputShape(folded),
     outputs: outputNode(folded).shape[2],
     output: graph.output ?? "softmax",

@@ -22,7 +22,7 @@ export async function inspect(
     ...(batch && { batch }),
   });
   for (const { message } of found.guesses) remark(options.quiet, `assumed: ${message}`);
-  const { arch, build, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
+  const { arch, build, vectors, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
   const { output, outputs, labels, preprocess, licence, guesses, layout } = found;
   const dtype = dtypes.join(", ") || "none";
   const gmacs = found.macs / 1e9;
@@ -30,7 +30,7 @@ export async function inspect(
     return { name, op, output: shape, algorithm, kernels, gmacs: macs / 1e9, weightBytes };
   });
   const summary = {
-    ...{ model: source, arch, build, input, parameters, gmacs, dtype, memoryBytes, weightBytes },
+    ...{ model: source, arch, build, vectors, input, parameters, gmacs, dtype, memoryBytes, weightBytes },
     ...{ output, outputs, labels, preprocess, licence, guesses },
     ...(layout && { layout }),
     ...(training && { training }),
@@ -49,7 +49,7 @@ export async function inspect(
   process.stdout.write(
     [
       `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} GMAC  weights ${dtype}`,
-      `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels`,
+      `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels, ${vectors}-bit vectors`,
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
         : []),

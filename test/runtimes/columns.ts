@@ -3,11 +3,10 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
-import puppeteer, { type Browser } from "puppeteer-core";
 import { startWorker } from "../../examples/worker/workerd.ts";
 import { ARM64_NODE, missingForArm64 } from "./arm64.ts";
+import { absenceOf, BROWSERS, type BrowserName, startBrowser } from "./browsers.ts";
 import { root, type Site } from "./fixtures.ts";
-import { hasWebKit, startWebKit } from "./webdriver.ts";
 
 /** What every column runs. */
 export interface Task {
@@ -50,18 +49,27 @@ export async function bundled(folder: string, name: string, platform: "node" | "
   return outfile;
 }
 
-/** Runs a task's script; throws `Error` with what the program says when it leaves no result. */
-export function runLocally(task: Task, command: readonly string[], site: string): Promise<unknown> {
-  const [program, ...args] = command as [string, ...string[]];
-  const all = [...args, task.local, site, ...task.localArguments(program)];
-  const options = { cwd: join(task.local, ".."), timeout: task.timeoutMs };
+/** Runs a script; resolves to the JSON of its line `result …`. Throws `Error` with what the program says when there is none. */
+export function runScript(
+  command: readonly string[],
+  script: string,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<unknown> {
+  const [program, ...before] = command as [string, ...string[]];
+  const options = { cwd: join(script, ".."), timeout: timeoutMs };
   return new Promise((resolve, reject) => {
-    execFile(program, all, options, (error, stdout, stderr) => {
+    execFile(program, [...before, script, ...args], options, (error, stdout, stderr) => {
       const line = stdout.split("\n").find((text) => text.startsWith("result "));
       if (line === undefined) reject(new Error(`${error?.message} ${stderr}`));
       else resolve(JSON.parse(line.slice("result ".length)));
     });
   });
+}
+
+/** Runs a task in a program. */
+export function runLocally(task: Task, command: readonly string[], site: string): Promise<unknown> {
+  return runScript(command, task.local, [site, ...task.localArguments(command[0]!)], task.timeoutMs);
 }
 
 async function withSite<T>(task: Task, isolated: boolean, work: (url: string) => Promise<T>): Promise<T> {
@@ -87,47 +95,20 @@ export function inProgram(
   };
 }
 
-function inBrowser(task: Task, name: string, path: string, isolated: boolean): Column {
-  return {
-    name: `${name}${isolated ? ", isolated" : ""}`,
-    ...(existsSync(path) ? {} : { absent: `${path} is not installed` }),
-    run: () =>
-      withSite(task, isolated, async (url) => {
-        const isFirefox = name === "Firefox";
-        let browser: Browser | undefined;
-        try {
-          browser = await puppeteer.launch({
-            browser: isFirefox ? "firefox" : "chrome",
-            executablePath: path,
-            args: isFirefox
-              ? []
-              : [
-                  ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-                  ...["--disable-background-networking", "--disable-component-update"],
-                ],
-          });
-          const tab = await browser.newPage();
-          await tab.goto(`${url}/page.html`);
-          await tab.waitForFunction(() => document.title === "done", { timeout: task.timeoutMs });
-          return JSON.parse(await tab.evaluate(() => document.body.textContent!));
-        } finally {
-          await browser?.close();
-        }
-      }),
-  };
-}
+const TITLES = { chromium: "Chromium", firefox: "Firefox", webkit: "WebKit" } as const;
 
-function inWebKit(task: Task, isolated: boolean): Column {
+function inBrowser(task: Task, browser: BrowserName, isolated: boolean): Column {
+  const absent = absenceOf(browser);
   return {
-    name: `WebKit${isolated ? ", isolated" : ""}`,
-    ...(hasWebKit() ? {} : { absent: "webkit2gtk-driver or xvfb is not installed" }),
+    name: `${TITLES[browser]}${isolated ? ", isolated" : ""}`,
+    ...(absent === undefined ? {} : { absent }),
     run: () =>
       withSite(task, isolated, async (url) => {
-        const webkit = await startWebKit();
+        const running = await startBrowser(browser);
         try {
-          return JSON.parse(await webkit.resultOf(`${url}/page.html`, task.timeoutMs));
+          return JSON.parse(await running.resultOf(`${url}/page.html`, task.timeoutMs));
         } finally {
-          await webkit.close();
+          await running.close();
         }
       }),
   };
@@ -150,26 +131,28 @@ function inWorkerd(task: Task): Column {
   };
 }
 
-/** Node with V8's packing of pairs of vectors, as the command turns it on. */
+/** How the programs are started. The packed one has V8's packing of pairs of vectors, as the command turns it on. */
+export const PROGRAMS = {
+  "Node 26": [NODE],
+  "Node 26, packed": [NODE, "--experimental-wasm-revectorize"],
+  "Node 20": [bin("node20/bin/node")],
+  Deno: [join(apart, "deno"), "run", "--allow-all"],
+  Bun: [join(apart, "bun"), "run"],
+} as const;
+
 export function inPackedNode(task: Task): Column {
-  return inProgram(task, "Node 26, packed", [NODE, "--experimental-wasm-revectorize"]);
+  return inProgram(task, "Node 26, packed", PROGRAMS["Node 26, packed"]);
 }
 
 /** All of them. */
 export function columns(task: Task): readonly Column[] {
-  const [chromium, firefox] = [
-    process.env.CHROMIUM ?? "/usr/bin/chromium",
-    process.env.FIREFOX ?? "/usr/bin/firefox-esr",
-  ];
   return [
-    inProgram(task, "Node 26", [NODE]),
-    inProgram(task, "Node 20", [bin("node20/bin/node")]),
+    inProgram(task, "Node 26", PROGRAMS["Node 26"]),
+    inProgram(task, "Node 20", PROGRAMS["Node 20"]),
     inProgram(task, "arm64: Node 26 under QEMU", ARM64_NODE, missingForArm64()),
-    inProgram(task, "Deno", [join(apart, "deno"), "run", "--allow-all"]),
-    inProgram(task, "Bun", [join(apart, "bun"), "run"]),
+    inProgram(task, "Deno", PROGRAMS.Deno),
+    inProgram(task, "Bun", PROGRAMS.Bun),
     inWorkerd(task),
-    ...[false, true].map((isolated) => inBrowser(task, "Chromium", chromium, isolated)),
-    ...[false, true].map((isolated) => inBrowser(task, "Firefox", firefox, isolated)),
-    ...[false, true].map((isolated) => inWebKit(task, isolated)),
+    ...BROWSERS.flatMap((browser) => [false, true].map((isolated) => inBrowser(task, browser, isolated))),
   ];
 }

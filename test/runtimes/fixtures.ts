@@ -76,6 +76,8 @@ export async function serve(
       else response.end(bytes);
     } else response.writeHead(404).end();
   });
+  // Who computes for long, and then asks again, finds its connection as it was.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

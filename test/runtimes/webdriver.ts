@@ -1,6 +1,7 @@
 /** WebKit by the W3C's WebDriver protocol: MiniBrowser of WebKitGTK, under a virtual display. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import type { RunningBrowser } from "./browsers.ts";
 
 const BROWSER = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
 
@@ -8,14 +9,7 @@ export function hasWebKit(): boolean {
   return existsSync(BROWSER) && ["/usr/bin/WebKitWebDriver", "/usr/bin/xvfb-run"].every(existsSync);
 }
 
-export interface WebKit {
-  readonly version: string;
-  /** Opens a page; resolves to the text it has when its title is `done`. Throws `Error` when that takes too long. */
-  resultOf(url: string, timeoutMs: number): Promise<string>;
-  close(): Promise<void>;
-}
-
-export async function startWebKit(): Promise<WebKit> {
+export async function startWebKit(): Promise<RunningBrowser> {
   const port = 20_000 + Math.floor(Math.random() * 20_000);
   const driver: ChildProcess = spawn("xvfb-run", ["-a", "WebKitWebDriver", `--port=${port}`], {
     stdio: "ignore",
@@ -46,7 +40,7 @@ export async function startWebKit(): Promise<WebKit> {
   const session = `/session/${made.sessionId}`;
   const evaluate = (script: string): Promise<unknown> => call("POST", `${session}/execute/sync`, { script, args: [] });
   return {
-    version: made.capabilities.browserVersion,
+    version: `WebKitGTK/${made.capabilities.browserVersion}`,
     async resultOf(url, timeoutMs) {
       await call("POST", `${session}/url`, { url });
       for (const end = performance.now() + timeoutMs; performance.now() < end; ) {

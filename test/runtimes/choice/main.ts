@@ -58,8 +58,9 @@ for (const column of [first!, inPackedNode(task), ...rest]) {
   }
   const start = performance.now();
   try {
-    const ratios = (await column.run()) as readonly Ratio[];
-    if (!Array.isArray(ratios)) throw new Error(`expected ratios, got ${JSON.stringify(ratios)}`);
+    const result = await column.run();
+    if (!Array.isArray(result)) throw new Error(`expected ratios, got ${JSON.stringify(result)}`);
+    const ratios: readonly Ratio[] = result;
     for (const { task, ratio, auto, ways, rounds } of ratios) {
       const holds = ratio <= LIMIT;
       if (holds) passed += 1;

@@ -75,8 +75,8 @@ async function ready(runtime: Runtime, model: Trainable, { target, weights }: Ch
   const elements = inputShape(graph).reduce((a, b) => a * b, 1);
   const address = addresses.get(graph.nodes[0]!.name)!;
   if (graph.nodes[0]!.int8 !== undefined)
-    engine.bytes(address, elements).forEach((_, i, all) => void (all[i] = i % 127));
-  else engine.floats(address, elements).forEach((_, i, all) => void (all[i] = Math.sin(i)));
+    engine.bytes(address, elements).set(Uint8Array.from({ length: elements }, (_, i) => i % 127));
+  else engine.floats(address, elements).set(Float32Array.from({ length: elements }, (_, i) => Math.sin(i)));
   return async () => run(engine.kernels.exports, tape);
 }
 
