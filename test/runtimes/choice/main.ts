@@ -39,7 +39,7 @@ const task: Task = {
   localArguments: () => (values.task === "" ? [] : [values.task]),
   worker: join(import.meta.dirname, "worker.ts"),
   site: (isolated) => serve(files, page, isolated),
-  timeoutMs: 300_000,
+  timeoutMs: 900_000,
 };
 /** Under QEMU times say nothing; a plain page computes as an isolated one does, with a coarser clock. */
 const isMeasured = ({ name }: Column): boolean =>

@@ -18,10 +18,10 @@ export interface Environment {
   readonly only?: string | undefined;
 }
 
-/** Least time of a turn, in ms: clocks of pages move in steps of 1 ms. */
-const TURN_MS = 60;
+/** Least time of a turn, in ms: the clock of a plain page in WebKit moves in steps of 1 ms. */
+const TURN_MS = 30;
 /** Turns of each way: while its code still becomes faster, then for every measurement at least and at most. */
-const [WARM_UP, LEAST, MOST] = [4, 5, 15];
+const [WARM_UP, LEAST, MOST] = [3, 4, 12];
 /** A way this much slower than the best, after as many rounds, is left out of the others: few are near it. */
 const HOPELESS = [3, 1.6, 1.4, 1.2] as const;
 /** Measurements that must all find `auto` too slow, before it is. */
@@ -74,27 +74,27 @@ function kept(checkpoint: Checkpoint): Checkpoint {
 }
 
 interface Racer extends Way {
-  calls: number;
   best: number;
 }
 
 async function compare(ways: readonly Way[], clock: () => Promise<number>): Promise<Omit<Ratio, "task">> {
-  const racers: Racer[] = ways.map((way) => ({ ...way, calls: 1, best: Number.POSITIVE_INFINITY }));
+  const racers: Racer[] = ways.map((way) => ({ ...way, best: Number.POSITIVE_INFINITY }));
+  let calls = 1;
   const turn = async (racer: Racer): Promise<void> => {
     const start = await clock();
-    for (let call = 0; call < racer.calls; ++call) await racer.run();
-    racer.best = Math.min(racer.best, ((await clock()) - start) / racer.calls);
+    for (let call = 0; call < calls; ++call) await racer.run();
+    racer.best = Math.min(racer.best, ((await clock()) - start) / calls);
   };
-  for (const racer of racers) {
-    for (let i = 0; i < WARM_UP; ++i) await turn(racer);
-    racer.calls = Math.max(1, Math.ceil(TURN_MS / racer.best));
-  }
+  for (const racer of racers) for (let i = 0; i < WARM_UP; ++i) await turn(racer);
   // The first turns were those of slower code.
   const auto = racers.find(({ isAuto }) => isAuto)!;
   const fastest = (): Racer => racers.reduce((a, b) => (b.best < a.best ? b : a));
+  // As many for all: on a busy machine a longer turn is more often interrupted.
+  calls = Math.ceil(TURN_MS / fastest().best);
   const seen: number[] = [];
   let rounds = 0;
   for (let measurement = 0; measurement < MEASUREMENTS; ++measurement) {
+    if (measurement > 0) for (const racer of racers) racer.best = Number.POSITIVE_INFINITY;
     for (let round = 0; round < MOST && (round < LEAST || auto.best > LIMIT * fastest().best); ++round, ++rounds) {
       const bound = (HOPELESS[round] ?? HOPELESS.at(-1)!) * fastest().best;
       const among = racers.filter((racer) => racer === auto || racer.best <= bound);

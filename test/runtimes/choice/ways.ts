@@ -1,5 +1,6 @@
 /** Every way to compute a network in an engine, and which of them `auto` takes; every way to train one. */
 import { type Choice, chooseHere } from "../../../src/choice.ts";
+import { measureDots } from "../../../src/dots.ts";
 import { createEngine } from "../../../src/engine.ts";
 import { fold } from "../../../src/fold.ts";
 import { inputShape, outputNode } from "../../../src/graph.ts";
@@ -43,20 +44,24 @@ export async function waysOf(runtime: Runtime, model: Trainable): Promise<readon
   const auto = await chooseHere(runtime, graph, {});
   const choices = new Map([[keyOf(auto), { name: "", choice: auto }]]);
   const isInt8 = graph.nodes[0]!.int8 !== undefined;
+  const add = (build: Build, vectors: Vectors, dots: Dots | undefined, winograd: boolean): void => {
+    const target = { build, threads: 1, vectors };
+    const weights = fitWeights(graph, target, { memory, winograd, dots }, outputNode(graph).inputs);
+    const choice = { target, weights };
+    const key = keyOf(choice);
+    const name = [build, vectors, ...(isInt8 ? [dots] : []), ...(winograd ? [] : ["no Winograd"])].join(" ");
+    if (!choices.has(key) || choices.get(key)!.name === "") choices.set(key, { name, choice });
+  };
+  const { vectors = 128 } = auto.target;
   for (const build of buildsHere()) {
-    for (const vectors of VECTORS) {
-      for (const dots of isInt8 ? DOTS[build] : [undefined]) {
-        for (const winograd of [true, false]) {
-          const target = { build, threads: 1, vectors };
-          const weights = fitWeights(graph, target, { memory, winograd, dots }, outputNode(graph).inputs);
-          const choice = { target, weights };
-          const key = keyOf(choice);
-          const name = [build, vectors, ...(isInt8 ? [dots] : []), ...(winograd ? [] : ["no Winograd"])].join(" ");
-          const known = choices.get(key);
-          if (known === undefined || known.name === "") choices.set(key, { name, choice });
-        }
-      }
-    }
+    if (!isInt8) for (const each of VECTORS) add(build, each, undefined, true);
+    else for (const dots of DOTS[build]) add(build, vectors, dots, true);
+  }
+  if (isInt8) {
+    const { build } = auto.target;
+    for (const each of VECTORS) add(build, each, await measureDots(runtime, build), true);
+    // In f32 other numbers come of it, so there it is no way to choose from.
+    add(build, vectors, "dot16", false);
   }
   const ways: Way[] = [];
   for (const [key, { name, choice }] of choices) {
