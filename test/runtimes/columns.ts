@@ -82,7 +82,7 @@ async function withSite<T>(task: Task, isolated: boolean, work: (url: string) =>
 }
 
 /** A program that runs the task's script: Node, Deno or Bun. */
-export function inProgram(
+function inProgram(
   task: Task,
   name: string,
   command: readonly string[],
