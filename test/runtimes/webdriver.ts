@@ -5,6 +5,9 @@ import type { RunningBrowser } from "./browsers.ts";
 
 const BROWSER = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
 
+/** Time that one call of the driver has. */
+const CALL_MS = 60_000;
+
 export function hasWebKit(): boolean {
   return existsSync(BROWSER) && ["/usr/bin/WebKitWebDriver", "/usr/bin/xvfb-run"].every(existsSync);
 }
@@ -19,6 +22,7 @@ export async function startWebKit(): Promise<RunningBrowser> {
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
+      signal: AbortSignal.timeout(CALL_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const { value } = (await response.json()) as { value: { error?: string; message?: string } | null };
@@ -44,9 +48,9 @@ export async function startWebKit(): Promise<RunningBrowser> {
     async resultOf(url, timeoutMs) {
       await call("POST", `${session}/url`, { url });
       for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
-        if ((await evaluate("return document.title")) === "done") {
-          return (await evaluate("return document.body.textContent")) as string;
-        }
+        // A page that computes does not answer until it is done, and an answer was lost once.
+        const title = await evaluate("return document.title").catch(() => undefined);
+        if (title === "done") return (await evaluate("return document.body.textContent")) as string;
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
       throw new Error(`${url}: expected an end within ${timeoutMs / 1000} s, got none`);
