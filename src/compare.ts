@@ -10,11 +10,11 @@ const PATIENCE = 100_000;
 
 /** What is known when the steps have run in turns for a while. */
 export interface Times {
-  /** The shortest of the first few times of each step, and of all, in ms, of equally many calls. */
+  /** The shortest of the first few times of each step, and of all, in ms a call. */
   readonly first: readonly number[];
   readonly best: readonly number[];
   /**
-   * What all turns would have taken at the shortest times, in ms: on a busy machine the clock goes on while nothing is computed here and
+   * What all calls would have taken at the shortest times, in ms: on a busy machine the clock goes on while nothing is computed here and
    * no code is optimised either.
    */
   readonly spentMs: number;
@@ -35,25 +35,35 @@ export function compareSteps(
   const tick = clockTick();
   if (tick === 0) return undefined;
   let calls = 4;
-  const time = (each: Step): number => {
+  const runFor = (each: Step): number => {
     const start = performance.now();
     for (let call = 0; call < calls; ++call) runStep(exports, each);
     return performance.now() - start;
   };
+  /** In ms a call; in more calls from now on, where the clock hardly moved: code may become fifty times as fast. */
+  const time = (each: Step): number => {
+    let ms = runFor(each);
+    while (ms < TICKS * tick) {
+      calls *= 2;
+      ms = runFor(each);
+    }
+    return ms / calls;
+  };
   // Engines compile a function at its first call, quickly at first.
-  for (const each of steps) time(each);
-  while (time(steps[0]!) < TICKS * tick) calls *= 2;
+  for (const each of steps) runFor(each);
   const first = steps.map(() => Number.POSITIVE_INFINITY);
   const best = [...first];
-  let improved = 0;
+  let [improved, spentMs] = [0, 0];
   for (let turns = 1; ; ++turns) {
+    let timed = 0;
     for (const [i, each] of steps.entries()) {
       const ms = time(each);
       if (turns <= FIRST) first[i] = Math.min(first[i]!, ms);
       if (ms < 0.95 * best[i]!) improved = turns;
       best[i] = Math.min(best[i]!, ms);
+      timed += calls * best[i]!;
     }
-    const spentMs = turns * best.reduce((a, b) => a + b, 0);
+    spentMs += timed;
     const times = { first, best, spentMs, isStable: turns - improved >= turns / 2 };
     if (isEnough(times)) return times;
   }

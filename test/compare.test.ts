@@ -7,12 +7,12 @@ afterEach(() => vi.restoreAllMocks());
 
 const STEPS = ["a", "b"].map((kernel): Step => ({ label: kernel, kernel, units: 1, args: [] }) as unknown as Step);
 
-/** Kernels `a` and `b` that take `ms(kernel, call)` each; reading the clock takes a microsecond. */
-function kernels(ms: (kernel: string, call: number) => number): KernelExports {
+/** Kernels `a` and `b` that take `ms(kernel, call)` each; reading the clock, which moves in steps of `tick` ms, takes a microsecond. */
+function kernels(ms: (kernel: string, call: number) => number, tick = 0.001): KernelExports {
   let now = 0;
   vi.spyOn(performance, "now").mockImplementation(() => {
     now += 0.001;
-    return now;
+    return tick * Math.floor(now / tick);
   });
   const calls: Record<string, number> = { a: 0, b: 0 };
   const kernel = (name: string) => (): void => {
@@ -49,6 +49,12 @@ describe("compareSteps", () => {
     compareSteps(exports, STEPS, (times) => seen.push(times) > 0 && times.isStable && times.best[0]! < 5);
     const faster = seen.findIndex(({ best }) => best[0]! < 5);
     expect(seen.length).toBeGreaterThanOrEqual(2 * faster);
+  });
+  it("takes more calls when code has become too fast for the clock", () => {
+    const exports = kernels((kernel, call) => (call < 40 ? 2 : kernel === "a" ? 0.01 : 0.02), 1);
+    const times = compareSteps(exports, STEPS, ({ spentMs, isStable }) => isStable && spentMs > 300);
+    expect(times!.best[1]! / times!.best[0]!).toBeCloseTo(2, 0);
+    expect(times!.first[0]! / times!.best[0]!).toBeGreaterThan(100);
   });
   it("gives up where the clock stands still", () => {
     vi.spyOn(performance, "now").mockReturnValue(7);
