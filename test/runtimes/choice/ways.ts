@@ -47,7 +47,7 @@ export async function waysOf(runtime: Runtime, model: Trainable): Promise<readon
   const add = (build: Build, vectors: Vectors, dots: Dots | undefined, winograd: boolean): void => {
     const target = { build, threads: 1, vectors };
     const weights = fitWeights(graph, target, { memory, winograd, dots }, outputNode(graph).inputs);
-    const choice = { target, weights };
+    const choice = { target, weights, repacked: [] };
     const key = keyOf(choice);
     const name = [build, vectors, ...(isInt8 ? [dots] : []), ...(winograd ? [] : ["no Winograd"])].join(" ");
     if (!choices.has(key) || choices.get(key)!.name === "") choices.set(key, { name, choice });
