@@ -5,7 +5,7 @@
  * `variants` comes before `ops`: an operation emits the steps of the variant that was chosen for its layer.
  */
 const STAGES = [
-  ["errors", "bytes", "tensor"],
+  ["errors", "portable-error", "bytes", "tensor"],
   ["checkpoint", "graph", "tape", "output", "preprocess", "int8"],
   ["variants"],
   ["formats", "models", "ops"],
@@ -16,6 +16,8 @@ const STAGES = [
   ["decode", "image", "resample", "views"],
   ["hub"],
   ["source", "identify", "model", "network", "labels", "convert", "compare", "dots", "choice", "vectors", "peak", "tune"],
+  ["forward", "replica"],
+  ["replicas"],
   ["classifier", "train", "quantizer"],
   ["inspect"],
   ["define"],

@@ -170,7 +170,9 @@ if (!process.argv.includes("--wasm")) {
     const node = { platform: "node", target: "node20" } as const;
     await bundle({
       ...node,
-      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-preparer", "cli/replica"].map(entry),
+      entryPoints: ["runtimes/node", "runtimes/node-worker", "runtimes/node-replica", "runtimes/node-preparer"].map(
+        entry,
+      ),
     });
     await bundle({
       ...node,
@@ -182,7 +184,9 @@ if (!process.argv.includes("--wasm")) {
     });
     copyFileSync(join(root, "node_modules/chart.js/dist/chart.umd.min.js"), join(root, "dist/cli/chart.umd.min.js"));
     await bundle({
-      entryPoints: ["runtimes/browser", "runtimes/browser-worker", "runtimes/browser-preparer"].map(entry),
+      entryPoints: ["browser", "browser-worker", "browser-replica", "browser-preparer"]
+        .map((name) => `runtimes/${name}`)
+        .map(entry),
       platform: "browser",
       target: "es2022",
       minify: true,

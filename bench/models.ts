@@ -9,12 +9,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { table } from "../src/cli/terminal.ts";
 import { BUILDS, type Build, pickBuild } from "../src/kernels.ts";
-import { randomCheckpoint } from "../src/models/random.ts";
-import { defaultSize, resnet, resnetSpec } from "../src/models/resnet.ts";
-import { load, quantize } from "../src/runtimes/node.ts";
-import { bytesOf } from "./lib/prepared.ts";
-
-type Dtype = "f32" | "int8";
+import { defaultSize, resnetSpec } from "../src/models/resnet.ts";
+import { load } from "../src/runtimes/node.ts";
+import { type Dtype, randomModel } from "./lib/prepared.ts";
 
 /** One cell of the table. */
 interface Row {
@@ -30,15 +27,6 @@ interface Row {
   readonly imagesPerSecond: number;
   /** wasm memory at the end. */
   readonly wasmMB: number;
-}
-
-/** A file of random weights; int8 ones calibrated on noise. */
-async function writeModel(file: string, model: string, dtype: Dtype): Promise<void> {
-  const bytes = await bytesOf(randomCheckpoint(resnet(model, resnetSpec(model)), 1));
-  if (dtype === "f32") return writeFileSync(file, bytes);
-  const side = defaultSize(resnetSpec(model));
-  const noise = Uint8Array.from({ length: 4 * side * side }, (_, i) => 128 + 127 * Math.sin(i * i));
-  writeFileSync(file, (await quantize(bytes, [{ width: side, height: side, data: noise }], { arch: model })).bytes);
 }
 
 async function cell(
@@ -106,7 +94,7 @@ export async function run(args: readonly string[]): Promise<number> {
   for (const model of models) {
     for (const dtype of dtypes) {
       const file = join(folder, `${model}-${dtype}.safetensors`);
-      await writeModel(file, model, dtype);
+      writeFileSync(file, await randomModel(model, dtype));
       for (const build of builds) {
         for (const count of threads) {
           for (const batch of batches) {

@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { environment } from "../src/cli/environment.ts";
 import { table } from "../src/cli/terminal.ts";
-import { FOLDERS, launch, pageScript, programOf, resultOf, serve } from "./browser/serve.ts";
+import { absenceOf } from "../test/runtimes/browsers.ts";
+import { FOLDERS, launch, pageScript, resultOf, serve } from "./browser/serve.ts";
 import type { WebaiResult, WebaiRow } from "./browser/webai.ts";
 import { DTYPES, type Setting } from "./versus/contest.ts";
 import { runtime } from "./versus/environment.ts";
@@ -33,8 +34,7 @@ export async function run(args: readonly string[]): Promise<number> {
       json: { type: "string" },
     },
   });
-  const program = programOf("chromium");
-  if (program === undefined) {
+  if (absenceOf("chromium") !== undefined) {
     process.stderr.write("bench webai: expected Chromium, got none; CHROMIUM is the path of another\n");
     return 1;
   }
@@ -48,17 +48,16 @@ export async function run(args: readonly string[]): Promise<number> {
     await writeModel(models, settings[0]!);
     for (const setting of settings) {
       const server = await serve({ ...FOLDERS, models }, script, setting.vectors === 256);
-      const browser = await launch("chromium", program, setting.vectors);
+      const browser = await launch("chromium", setting.vectors);
       try {
         const query = { ...setting, iterations: values.iterations };
         const search = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, `${value}`]));
         const result = await resultOf<WebaiResult>(browser, server, search);
         for (const { engine, reason } of result.absent) process.stderr.write(`${engine}: ${reason}\n`);
-        const version = await browser.version();
         for (const row of result.rows) {
           const scores = row.totalMs.map((ms) => 1e4 / ms);
           const score = scores.reduce((a, b) => a + b) / scores.length;
-          rows.push({ browser: version, ...setting, ...row, score });
+          rows.push({ browser: browser.version, ...setting, ...row, score });
         }
       } finally {
         await browser.close();

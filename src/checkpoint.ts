@@ -1,6 +1,7 @@
 /** A weight file opened at the door: its tensors by name, and their values as f32. */
 import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph } from "./graph.ts";
+import type { Build } from "./tape.ts";
 import type { TensorInfo } from "./tensor.ts";
 
 /** Something that the file does not say and that was assumed. Programs decide by the key, people read the message. */
@@ -9,7 +10,7 @@ export interface Guess {
   readonly message: string;
 }
 
-/** What was assumed: which network of several, its layers without weights, the input, the output's meaning. */
+/** What was assumed: which network of several, its layers without weights, the input, the output's meaning, or that weights lie as they are wanted. */
 export type GuessKey =
   | "network"
   | "head"
@@ -20,7 +21,43 @@ export type GuessKey =
   | "size"
   | "preprocess"
   | "output"
-  | "unused";
+  | "unused"
+  | "layout";
+
+/** How weights lie in panels: in cells of f32, of four int8 inputs, or of two. */
+export type Form = "f32" | "dot8" | "dot16";
+
+/** How a file's packed weights lie. */
+export interface Layout {
+  readonly version: number;
+  /** The build whose choice of algorithms it is. */
+  readonly build: Build;
+  /** The int8 products that were chosen among. */
+  readonly dots?: "dot8" | "dot16" | "both" | undefined;
+  /** Outputs of a panel. */
+  readonly columns: number;
+  /** By convolution or linear layer. */
+  readonly layers: Readonly<Record<string, PackedLayer>>;
+}
+
+export interface PackedLayer {
+  /** An `Algorithm`, as the build that wrote the file named it. */
+  readonly algorithm: string;
+  /** Absent where the layer's weight is not packed. */
+  readonly form?: Form;
+  /** Of the weight, as any other file has it. */
+  readonly shape?: readonly number[];
+  readonly groups?: number;
+}
+
+/** Weights as kernels read them, by convolution or linear layer. */
+export interface PackedWeights {
+  readonly layout: Layout;
+  /** How a layer's lie; undefined where they are not packed. */
+  form(node: string): Form | undefined;
+  /** A layer's panels, as `Checkpoint.read`. */
+  read(node: string, into?: Uint8Array): Promise<Uint8Array>;
+}
 
 /** A weight file opened at the door: validated, named, its bytes read only on demand. */
 export interface Checkpoint {
@@ -39,6 +76,8 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
   /** The network, where the file holds it (ONNX): its nodes' names are the tensors'. */
   readonly graph?: Graph;
+  /** Layers whose weights the file holds as kernels read them (formats/packed.ts). */
+  readonly packed?: PackedWeights;
   /**
    * The tensor's bytes, little-endian. A checkpoint that can writes them to `into`, of that length, and returns it. Throws
    * `ModelError` when the file is shorter than it claims.
@@ -55,7 +94,7 @@ export async function rereadable(checkpoint: Checkpoint): Promise<Checkpoint> {
   if (checkpoint.sequential !== true) return checkpoint;
   const held = new Map<string, Uint8Array>();
   for (const name of checkpoint.tensors.keys()) held.set(name, (await checkpoint.read(name)).slice());
-  const { sequential: _, ...rest } = checkpoint;
+  const { sequential: _, packed: __, ...rest } = checkpoint;
   return { ...rest, read: async (name) => held.get(name)! };
 }
 

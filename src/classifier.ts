@@ -2,23 +2,23 @@
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
 
-import { type BuildOptions, checkBuildOptions, chooseHere } from "./choice.ts";
-import { type ImageInput, withPicture } from "./decode/input.ts";
-import { checkDecode, type DecodeMode, type Picture, type Wanted } from "./decode/wanted.ts";
-import { createEngine, type Engine } from "./engine.ts";
-import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
+import { type BuildOptions, checkBuildOptions, chooseHere, repackingOf } from "./choice.ts";
+import { fetchPhoto, type ImageInput, type Photo } from "./decode/input.ts";
+import { checkDecode, type DecodeMode } from "./decode/wanted.ts";
+import { createEngine, type Engine, type Region } from "./engine.ts";
+import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
-import { elementBytes, featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
-import { centreView, type Pixels, pixelAffine, planView, type View } from "./image.ts";
+import { type Forward, ForwardPass, type Job, type Packed, PLANS, type Reading } from "./forward.ts";
+import { featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
 import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
-import { align, type Plan, plan, type WeightPlan } from "./plan.ts";
+import { plan } from "./plan.ts";
+import { type Bounds, type Replicas, startReplicas } from "./replicas.ts";
 import type { Runtime } from "./runtime.ts";
-import { run, runStep, step, type Tape } from "./tape.ts";
 import { allFinite } from "./tensor.ts";
 import type { Vectors } from "./variants.ts";
-import { type Views, viewsOf } from "./views.ts";
+import type { Views } from "./views.ts";
 import { packWeights } from "./weights.ts";
 
 export interface LoadOptions extends ModelOptions, BuildOptions, DecodeDefault {}
@@ -66,14 +66,17 @@ export interface ClassifyOptions extends PhotoOptions {
   readonly topK?: number;
   /** Where classes do not exclude each other: those of at least this probability are given; 0.5 when absent. */
   readonly threshold?: number;
+  /** Ends the call before its image is computed; with replicas at any time, at the cost of a replica that is then replaced. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds that a replica may take for the image; then the call ends with a `TimeoutError`, and the replica is replaced. */
+  readonly timeoutMs?: number;
 }
 
 /** Images computed at once; a longer batch is cut up. Memory for activations grows with it. */
 const BATCH = 8;
-/** Plans cached, one for each batch, input size and set of outputs. */
-const PLANS = 4;
 /** Address space beyond the weights that shared memory, which needs a limit, leaves for activations and photos. */
 const SHARED_ROOM = 512 * 2 ** 20;
+
 /**
  * Loads a model.
  *
@@ -99,43 +102,68 @@ export async function loadModel(
   checkBuildOptions(options);
   checkDecode(options.decode);
   const graph = fold(model.graph);
-  const { target, weights } = await chooseHere(runtime, graph, options);
-  const room = { bytes: weights.end + SHARED_ROOM, plans: PLANS };
-  const engine = await createEngine<Forward>(runtime, model.source, target, room);
+  const choice = await chooseHere(runtime, graph, options, model.checkpoint.packed);
+  const { target, weights } = choice;
+  const { replicas: count } = options;
+  const room = { bytes: weights.end + (count ?? 1) * SHARED_ROOM, plans: PLANS };
+  const shared = target.threads > 1 || count !== undefined;
+  const engine = await createEngine<Forward>(runtime, model.source, target, { ...room, shared });
   await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);
-  await engine.start(runtime);
-  return new Classifier(runtime, model, graph, weights, engine, options.decode ?? "exact");
+  const announced = { ...model, guesses: [...model.guesses, ...repackingOf(model.checkpoint.packed, choice)] };
+  const packed = { source: model.source, graph, weights, preprocess: model.preprocess };
+  const { decode = "exact" } = options;
+  if (count === undefined) {
+    await engine.start(runtime);
+    return new Classifier(runtime, packed, announced, engine, decode);
+  }
+  const { end } = plan(graph, weights, target, 1, inputShape(graph), [featuresNode(graph).name]);
+  const regions = divide(weights.end, end - weights.end, count);
+  engine.reserve(regions.at(-1)!.end);
+  const replicas = await startReplicas(runtime, packed, engine, regions);
+  return new Classifier(runtime, packed, announced, engine, decode, replicas);
 }
 
-/** A plan as an engine caches it. */
-interface Forward extends Plan {
-  readonly tapes: readonly [Tape];
+/** A page of most systems: two replicas never write to the same one. */
+const PAGE_BYTES = 4096;
+
+/** `count` regions of at least `bytes`, one behind the other. */
+function divide(start: number, bytes: number, count: number): readonly Region[] {
+  const up = (value: number): number => Math.ceil(value / PAGE_BYTES) * PAGE_BYTES;
+  return Array.from({ length: count }, (_, i) => {
+    const base = up(start) + i * up(bytes);
+    return { base, end: base + up(bytes) };
+  });
 }
 
-/** A loaded model. Calls made at once are queued; each has the memory to itself. */
+/**
+ * A loaded model. Calls made at once are queued; each has the memory to itself. With replicas as many as there are of them
+ * are computed at once.
+ */
 export class Classifier {
   readonly model: Model;
   readonly #runtime: Runtime;
   readonly #graph: Graph;
-  readonly #weights: WeightPlan;
   readonly #engine: Engine<Forward>;
+  readonly #pass: ForwardPass;
   readonly #decode: DecodeMode;
+  readonly #replicas: Replicas | undefined;
 
   /** For `loadModel`: everything is checked and packed already. */
   constructor(
     runtime: Runtime,
+    packed: Packed,
     model: Model,
-    graph: Graph,
-    weights: WeightPlan,
     engine: Engine<Forward>,
     decode: DecodeMode,
+    replicas?: Replicas,
   ) {
     this.model = model;
     this.#runtime = runtime;
-    this.#graph = graph;
-    this.#weights = weights;
+    this.#graph = packed.graph;
     this.#engine = engine;
+    this.#pass = new ForwardPass(packed, engine, runtime);
     this.#decode = decode;
+    this.#replicas = replicas;
   }
 
   /** The kernels in use. */
@@ -155,7 +183,12 @@ export class Classifier {
 
   /** Bytes of wasm memory held now. */
   get memoryBytes(): number {
-    return this.#engine.kernels.memory.buffer.byteLength;
+    return this.#engine.kernels.memory.buffer.byteLength + (this.#replicas?.ownBytes ?? 0);
+  }
+
+  /** Replicas that share the weights; absent where the caller's thread or a team of threads computes. */
+  get replicas(): number | undefined {
+    return this.#replicas?.count;
   }
 
   /**
@@ -169,7 +202,7 @@ export class Classifier {
    */
   async classify(
     image: ImageInput,
-    { topK = 5, threshold, ...photo }: ClassifyOptions = {},
+    { topK = 5, threshold, ...options }: ClassifyOptions = {},
   ): Promise<readonly Prediction[]> {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new OptionError("topK", expectedGot("topK", "a whole number from 1", `${topK}`));
@@ -177,11 +210,19 @@ export class Classifier {
     if (threshold !== undefined && !(threshold >= 0 && threshold <= 1)) {
       throw new OptionError("threshold", expectedGot("threshold", "a number from 0 to 1", `${threshold}`));
     }
+    const { timeoutMs } = options;
+    if (timeoutMs !== undefined && this.#replicas === undefined) {
+      const hint = "only a replica can be ended: load with { replicas: 1 } or more";
+      throw new OptionError("timeoutMs", expectedGot("timeoutMs", "a model with replicas", "one without", hint));
+    }
+    if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs < 2 ** 31)) {
+      throw new OptionError("timeoutMs", expectedGot("timeoutMs", "milliseconds above 0", `${timeoutMs}`));
+    }
     const kind = this.#classKind();
     const { labels } = this.model;
-    const logits = await this.#one(image, outputNode(this.#graph).name, photo);
-    const probabilities = Float32Array.from(probabilitiesOf(kind, logits, classCount(logits.length, labels)));
-    const least = threshold ?? (kind === "sigmoid" && logits.length > 1 ? 0.5 : 0);
+    const [logits] = await this.#views(image, outputNode(this.#graph).name, {}, options);
+    const probabilities = Float32Array.from(probabilitiesOf(kind, logits!, classCount(logits!.length, labels)));
+    const least = threshold ?? (kind === "sigmoid" && logits!.length > 1 ? 0.5 : 0);
     return [...probabilities.keys()]
       .filter((index) => probabilities[index]! >= least)
       .sort((a, b) => probabilities[b]! - probabilities[a]! || a - b)
@@ -190,26 +231,23 @@ export class Classifier {
   }
 
   /**
-   * Probabilities of every class, averaged over several views of one image.
+   * Probabilities of every class, averaged over several views of one image. Several are made of all its pixels, decoded exactly.
    *
    * @returns `[classes]`: they sum to 1, unless classes do not exclude each other; two for one logit with two labels
    * @throws as `classify`; OptionError for views that cannot be had
    */
   async probabilities(image: ImageInput, views: Views = {}): Promise<Float32Array> {
     const kind = this.#classKind();
-    return this.#withPixels(image, async (pixels) => {
-      const seen = viewsOf(pixels, this.model.preprocess, views);
-      const { name, shape } = outputNode(this.#graph);
-      const classes = classCount(shape[2], this.model.labels);
-      const sums = new Float64Array(classes);
-      for (const view of seen) {
-        const logits = await this.#forward(name, shape[2], (kept) => this.#prepare(pixels, kept, view));
-        probabilitiesOf(kind, logits, classes).forEach((part, i) => {
-          sums[i]! += part;
-        });
-      }
-      return Float32Array.from(sums, (sum) => sum / seen.length);
-    });
+    const { name, shape } = outputNode(this.#graph);
+    const classes = classCount(shape[2], this.model.labels);
+    const outputs = await this.#views(image, name, views);
+    const sums = new Float64Array(classes);
+    for (const logits of outputs) {
+      probabilitiesOf(kind, logits, classes).forEach((part, i) => {
+        sums[i]! += part;
+      });
+    }
+    return Float32Array.from(sums, (sum) => sum / outputs.length);
   }
 
   /**
@@ -246,16 +284,20 @@ export class Classifier {
     if (this.#graph.nodes[0]!.int8 !== undefined && !allFinite(images.data)) {
       throw new OptionError("images", expectedGot("images", "finite numbers", "others"));
     }
-    return this.#alone(async () => {
+    return this.#engine.call(async () => {
       const columns = nodeOf(this.#graph, name).shape[2];
       const data = new Float32Array(n * columns);
       const each = h * w * c;
-      for (let first = 0; first < n; first += BATCH) {
-        const count = Math.min(BATCH, n - first);
-        const batch = images.data.subarray(first * each, (first + count) * each);
-        const values = await this.#forward(name, count * columns, (kept) => this.#write(count, h, w, batch, kept));
-        data.set(values, first * columns);
+      const count = Math.min(BATCH, Math.ceil(n / (this.#replicas?.count ?? 1)));
+      const jobs: Promise<void>[] = [];
+      for (let first = 0; first < n; first += count) {
+        const some = Math.min(count, n - first);
+        const part = images.data.subarray(first * each, (first + some) * each);
+        const job = { kind: "batch", data: part, shape: [some, h, w], node: name } as const;
+        jobs.push(this.#do(job).then(([values]) => data.set(values!, first * columns)));
       }
+      // All of them end before the call does: `dispose` waits for calls.
+      for (const done of await Promise.allSettled(jobs)) if (done.status === "rejected") throw done.reason;
       return { data, shape: [n, columns] };
     });
   }
@@ -267,8 +309,8 @@ export class Classifier {
    */
   async features(image: ImageInput | ImageTensor, photo: PhotoOptions = {}): Promise<Matrix> {
     if (typeof image === "object" && image !== null && "shape" in image) return this.#batches(image, this.#pooled());
-    const data = await this.#one(image, this.#pooled(), photo);
-    return { data, shape: [1, data.length] };
+    const [data] = await this.#views(image, this.#pooled(), {}, photo);
+    return { data: data!, shape: [1, data!.length] };
   }
 
   /**
@@ -279,28 +321,25 @@ export class Classifier {
    * @throws RangeError for a name the folded network does not have
    */
   async activations(image: ImageInput, names: readonly string[]): Promise<ReadonlyMap<string, Float32Array>> {
-    const nodes = names.map((name) => nodeOf(this.#graph, name));
-    return this.#withCentre(image, {}, async ({ pixels, view }) => {
-      const forward = this.#prepare(pixels, names, view);
-      await this.#engine.run(forward.tape);
-      return new Map(nodes.map(({ name, shape: [h, w, c] }) => [name, this.#values(forward, name, h * w * c)]));
-    });
+    for (const name of names) nodeOf(this.#graph, name);
+    const outputs = await this.#photo(image, (photo) => ({ kind: "activations", ...photo, names }));
+    return new Map(names.map((name, i) => [name, outputs[i]!]));
   }
 
   /**
-   * Runs a blank image until the engine's optimising compiler has caught up: three runs in a row no more than 3 % faster
+   * Runs a blank image, in every replica, until the engine's optimising compiler has caught up: three runs in a row no more than 3 % faster
    * than the best, or 30 in all. Calls after it run at full speed.
    *
    * @returns milliseconds of the first run and of the best
    */
   async warmup(): Promise<{ readonly firstMs: number; readonly warmMs: number }> {
-    return this.#alone(async () => {
+    return this.#engine.call(async () => {
       const [h, w, c] = inputShape(this.#graph);
-      const forward = this.#write(1, h, w, new Float32Array(h * w * c));
+      const job = { kind: "batch", data: new Float32Array(h * w * c), shape: [1, h, w], node: this.#pooled() } as const;
       let [firstMs, warmMs] = [0, Number.POSITIVE_INFINITY];
       for (let i = 0, still = 0; i < 30 && still < 3; ++i) {
         const start = performance.now();
-        await this.#engine.run(forward.tape);
+        await Promise.all(Array.from({ length: this.#replicas?.count ?? 1 }, () => this.#do(job)));
         const ms = performance.now() - start;
         if (i === 0) firstMs = ms;
         still = ms < 0.97 * warmMs ? 0 : still + 1;
@@ -311,90 +350,49 @@ export class Classifier {
   }
 
   /** The preprocessed image, as `logits` takes it. */
-  async preprocess(image: ImageInput, photo: PhotoOptions = {}): Promise<ImageTensor> {
-    return this.#withCentre(image, photo, async ({ pixels, view }) => {
-      const forward = this.#prepare(pixels, [], view);
-      const [h, w, c] = forward.input;
-      return { data: this.#values(forward, "input", h * w * c), shape: [1, h, w, c] };
-    });
+  async preprocess(image: ImageInput, options: PhotoOptions = {}): Promise<ImageTensor> {
+    const [data] = await this.#photo(image, (photo) => ({ kind: "input", ...photo }), options);
+    const [h, w] = this.model.preprocess.crop;
+    return { data: data!, shape: [1, h, w, inputShape(this.#graph)[2]] };
   }
 
-  /** Gives back the instance, its memory and its threads. Calls made before it finish; calls after it fail. */
-  dispose(): Promise<void> {
-    return this.#engine.dispose();
+  /** Gives back the instance, its memory, its threads and replicas. Calls made before it finish; calls after it fail. */
+  async dispose(): Promise<void> {
+    await this.#engine.dispose();
+    this.#replicas?.dispose();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 
-  /** A call that has the memory to itself. */
-  #alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#engine.call(() => this.#engine.exclusive(work));
+  /** Does a job here, or in a replica. */
+  #do(job: Job, bounds: Bounds = {}): Promise<readonly Float32Array[]> {
+    return this.#replicas === undefined ? this.#pass.do(job, bounds.signal) : this.#replicas.run(job, bounds);
   }
 
-  /** A call about all of one image, which is decoded before it has the memory to itself. */
-  #withPixels<T>(image: ImageInput, work: (pixels: Pixels) => Promise<T>): Promise<T> {
-    return this.#engine.call(() => {
-      return withPicture(image, this.#runtime, {}, ({ pixels }) => this.#engine.exclusive(() => work(pixels)));
-    });
-  }
-
-  /** A call about the centre of one image: its decoder may make that alone. */
-  #withCentre<T>(
+  /** A job about one image, which is fetched here. */
+  #photo(
     image: ImageInput,
-    { decode, maxPixels, truncated }: PhotoOptions,
-    work: (picture: Picture) => Promise<T>,
-  ): Promise<T> {
+    jobOf: (photo: { readonly photo: Photo; readonly reading: Reading }) => Job,
+    { maxPixels, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds = {},
+  ): Promise<readonly Float32Array[]> {
     checkDecode(decode);
-    const { preprocess } = this.model;
-    const wanted: Wanted = {
-      view: (size) => centreView(size, preprocess),
-      filter: preprocess.filter,
-      gray: preprocess.order === "gray",
-      decode: decode ?? this.#decode,
-    };
-    return this.#engine.call(() => {
-      const options = { maxPixels, truncated, wanted };
-      return withPicture(image, this.#runtime, options, (picture) => this.#engine.exclusive(() => work(picture)));
+    return this.#engine.call(async () => {
+      bounds.signal?.throwIfAborted();
+      const photo = await fetchPhoto(image, this.#runtime, maxPixels);
+      return this.#do(jobOf({ photo, reading: { decode, maxPixels, truncated } }), bounds);
     });
   }
 
-  /** One node's output for one image. */
-  async #one(image: ImageInput, name: string, photo: PhotoOptions): Promise<Float32Array> {
-    const [, , columns] = nodeOf(this.#graph, name).shape;
-    return this.#withCentre(image, photo, ({ pixels, view }) =>
-      this.#forward(name, columns, (kept) => this.#prepare(pixels, kept, view)),
-    );
-  }
-
-  /**
-   * One node's output.
-   *
-   * @param enter writes the input, and returns the plan for it, which keeps these nodes' outputs
-   * @throws ModelError that names the first node whose output is not finite
-   */
-  async #forward(name: string, count: number, enter: (kept: readonly string[]) => Forward): Promise<Float32Array> {
-    const forward = enter([]);
-    await this.#engine.run(forward.tape);
-    const values = this.#values(forward, name, count);
-    if (allFinite(values)) return values;
-    // The same again, with every output kept: which was the first?
-    const names = this.#graph.nodes.map((node) => node.name);
-    let [culprit, got] = [name, values.find((value) => !Number.isFinite(value))!];
-    try {
-      const whole = enter(names);
-      await this.#engine.run(whole.tape);
-      const size = (node: string): number => nodeOf(this.#graph, node).shape.reduce((a, b) => a * b, whole.batch);
-      culprit = names.find((node) => !allFinite(this.#values(whole, node, size(node)))) ?? name;
-    } catch (error) {
-      // Without memory for every output, the last one is named.
-      if (!(error instanceof RangeError || error instanceof ModelError || error instanceof ImageError)) throw error;
-    }
-    if (culprit === "input") throw new OptionError("images", expectedGot("images", "finite numbers", `${got}`));
-    const where = `${this.model.source}: "${culprit}"`;
-    const hint = "its weights, or those before it, are damaged, or too large for f32";
-    throw new ModelError("not-finite", expectedGot(where, "finite numbers", `${got}`, hint), { subject: culprit });
+  /** One node's output for each view of an image. */
+  async #views(
+    image: ImageInput,
+    node: string,
+    views: Views,
+    options: PhotoOptions & Bounds = {},
+  ): Promise<readonly Float32Array[]> {
+    return this.#photo(image, (photo) => ({ kind: "views", ...photo, views, node }), options);
   }
 
   /** What its output means. Throws `ModelError` where there are no classes. */
@@ -409,76 +407,5 @@ export class Classifier {
 
   #pooled(): string {
     return featuresNode(this.#graph).name;
-  }
-
-  /** The plan for a batch and input size, with memory for it. */
-  #plan(batch: number, h: number, w: number, kept: readonly string[] = []): Forward {
-    return this.#engine.plan(`${batch}×${h}×${w} ${kept.join(" ")}`, () => {
-      const { target } = this.#engine;
-      const [, , c] = inputShape(this.#graph);
-      const made = plan(this.#graph, this.#weights, target, batch, [h, w, c], [this.#pooled(), ...kept]);
-      return { ...made, tapes: [made.tape] };
-    });
-  }
-
-  /** Writes preprocessed images, `[batch, h, w, c]`, into the input of the returned plan. */
-  #write(batch: number, h: number, w: number, images: Float32Array, kept: readonly string[] = []): Forward {
-    const engine = this.#engine;
-    const forward = this.#plan(batch, h, w, kept);
-    const input = forward.addresses.get("input")!;
-    if (this.#graph.nodes[0]!.int8 === undefined) {
-      engine.floats(input, images.length).set(images);
-      return forward;
-    }
-    // No activation is needed any more: the images may overwrite them until they are bytes.
-    // The kernel takes pixels of three channels; gray ones go three at a time, which may be two more than there are.
-    const affine = align(input + images.length + 2);
-    const staged = align(affine + 96);
-    engine.reserve(staged + 4 * (images.length + 2));
-    const numbers = pixelAffine(this.model.preprocess);
-    const channels = numbers.length / 2;
-    const each = Array.from({ length: 12 }, (_, i) => i % channels);
-    engine.floats(affine, 24).set([...each.map((i) => numbers[i]!), ...each.map((i) => numbers[channels + i]!)]);
-    engine.floats(staged, images.length).set(images);
-    const [rows, c] = channels === 3 ? [batch * h, w] : [1, Math.ceil(images.length / 3)];
-    const quantize = step("input", "quantize_i8", rows, { c, input: staged, affine, out: input });
-    runStep(engine.kernels.exports, quantize);
-    return forward;
-  }
-
-  /** The first `count` numbers of a node's output in a plan that has just run, whatever its element. */
-  #values(forward: Forward, name: string, count: number): Float32Array {
-    const node = nodeOf(this.#graph, name);
-    const address = forward.addresses.get(name)!;
-    const unit = node.int8?.scale;
-    if (unit === undefined) return this.#engine.floats(address, count).slice();
-    const bytes = new Int8Array(this.#engine.kernels.memory.buffer, address, count);
-    if (node.op !== "input") return Float32Array.from(bytes, (value) => value * unit);
-    const affine = pixelAffine(this.model.preprocess);
-    const channels = affine.length / 2;
-    return Float32Array.from(bytes, (value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
-  }
-
-  /** Resizes, crops and normalises one image into the input of the returned plan. */
-  #prepare(pixels: Pixels, kept: readonly string[] = [], seen?: View): Forward {
-    const engine = this.#engine;
-    const { preprocess } = this.model;
-    const view = seen ?? centreView(pixels, preprocess);
-    const { width: w, height: h } = view;
-    const forward = this.#plan(1, h, w, kept);
-    const [node] = this.#graph.nodes;
-    const recipe = planView(pixels, view, preprocess, node!.int8 !== undefined);
-    // No activation is needed any more but the input: the staging area may overwrite the others.
-    const input = forward.addresses.get("input")!;
-    const staging = align(input + h * w * 3 * elementBytes(node!));
-    try {
-      engine.reserve(staging + recipe.bytes);
-    } catch (cause) {
-      throw new ImageError("memory", (cause as Error).message, { cause });
-    }
-    const { tables, steps } = recipe.place(staging, input);
-    for (const { address, bytes } of tables) engine.bytes(address, bytes.length).set(bytes);
-    run(engine.kernels.exports, steps);
-    return forward;
   }
 }

@@ -8,7 +8,7 @@ import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
 import { startTeam, type Team } from "./threads.ts";
 import type { Vectors } from "./variants.ts";
-import { ensureMemory } from "./weights.ts";
+import { ensureMemory, extendMemory } from "./weights.ts";
 
 /** Which kernels compute, and on how many threads. */
 export interface EngineOptions {
@@ -26,6 +26,12 @@ export interface EngineTarget {
   readonly threads: number;
   /** Which tiles; to be measured when absent. */
   readonly vectors?: Vectors | undefined;
+}
+
+/** The part of a shared memory that an engine has to itself, where several share one: bytes from `base` to `end`. */
+export interface Region {
+  readonly base: number;
+  readonly end: number;
 }
 
 /** What an engine caches: tapes, and the memory they need. */
@@ -69,16 +75,21 @@ export function engineTarget({ build = "auto", vectors = "auto", threads = 1 }: 
  * @param name for messages: what the engine runs
  * @param bytes that the memory must be able to hold; a shared memory, which needs a limit, can grow no further
  * @param plans how many are cached
+ * @param shared whether other threads see the memory
  */
 export async function createEngine<P extends Runnable>(
   runtime: Runtime,
   name: string,
   target: EngineTarget,
-  { bytes, plans }: { readonly bytes: number; readonly plans: number },
+  {
+    bytes,
+    plans,
+    shared = target.threads > 1,
+  }: { readonly bytes: number; readonly plans: number; readonly shared?: boolean },
 ): Promise<Engine<P>> {
   const maximum = Math.min(MAX_PAGES, Math.ceil(bytes / PAGE_BYTES));
-  const shared = target.threads > 1 ? { maximum, shared: true } : {};
-  const kernels = await loadKernels(runtime, target.build, new WebAssembly.Memory({ initial: 1, ...shared }));
+  const kind = shared ? { maximum, shared } : {};
+  const kernels = await loadKernels(runtime, target.build, new WebAssembly.Memory({ initial: 1, ...kind }));
   return new Engine(name, target, kernels, plans);
 }
 
@@ -97,12 +108,20 @@ export class Engine<P extends Runnable> {
   #team: Team | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #disposal: Promise<void> | undefined;
+  #region: Region | undefined;
 
-  constructor(name: string, target: EngineTarget, kernels: Kernels, capacity: number) {
+  /** @param region what it has of the memory; all of it when absent */
+  constructor(name: string, target: EngineTarget, kernels: Kernels, capacity: number, region?: Region) {
     this.#name = name;
     this.target = target;
     this.#kernels = kernels;
     this.#capacity = capacity;
+    this.#region = region;
+  }
+
+  /** What it has of a memory that it shares; it may be another after `plan`. */
+  get region(): Region | undefined {
+    return this.#region;
   }
 
   /** Starts the threads, where there are more than one. */
@@ -139,11 +158,18 @@ export class Engine<P extends Runnable> {
     return result;
   }
 
-  /** The cached plan of this key, or a new one in place of the least recently used, with memory for it. */
+  /**
+   * The cached plan of this key, or a new one in place of the least recently used, with memory for it. `make` plans from the
+   * start of the region, where there is one, and is called again when that has moved.
+   */
   plan(key: string, make: () => P): P {
-    const plan = this.#plans.get(key) ?? make();
+    let plan = this.#plans.get(key) ?? make();
     if (!this.#plans.delete(key)) {
-      this.reserve(plan.end);
+      if (this.#region === undefined) this.reserve(plan.end);
+      else if (plan.end > this.#region.end) {
+        this.#move(plan.end - this.#region.base);
+        plan = make();
+      }
       for (const tape of this.#team === undefined ? [] : plan.tapes) {
         if (tape.length > 0) this.#ids.set(tape, this.#team!.add(tape, plan.scratchBytes));
       }
@@ -151,6 +177,14 @@ export class Engine<P extends Runnable> {
     }
     this.#plans.set(key, plan);
     return plan;
+  }
+
+  /** Leaves its region for one of at least `bytes`: others are behind it. Half as much again bounds what is left behind. */
+  #move(bytes: number): void {
+    const length = Math.ceil((1.5 * bytes) / PAGE_BYTES) * PAGE_BYTES;
+    const base = extendMemory(this.kernels.memory, length);
+    this.#region = { base, end: base + length };
+    this.#plans.clear();
   }
 
   #forget(key: string): void {

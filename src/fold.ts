@@ -12,17 +12,18 @@ export function fold(graph: Graph): Graph {
   /** What a name is called after folding. */
   const renamed = new Map<string, string>();
   const nodes: Node[] = [];
+  const byName = new Map<string, Node>();
 
   /** The node that produces `name` now, when nothing but the node being folded reads it. */
   const producer = (name: string): Node | undefined => {
     if (readers.get(name) !== 1) return undefined;
-    const current = renamed.get(name) ?? name;
-    return nodes.find((node) => node.name === current);
+    return byName.get(renamed.get(name) ?? name);
   };
   /** Puts `merged` in place of `absorbed`, as late as possible, and lets it answer to `name` too. */
   const absorb = (absorbed: Node, merged: Node, name: string): void => {
     nodes.splice(nodes.indexOf(absorbed), 1);
     nodes.push(merged);
+    byName.set(merged.name, merged);
     renamed.set(name, merged.name);
   };
 
@@ -54,6 +55,7 @@ export function fold(graph: Graph): Graph {
       }
     }
     nodes.push(node);
+    byName.set(node.name, node);
   }
   return { ...graph, nodes };
 }

@@ -256,17 +256,18 @@ function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec)
 /** The network as this checkpoint has it: biases where there are any, no norm that was folded into its convolution. */
 function adapt(graph: Graph, { tensors }: Checkpoint): Graph {
   const folded = new Map<string, string>();
-  const nodes: Node[] = [];
+  const adapted = new Map<string, Node>();
   for (const node of graph.nodes) {
-    const inputs = node.inputs.map((name) => folded.get(name) ?? name);
-    const before = nodes.find(({ name }) => name === inputs[0]);
-    if (node.op === "norm" && before?.op === "conv" && before.bias && !tensors.has(`${node.name}.weight`)) {
-      folded.set(node.name, before.name);
-    } else if (node.op === "conv" && !node.bias && tensors.has(`${node.name}.bias`))
-      nodes.push({ ...node, inputs, bias: true });
-    else nodes.push({ ...node, inputs });
+    const { name } = node;
+    const inputs = node.inputs.map((input) => folded.get(input) ?? input);
+    const before = adapted.get(inputs[0] ?? "");
+    if (node.op === "norm" && before?.op === "conv" && before.bias && !tensors.has(`${name}.weight`)) {
+      folded.set(name, before.name);
+    } else if (node.op === "conv" && !node.bias && tensors.has(`${name}.bias`))
+      adapted.set(name, { ...node, inputs, bias: true });
+    else adapted.set(name, { ...node, inputs });
   }
-  return { ...graph, nodes };
+  return { ...graph, nodes: [...adapted.values()] };
 }
 
 /** Graph and tensors under the names of the ResNet that the graph turned out to be. */

@@ -1,6 +1,7 @@
 /** What a model is and what it needs, without loading it. */
 
-import { checkBuildOptions, chooseHere } from "./choice.ts";
+import type { Layout } from "./checkpoint.ts";
+import { checkBuildOptions, chooseHere, repackingOf } from "./choice.ts";
 import type { LoadOptions } from "./classifier.ts";
 import { fold } from "./fold.ts";
 import { inputShape, type Node, outputNode, type Shape } from "./graph.ts";
@@ -14,6 +15,7 @@ import type { Runtime } from "./runtime.ts";
 import type { Tape } from "./tape.ts";
 import { type FinetuneNeeds, finetuneNeeds } from "./train/finetune.ts";
 import type { Part } from "./train/options.ts";
+import type { Vectors } from "./variants.ts";
 
 export interface InspectOptions extends LoadOptions {
   /** Adds what fine-tuning of this part needs. */
@@ -38,8 +40,10 @@ export interface LayerInspection {
 }
 
 /** What a model is and needs. */
-export interface Inspection extends Omit<Network, "graph"> {
+export interface Inspection extends Omit<Network, "graph" | "packed"> {
   readonly build: Build;
+  /** Bits of the vectors that it computes with, as `Classifier` has it. */
+  readonly vectors: Vectors;
   /** `[h, w, c]` */
   readonly input: Shape;
   /** Numbers of its last layer, and what they mean. */
@@ -53,6 +57,8 @@ export interface Inspection extends Omit<Network, "graph"> {
   /** Of the packed weights. */
   readonly weightBytes: number;
   readonly layers: readonly LayerInspection[];
+  /** How the weights lie that the file holds as kernels read them; absent in other files. */
+  readonly layout?: Layout;
   /** The steps for one image. */
   readonly tape: Tape;
   /** With `train`: what that takes. */
@@ -67,12 +73,13 @@ export interface Inspection extends Omit<Network, "graph"> {
  */
 export async function inspectWith(runtime: Runtime, source: Source, options: InspectOptions = {}): Promise<Inspection> {
   checkBuildOptions(options);
-  const { graph, ...network } = await networkOfSource(runtime, source, options);
+  const { graph, packed, ...network } = await networkOfSource(runtime, source, options);
   const folded = fold(graph);
-  const { target, weights } = await chooseHere(runtime, folded, options);
+  const choice = await chooseHere(runtime, folded, options, packed);
+  const { target, weights } = choice;
   const { memoryBytes = defaultMemory(folded), train, batch } = options;
   const { tape, end } = plan(folded, weights, target, 1, inputShape(folded), []);
-  const { threads, build } = target;
+  const { threads, build, vectors = 128 } = target;
   const layers = folded.nodes.map((node): LayerInspection => {
     const variant = weights.variants.get(node.name);
     return {
@@ -91,7 +98,10 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
       : finetuneNeeds(graph, { train, threads, build, memoryBytes, ...(batch === undefined ? {} : { batch }) });
   return {
     ...network,
+    guesses: [...network.guesses, ...repackingOf(packed, choice)],
+    ...(packed === undefined ? {} : { layout: packed.layout }),
     build,
+    vectors,
     input: inputShape(folded),
     outputs: outputNode(folded).shape[2],
     output: graph.output ?? "softmax",

@@ -1,5 +1,5 @@
 /** The network of a source: of a model, or of a name in the table that needs no weights. */
-import type { Guess } from "./checkpoint.ts";
+import type { Guess, PackedWeights } from "./checkpoint.ts";
 import type { Graph } from "./graph.ts";
 import { type ModelOptions, type Source, withModel } from "./model.ts";
 import { PRETRAINED } from "./models/pretrained.ts";
@@ -24,6 +24,8 @@ export interface Network {
   /** Absent where there are no weights. */
   readonly preprocess: Preprocess | undefined;
   readonly guesses: readonly Guess[];
+  /** Where the file holds weights as kernels read them. */
+  readonly packed?: PackedWeights | undefined;
 }
 
 /** The network of a source. A name of `RESNETS` that has no published weights stands for the network alone. */
@@ -39,6 +41,10 @@ export async function networkOfSource(runtime: Runtime, source: Source, options:
   return withModel(runtime, source, options, async ({ arch, graph, checkpoint, labels, preprocess, guesses }) => {
     const dtypes = [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))];
     const { license = checkpoint.metadata.licence } = checkpoint.metadata;
-    return { arch, graph, dtypes, labels, output: graph.output ?? "softmax", licence: license, preprocess, guesses };
+    const { packed } = checkpoint;
+    return {
+      ...{ arch, graph, dtypes, labels, output: graph.output ?? "softmax", licence: license, preprocess, guesses },
+      ...(packed === undefined ? {} : { packed }),
+    };
   });
 }

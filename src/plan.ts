@@ -192,20 +192,25 @@ function placeActivations(
   return place(lifetimes(graph, batch, [...kept, graph.nodes.at(-1)!.name]), weights.end);
 }
 
-/**
- * Plans one batch of one input size.
- *
- * @param kept nodes whose output is read after the run; the last node always is
- * @throws ModelError with the code `memory` when the activations do not fit into 32-bit addresses
- */
-export function plan(
+/** A plan whose steps are not written yet, or not with their last addresses. */
+interface Draft {
+  readonly addresses: ReadonlyMap<string, number>;
+  /** Writes the steps; those that follow the largest workspace have their scratch before it until all were written once. */
+  write(): Step[];
+  /** Bytes of the running thread's own, and the first byte after everything: known when the steps were written. */
+  scratchBytes(): number;
+  end(): number;
+}
+
+/** @throws ModelError with the code `memory` when the activations do not fit into 32-bit addresses */
+function draft(
   network: Graph,
   weights: WeightPlan,
   { build, threads, vectors = 128 }: Target,
   batch: number,
   input: Shape,
   kept: readonly string[],
-): Plan {
+): Draft {
   const graph = resize(network, input);
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
   const { addresses, end } = placeActivations(graph, weights, batch, kept);
@@ -231,11 +236,49 @@ export function plan(
       return end + workspaceBytes;
     },
   };
-  const write = (): Step[] => graph.nodes.flatMap((node) => opOf(node).forward(node, where));
+  return {
+    addresses,
+    write: () => graph.nodes.flatMap((node) => opOf(node).forward(node, where)),
+    scratchBytes: () => scratchBytes,
+    end: () => end + workspaceBytes + threads * scratchBytes,
+  };
+}
+
+/**
+ * Plans one batch of one input size.
+ *
+ * @param kept nodes whose output is read after the run; the last node always is
+ * @throws ModelError with the code `memory` when the activations do not fit into 32-bit addresses
+ */
+export function plan(
+  network: Graph,
+  weights: WeightPlan,
+  target: Target,
+  batch: number,
+  input: Shape,
+  kept: readonly string[],
+): Plan {
+  const { addresses, write, scratchBytes, end } = draft(network, weights, target, batch, input, kept);
   // Once to learn how large the workspace is, and again with scratch behind it.
   write();
   const tape = write();
-  return { batch, input, tape, scratchBytes, addresses, end: end + workspaceBytes + threads * scratchBytes };
+  return { batch, input, tape, scratchBytes: scratchBytes(), addresses, end: end() };
+}
+
+/**
+ * Bytes that one image of the network's own input size needs on one thread, its weights included.
+ *
+ * @param kept as in `plan`
+ */
+export function memoryNeeded(
+  graph: Graph,
+  target: Omit<Target, "threads">,
+  weights: WeightPlan,
+  kept: readonly string[],
+): number {
+  const { write, end } = draft(graph, weights, { ...target, threads: 1 }, 1, graph.nodes[0]!.shape, kept);
+  write();
+  return end();
 }
 
 /**
@@ -273,8 +316,6 @@ export function fitWeights(
   { memory, winograd, tuning, dots = usualDots(target.build) }: Budget,
   kept: readonly string[],
 ): WeightPlan {
-  const input = graph.nodes[0]!.shape;
-  const need = (weights: WeightPlan): number => plan(graph, weights, { ...target, threads: 1 }, 1, input, kept).end;
   const refuse = (bytes: number): never => {
     const mb = (value: number): string => `${(value / 1e6).toFixed(1)} MB`;
     const message = expectedGot("memoryBytes", `at least ${mb(bytes)} for ${graph.name}`, mb(memory));
@@ -287,7 +328,7 @@ export function fitWeights(
   let allowed = winograd ? memory : 0;
   for (;;) {
     const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));
-    const excess = need(weights) - memory;
+    const excess = memoryNeeded(graph, target, weights, kept) - memory;
     if (excess <= 0) return weights;
     if (!(allowed > 0 && Number.isFinite(excess))) refuse(memory + excess);
     allowed = Math.max(0, Math.min(allowed, weights.end) - excess);

@@ -4,18 +4,21 @@
 import type { ByteSource, Folder } from "./bytes.ts";
 import type { Format } from "./formats/open.ts";
 import type { ModelHints } from "./models/metadata.ts";
+import type { Build } from "./tape.ts";
+import type { Dots, Vectors } from "./variants.ts";
 
 /** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
 export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp";
 
-export type WorkerJob = "worker" | "preparer";
+export type WorkerJob = "worker" | "replica" | "preparer";
 
 /** A worker that has been started. */
 export interface WorkerHandle {
   post(message: unknown): void;
   /** While `busy`, the worker keeps the process alive. */
   setBusy(busy: boolean): void;
-  terminate(): void;
+  /** Ends it. Resolves when it runs no more, as far as the runtime tells. */
+  terminate(): Promise<void>;
 }
 
 export interface Runtime {
@@ -25,8 +28,22 @@ export interface Runtime {
   readonly imageBytes?: number;
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
+  /**
+   * What a choice depends on, measured at the first call. Absent where the clock stands still while code runs (Workers): vectors are
+   * then of 128 bits and int8 products the usual ones.
+   */
+  readonly measure?: {
+    vectors(build: Build): Promise<Vectors>;
+    dots(build: Build): Promise<Dots>;
+  };
   /** A compiled module that ships with the package. */
   module(name: ModuleName): Promise<WebAssembly.Module>;
+  /**
+   * Decodes a HEIC or AVIF, turned as it is shown, by a decoder that is not part of this package. Absent where there is none.
+   *
+   * @throws Fault "unsupported" when the decoder is not installed
+   */
+  readonly decodeHeif?: (codec: "HEIC" | "AVIF", bytes: Uint8Array, header: HeifSize) => Promise<RgbaPixels>;
   /** Opens a local file. Throws when there is none, or when the runtime has no files. */
   openFile(path: string, signal?: AbortSignal): Promise<ByteSource>;
   /** A local folder; opening is lazy. */
@@ -40,7 +57,7 @@ export interface Runtime {
    *
    * @param onMessage gets its messages
    * @param onExit gets the reason when it ends without having been terminated
-   * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), or images (`preparer.ts`)
+   * @param job what it does: its share of a team's tapes (`serve` of `worker.ts`), whole images (`replica.ts`), or inputs of a training (`preparer.ts`)
    * @throws Error where the runtime has no workers
    */
   startWorker(onMessage: (message: unknown) => void, onExit: (reason: string) => void, job: WorkerJob): WorkerHandle;
@@ -50,6 +67,20 @@ export interface Runtime {
   huggingFace(): Promise<HuggingFace>;
   /** Begins a checksum. */
   hash(algorithm: "sha1" | "sha256" | "sha512"): Hash;
+}
+
+/** What the header of a HEIC or AVIF says: the size that is shown, and how the stored pixels are turned for it, as EXIF says it. */
+export interface HeifSize {
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+}
+
+/** Decoded pixels, `[height, width, 4]`. */
+export interface RgbaPixels {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array | Uint8ClampedArray;
 }
 
 /** How far a download is. */

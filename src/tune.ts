@@ -14,7 +14,6 @@ import { plan, planWeights } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
 import { candidates, type Tuning, tuningKey, usualDots, type Variant, type Vectors } from "./variants.ts";
-import { measureVectors } from "./vectors.ts";
 import { ensureMemory, packWeights } from "./weights.ts";
 
 /** Bytes read between two runs, so that weights come from memory, as they do in a network: more than an L3 cache. */
@@ -117,7 +116,7 @@ export function weightElements({ node }: Alone): number {
  */
 export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): Promise<Tuning> {
   const other = new Float64Array(FLUSH_BYTES / 8);
-  const { vectors } = await measureVectors(runtime, build);
+  const vectors = (await runtime.measure?.vectors(build)) ?? 128;
   const tuning: Record<string, Record<string, number>> = {};
   for (const each of convolutionsOf(fold(graph))) {
     const variants = candidates(each.node, 1, undefined, usualDots(build));

@@ -4,6 +4,7 @@
  */
 
 import { BIAS_BYTES, CELL_BYTES, HEADER_BYTES, PANEL_COLUMNS, TILE_ROWS } from "../wasm/tile.js";
+import type { Form } from "./checkpoint.ts";
 import { asConv, type ConvNode, type Graph } from "./graph.ts";
 import type { Build, KernelName } from "./tape.ts";
 
@@ -21,6 +22,13 @@ export type Algorithm =
   | "dot16"
   | "im2col8"
   | "im2col16";
+
+/** The panels that an algorithm reads; undefined where it reads weights that were transformed. */
+export function formOf(algorithm: Algorithm): Form | undefined {
+  if (algorithm.startsWith("winograd")) return undefined;
+  if (algorithm === "dot8" || algorithm === "im2col8") return "dot8";
+  return algorithm === "dot16" || algorithm === "im2col16" ? "dot16" : "f32";
+}
 
 /**
  * Which int8 products are used: `dot16` alone where a build has no other; `dot8` alone where it is one instruction (`dots.ts`); both
@@ -258,6 +266,12 @@ const F32: readonly Variant[] = [
 
 /** Every variant of both kinds of network. */
 export const VARIANTS: readonly Variant[] = [...F32, ...INT8];
+
+/** The variant of a name, where it computes the node right. */
+export function variantOf(node: ConvNode, algorithm: string): Variant | undefined {
+  const variants = node.int8 === undefined ? F32 : INT8;
+  return variants.find((variant) => variant.algorithm === algorithm && variant.fits(node));
+}
 
 /** Measured milliseconds of one image, by convolution (`tuningKey`) and algorithm; made by `tune`, plain JSON. */
 export interface Tuning {

@@ -3,7 +3,8 @@
  * that loading holds no second copy of the model.
  */
 
-import type { Checkpoint } from "./checkpoint.ts";
+import { PANEL_COLUMNS } from "../wasm/tile.js";
+import type { Checkpoint, PackedWeights } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph, Node } from "./graph.ts";
@@ -12,21 +13,28 @@ import { opOf, paramsOf } from "./ops/ops.ts";
 import { align, type WeightPlan } from "./plan.ts";
 import { type Kernels, runStep, step } from "./tape.ts";
 import { DTYPE_BYTES, type TensorInfo } from "./tensor.ts";
+import { formOf, type Variant } from "./variants.ts";
 
 const PAGE = 65536;
 
 /** Makes the memory at least `bytes` long. Throws `RangeError` when the engine has no more. */
 export function ensureMemory(memory: WebAssembly.Memory, bytes: number): void {
-  const missing = Math.ceil((bytes - memory.buffer.byteLength) / PAGE);
-  if (missing <= 0) return;
+  if (bytes > memory.buffer.byteLength) extendMemory(memory, bytes - memory.buffer.byteLength);
+}
+
+/**
+ * Makes the memory `bytes` longer, or a little more. Returns the address of the first: what one of several threads has
+ * grown is its own. Throws `RangeError` when the engine has no more.
+ */
+export function extendMemory(memory: WebAssembly.Memory, bytes: number): number {
   try {
-    memory.grow(missing);
+    return PAGE * memory.grow(Math.ceil(bytes / PAGE));
   } catch {
     const mb = (value: number): string => `${(value / 1e6).toFixed(0)} MB`;
     throw new RangeError(
       expectedGot(
         "memory",
-        mb(bytes),
+        mb(memory.buffer.byteLength + bytes),
         `no more than ${mb(memory.buffer.byteLength)}`,
         "use a smaller batch, image or model",
       ),
@@ -85,6 +93,12 @@ function checkFinite(where: string, name: string, values: Float32Array): void {
     expectedGot(where, `finite numbers, below 2^60, in "${name}"`, `${values[at]} at element ${at}`),
     { subject: name },
   );
+}
+
+/** Whether a file's panels of a layer are those that its variant reads. */
+export function isPackedFor({ layout, form }: PackedWeights, name: string, { algorithm }: Variant): boolean {
+  const held = form(name);
+  return held !== undefined && held === formOf(algorithm) && layout.columns === PANEL_COLUMNS;
 }
 
 /**
@@ -167,6 +181,19 @@ export async function packWeights(
     variant: (name) => weights.variants.get(name)!,
     tensor: load,
     raw,
+    async panels(name, address, bytes) {
+      const { packed } = checkpoint;
+      const variant = weights.variants.get(name)!;
+      if (packed === undefined || !isPackedFor(packed, name, variant)) return false;
+      const place = new Uint8Array(memory.buffer, address, bytes);
+      const read = await packed.read(name, place);
+      if (read !== place) place.set(read);
+      const isF32 = packed.form(name) === "f32";
+      if (isF32 && !isSmall(address, bytes / 4))
+        checkFinite(where, name, new Float32Array(memory.buffer, address, bytes / 4));
+      return true;
+    },
+    view: (address, bytes) => new Uint8Array(memory.buffer, address, bytes),
     async values(name) {
       const { address, info } = await load(name);
       return new Float32Array(memory.buffer, address, elements(info)).slice();

@@ -9,9 +9,9 @@ describe("sizes", () => {
   it.each(modules().filter(({ name }) => /^(baseline|relaxed)/.test(name)))("$name within 100 kB", ({ bytes }) => {
     expect(bytes).toBeLessThanOrEqual(100_000);
   });
-  it("load from bytes or a stream within 45 kB, gzip, without decoders", async () => {
+  it("load from bytes or a stream within 48 kB, gzip, without decoders", async () => {
     const { gzip } = await imported("core", 'export { load } from "./src/runtimes/edge.ts"');
-    expect(gzip).toBeLessThanOrEqual(45_000);
+    expect(gzip).toBeLessThanOrEqual(48_000);
     // What it takes at least: less means that the measure left out more than the decoders.
     expect(gzip).toBeGreaterThan(15_000);
   });

@@ -2,6 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../bench/lib/prepared.ts";
+import { loadWith } from "../src/classifier.ts";
 import { fold } from "../src/fold.ts";
 import { inputShape, outputNode } from "../src/graph.ts";
 import { loadKernels } from "../src/kernels.ts";
@@ -9,11 +10,12 @@ import { randomCheckpoint } from "../src/models/random.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { defaultMemory, fitWeights, plan } from "../src/plan.ts";
 import { load, nodeRuntime } from "../src/runtimes/node.ts";
-import { enableWideVectors } from "../src/runtimes/node-vectors.ts";
+import { enableWideVectors, mayPackPairs } from "../src/runtimes/node-vectors.ts";
 import { run } from "../src/tape.ts";
 import { tilesOf, type Vectors } from "../src/variants.ts";
 import { measureVectors } from "../src/vectors.ts";
 import { ensureMemory, packWeights } from "../src/weights.ts";
+import { goldenInt8 } from "./golden/int8.ts";
 import { RUNNABLE } from "./wasm.ts";
 
 describe.each(RUNNABLE)("%s", (build) => {
@@ -52,6 +54,12 @@ describe.each(RUNNABLE)("%s", (build) => {
     expect([128, 256]).toContain(vectors);
     expect(wrong).toEqual([]);
   });
+  it("computes where the runtime measures nothing: Workers", async () => {
+    const { measure: _, ...still } = nodeRuntime();
+    const model = await loadWith(still, goldenInt8("resnet20", resnetSpec("resnet20")), { build });
+    expect(model.vectors).toBe(128);
+    await model.dispose();
+  });
   it("has 16 columns where pairs are packed, and 8 where not", () => {
     for (const { nr } of Object.values(tilesOf(build, 128))) expect(nr).toBe(8);
     for (const { nr } of Object.values(tilesOf(build, 256))) expect(nr).toBe(16);
@@ -61,6 +69,8 @@ describe.each(RUNNABLE)("%s", (build) => {
 it("can be switched on from Node 24 on x86-64, and says so where not", () => {
   const able = process.arch === "x64" && Number.parseInt(process.versions.node, 10) >= 24;
   expect(enableWideVectors()).toBe(able);
+  // In worker threads it is not known.
+  expect([able, undefined]).toContain(mayPackPairs());
   // What this process compiles later need not be packed.
   if (able) setFlagsFromString("--no-experimental-wasm-revectorize");
 });

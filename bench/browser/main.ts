@@ -9,12 +9,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { environment } from "../../src/cli/environment.ts";
 import { table } from "../../src/cli/terminal.ts";
+import { absenceOf, BROWSERS, type BrowserName } from "../../test/runtimes/browsers.ts";
 import { DTYPES, median, type Setting } from "../versus/contest.ts";
 import { runtime } from "../versus/environment.ts";
 import { writeModel } from "../versus/files.ts";
 import { among, counts, vectorsOf } from "../versus/options.ts";
 import type { PageResult, PageRow } from "./page.ts";
-import { FOLDERS, launch, pageScript, programOf, resultOf, serve } from "./serve.ts";
+import { FOLDERS, launch, pageScript, resultOf, serve } from "./serve.ts";
 
 interface Row extends Setting, Omit<PageRow, "ms"> {
   readonly browser: string;
@@ -23,7 +24,7 @@ interface Row extends Setting, Omit<PageRow, "ms"> {
 }
 
 /**
- * `bench browser [--models resnet18] [--dtypes f32,int8] [--browsers chromium,firefox] [--threads 1,2] [--batch 1]
+ * `bench browser [--models resnet18] [--dtypes f32,int8] [--browsers chromium,firefox,webkit] [--threads 1,2] [--batch 1]
  * [--vectors both] [--rounds 15] [--json FILE]`
  */
 export async function run(args: readonly string[]): Promise<number> {
@@ -32,7 +33,7 @@ export async function run(args: readonly string[]): Promise<number> {
     options: {
       models: { type: "string", default: "resnet18" },
       dtypes: { type: "string", default: "f32,int8" },
-      browsers: { type: "string", default: "chromium,firefox" },
+      browsers: { type: "string", default: "chromium,firefox,webkit" },
       threads: { type: "string", default: "1,2" },
       batch: { type: "string", default: "1" },
       vectors: { type: "string", default: "both" },
@@ -41,6 +42,7 @@ export async function run(args: readonly string[]): Promise<number> {
     },
   });
   const dtypes = among("--dtypes", values.dtypes, DTYPES);
+  const browsers = among("--browsers", values.browsers, BROWSERS);
   const threads = counts("--threads", values.threads);
   const batches = counts("--batch", values.batch);
   const widths = vectorsOf(values.vectors);
@@ -52,7 +54,7 @@ export async function run(args: readonly string[]): Promise<number> {
         const settings = threads.flatMap((count) =>
           widths.map((vectors): Setting => ({ model, dtype, threads: count, batch, vectors })),
         );
-        rows.push(...(await measure(settings, values.browsers.split(","), script, values.rounds)));
+        rows.push(...(await measure(settings, browsers, script, values.rounds)));
       }
     }
   }
@@ -85,7 +87,7 @@ export async function run(args: readonly string[]): Promise<number> {
 /** Settings that differ in threads and vectors: one set of files serves them all. */
 async function measure(
   settings: readonly Setting[],
-  browsers: readonly string[],
+  browsers: readonly BrowserName[],
   script: string,
   rounds: string,
 ): Promise<readonly Row[]> {
@@ -94,25 +96,25 @@ async function measure(
   try {
     await writeModel(models, settings[0]!);
     for (const name of browsers) {
-      const program = programOf(name);
-      if (program === undefined) {
-        process.stderr.write(`bench browser: ${name} is not installed: left out\n`);
+      const absent = absenceOf(name);
+      if (absent !== undefined) {
+        process.stderr.write(`bench browser: ${absent}: left out\n`);
         continue;
       }
       for (const setting of settings) {
-        // Firefox has no such packing.
-        if (name === "firefox" && setting.vectors === 256) continue;
+        // Only V8 has such packing; WebKitGTK has no shared memory.
+        if (name !== "chromium" && setting.vectors === 256) continue;
+        if (name === "webkit" && setting.threads > 1) continue;
         // Ours measures whether vectors are packed, and keeps to narrow tiles on a plain page, whose clock moves in steps of 0.1 ms.
         const isolated = setting.threads > 1 || setting.vectors === 256;
         const server = await serve({ ...FOLDERS, models }, script, isolated);
-        const browser = await launch(name, program, setting.vectors);
+        const browser = await launch(name, setting.vectors);
         try {
           const query = new URLSearchParams(Object.entries({ ...setting, rounds }).map(([key, to]) => [key, `${to}`]));
           const result = await resultOf<PageResult>(browser, server, query);
           for (const { engine, reason } of result.absent) process.stderr.write(`${name}: ${engine}: ${reason}\n`);
-          const version = await browser.version();
           for (const { ms, ...row } of result.rows) {
-            rows.push({ browser: version, ...setting, medianMs: median(ms), minMs: Math.min(...ms), ...row });
+            rows.push({ browser: browser.version, ...setting, medianMs: median(ms), minMs: Math.min(...ms), ...row });
           }
         } finally {
           await browser.close();

@@ -5,8 +5,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { build } from "esbuild";
-import puppeteer, { type Browser } from "puppeteer-core";
 import type { Vectors } from "../../src/variants.ts";
+import { type BrowserName, programOf, type RunningBrowser, startBrowser } from "../../test/runtimes/browsers.ts";
 
 const root = join(import.meta.dirname, "../..");
 const versus = join(import.meta.dirname, "../versus");
@@ -21,10 +21,6 @@ export const FOLDERS = {
   litert: join(rivals, "@litertjs/core/wasm"),
 } as const;
 
-const BROWSERS: Readonly<Record<string, string>> = {
-  chromium: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  firefox: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
-};
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -70,18 +66,9 @@ export function serve(folders: Readonly<Record<string, string>>, script: string,
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
 
-/** The program of a browser, or `undefined` where it is not installed. */
-export function programOf(name: string): string | undefined {
-  const path = BROWSERS[name];
-  return path !== undefined && existsSync(path) ? path : undefined;
-}
-
-/** Starts a browser without a window. V8's flags are the whole browser's. */
-export function launch(name: string, program: string, vectors: Vectors): Promise<Browser> {
-  if (name === "firefox") return puppeteer.launch({ browser: "firefox", executablePath: program });
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"];
-  if (vectors === 256) args.push(`--js-flags=${packingFlag(program)}`);
-  return puppeteer.launch({ browser: "chrome", executablePath: program, args });
+/** Starts a browser; with `vectors` of 256 bits Chromium's V8 packs pairs. V8's flags are the whole browser's. */
+export function launch(name: BrowserName, vectors: Vectors): Promise<RunningBrowser> {
+  return startBrowser(name, vectors === 256 ? packingFlag(programOf("chromium")) : "");
 }
 
 function packingFlag(program: string): string {
@@ -91,11 +78,7 @@ function packingFlag(program: string): string {
 }
 
 /** Opens the page and resolves to what it has written when its title is `done`. */
-export async function resultOf<T>(browser: Browser, server: Server, query: URLSearchParams): Promise<T> {
-  const tab = await browser.newPage();
-  await tab.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/page.html?${query}`);
-  await tab.waitForFunction(() => document.title === "done", { timeout: 600_000 });
-  const text = await tab.evaluate(() => document.body.textContent!);
-  await tab.close();
-  return JSON.parse(text) as T;
+export async function resultOf<T>(browser: RunningBrowser, server: Server, query: URLSearchParams): Promise<T> {
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/page.html?${query}`;
+  return JSON.parse(await browser.resultOf(url, 600_000)) as T;
 }

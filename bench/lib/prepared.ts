@@ -6,9 +6,9 @@ import { writeSafetensors } from "../../src/formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../../src/graph.ts";
 import { type Build, type Kernels, loadKernels } from "../../src/kernels.ts";
 import { randomCheckpoint } from "../../src/models/random.ts";
-import { resnet, resnetSpec } from "../../src/models/resnet.ts";
+import { defaultSize, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { defaultMemory, fitWeights, type Plan, plan, type WeightPlan } from "../../src/plan.ts";
-import { nodeRuntime } from "../../src/runtimes/node.ts";
+import { nodeRuntime, quantize } from "../../src/runtimes/node.ts";
 import { measureVectors } from "../../src/vectors.ts";
 import { ensureMemory, packWeights } from "../../src/weights.ts";
 
@@ -44,4 +44,15 @@ export async function bytesOf(checkpoint: Checkpoint): Promise<Uint8Array> {
     tensors.push({ name, dtype, shape, bytes: await checkpoint.read(name) });
   }
   return writeSafetensors(tensors, checkpoint.metadata);
+}
+
+export type Dtype = "f32" | "int8";
+
+/** A file of random weights; int8 ones calibrated on noise. */
+export async function randomModel(name: string, dtype: Dtype): Promise<Uint8Array> {
+  const bytes = await bytesOf(randomCheckpoint(resnet(name, resnetSpec(name)), 1));
+  if (dtype === "f32") return bytes;
+  const side = defaultSize(resnetSpec(name));
+  const noise = Uint8Array.from({ length: 4 * side * side }, (_, i) => 128 + 127 * Math.sin(i * i));
+  return (await quantize(bytes, [{ width: side, height: side, data: noise }], { arch: name })).bytes;
 }

@@ -4,24 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Log, LogLevel, Miniflare } from "miniflare";
 import { bundleWorker } from "../worker/workerd.ts";
-
-/** What is used of the bucket from outside. */
-export interface LocalBucket {
-  put(key: string, value: Uint8Array): Promise<unknown>;
-  get(key: string): Promise<{ readonly version: string; text(): Promise<string> } | null>;
-  list(options: { prefix: string; cursor?: string }): Promise<{
-    readonly objects: readonly { readonly key: string; readonly version: string }[];
-    readonly truncated: boolean;
-    readonly cursor?: string;
-  }>;
-}
+import type { Cursor } from "./src/walk.ts";
 
 export interface LocalBatch {
-  readonly bucket: LocalBucket;
-  /** Puts images without a result on the queue; how many. */
-  enqueue(): Promise<number>;
-  /** Keys and versions of what lies below a prefix. */
-  keys(prefix: string): Promise<ReadonlyMap<string, string>>;
+  readonly bucket: R2Bucket;
+  /** The queue of images, for messages as the bucket would send them: miniflare's buckets have no notifications. */
+  readonly jobs: Queue<unknown>;
+  /** Starts a walk, or has it go on; where it is. */
+  startWalk(): Promise<Cursor>;
+  /** Waits until the walk is at its end, at most so many seconds; where it is. */
+  walked(seconds: number): Promise<Cursor>;
+  /** Names and versions of what lies below a prefix. */
+  names(prefix: string): Promise<ReadonlyMap<string, string>>;
   stop(): Promise<void>;
 }
 
@@ -53,21 +47,32 @@ export async function startBatch(main: string, state: string): Promise<LocalBatc
     },
   });
   await miniflare.ready;
-  const bucket = (await miniflare.getR2Bucket("BUCKET")) as LocalBucket;
+  const bucket = await miniflare.getR2Bucket("BUCKET");
+  const enqueue = async (method: string): Promise<Cursor> => {
+    const response = await miniflare.dispatchFetch("http://batch/enqueue", { method });
+    if (!response.ok) throw new Error(await response.text());
+    return (await response.json()) as Cursor;
+  };
   return {
     bucket,
-    async enqueue() {
-      const response = await miniflare.dispatchFetch("http://batch/enqueue", { method: "POST" });
-      if (!response.ok) throw new Error(await response.text());
-      return ((await response.json()) as { enqueued: number }).enqueued;
+    jobs: await miniflare.getQueueProducer("JOBS"),
+    startWalk: () => enqueue("POST"),
+    async walked(seconds) {
+      const until = Date.now() + 1000 * seconds;
+      for (;;) {
+        const cursor = await enqueue("GET");
+        if (cursor.done || Date.now() > until) return cursor;
+        await new Promise((next) => setTimeout(next, 50));
+      }
     },
-    async keys(prefix) {
+    async names(prefix) {
       const found = new Map<string, string>();
-      let page: Awaited<ReturnType<LocalBucket["list"]>> | undefined;
+      let cursor: string | undefined;
       do {
-        page = await bucket.list({ prefix, ...(page?.cursor === undefined ? {} : { cursor: page.cursor }) });
+        const page = await bucket.list({ prefix, ...(cursor === undefined ? {} : { cursor }) });
         for (const { key, version } of page.objects) found.set(key.slice(prefix.length), version);
-      } while (page.truncated);
+        cursor = page.truncated ? page.cursor : undefined;
+      } while (cursor !== undefined);
       return found;
     },
     async stop() {

@@ -29,7 +29,8 @@ declare module "miniflare" {
   export class Miniflare {
     constructor(options: MiniflareOptions);
     readonly ready: Promise<URL>;
-    getR2Bucket(binding: string): Promise<unknown>;
+    getR2Bucket(binding: string): Promise<R2Bucket>;
+    getQueueProducer(binding: string): Promise<Queue<unknown>>;
     dispatchFetch(url: string, init?: RequestInit): Promise<Response>;
     dispose(): Promise<void>;
   }

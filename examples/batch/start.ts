@@ -1,5 +1,5 @@
 /**
- * Runs this example on this machine: a thousand images in a bucket, their keys on a queue, a consumer that classifies them.
+ * Runs this example on this machine: a thousand images in a bucket, their names on a queue, a consumer that classifies them.
  * Without options the images are made here and the network has random weights: it shows the way, not the classes.
  *
  *     node examples/batch/start.ts [--model FILE.safetensors] [--images DIR]
@@ -26,18 +26,19 @@ try {
     await bucket.put(`images/${name}`, folder === undefined ? png(32, 32, i) : readFileSync(join(folder, name)));
   }
   const began = performance.now();
-  process.stdout.write(`${await batch.enqueue()} keys on the queue\n`);
+  await batch.startWalk();
+  process.stdout.write(`${(await batch.walked(600)).enqueued} images on the queue\n`);
   for (let done = 0; done < names.length; ) {
     await new Promise((wait) => setTimeout(wait, 500));
-    done = (await batch.keys("results/")).size + (await batch.keys("failed/")).size;
+    done = (await batch.names("results/")).size + (await batch.names("failed/")).size;
     process.stdout.write(`${done} of ${names.length} done\n`);
   }
   const seconds = (performance.now() - began) / 1000;
   process.stdout.write(
     `${names.length} images in ${seconds.toFixed(1)} s, ${(names.length / seconds).toFixed(0)} a second\n`,
   );
-  const first = await bucket.get(`results/${names[0]}.json`);
-  process.stdout.write(`results/${names[0]}.json: ${(await first?.text())?.slice(0, 200)}\n`);
+  const first = await bucket.get(`results/${names[0]}`);
+  process.stdout.write(`results/${names[0]}: ${(await first?.text())?.slice(0, 200)}\n`);
 } finally {
   await batch.stop();
   rmSync(state, { recursive: true, force: true });

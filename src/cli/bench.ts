@@ -119,6 +119,7 @@ function stagesOf(latencies: readonly number[], inputs: readonly number[]): Read
 export async function bench(options: BenchOptions): Promise<number> {
   const signal = interruptible();
   const photo = options.photo === undefined ? undefined : await readFile(options.photo);
+  const { threads = 1 } = options;
   const machine = environment();
   const scenario: Scenario = SCENARIOS[options.scenario];
   const started = performance.now();
@@ -144,7 +145,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     weights,
     dtype: model.model.graph.nodes[0]!.int8 === undefined ? "f32" : "int8",
     build: model.build,
-    threads: options.threads,
+    ...(options.replicas === undefined ? { threads } : { replicas: options.replicas }),
     queries: latencies.length,
     samplesPerQuery: scenario.samples,
     latencyMs: {
@@ -160,7 +161,7 @@ export async function bench(options: BenchOptions): Promise<number> {
     samplesPerSecond: round(samplesPerSecond),
     gflops: round(gflops, 1),
     peakGflops: round(peakGflops, 1),
-    percentOfPeak: round((100 * gflops) / (peakGflops * options.threads), 1),
+    percentOfPeak: round((100 * gflops) / (peakGflops * (options.replicas ?? threads)), 1),
     loadMs: round(loadMs, 1),
     firstMs: round(firstMs, 1),
     memoryMB: round(model.memoryBytes / 1e6, 1),

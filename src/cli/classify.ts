@@ -2,9 +2,10 @@
 import type { Prediction } from "../classifier.ts";
 import { ImageError } from "../errors.ts";
 import { load } from "../runtimes/node.ts";
-import { photosOf } from "./images.ts";
+import { type Photo, photosOf } from "./images.ts";
+import { inOrder } from "./in-order.ts";
 import { interruptible } from "./interrupt.ts";
-import { type CommonOptions, loadOptions } from "./options.ts";
+import { type CommonOptions, inReplicas, loadOptions, workersOf } from "./options.ts";
 import { imageBar } from "./progress.ts";
 import { barOf, messageOf, remark } from "./terminal.ts";
 
@@ -35,29 +36,32 @@ export async function classify(
   const { topK, threshold } = options;
   const photos = await photosOf(images, options.recursive === true);
   const started = performance.now();
-  const model = await load(options.model, loadOptions(options, interruptible()));
+  const given = inReplicas(options, photos.length);
+  const model = await load(options.model, loadOptions(given, interruptible()));
   const { arch, guesses } = model.model;
   for (const guess of guesses) remark(options.quiet, `assumed: ${guess.message}`);
   remark(
     options.quiet,
-    `${arch}, ${model.build} kernels, ${model.vectors}-bit vectors, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+    `${arch}, ${model.build} kernels, ${model.vectors}-bit vectors, ${workersOf(given)}, loaded in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
   const results: Result[] = [];
   // On a terminal the results themselves show the progress.
   const bar = imageBar(options.quiet === true || (!options.json && process.stdout.isTTY === true), photos.length);
-  for (const { name: image, image: input } of photos) {
+  const resultOf = async ({ name: image, image: input }: Photo): Promise<Result> => {
     const start = performance.now();
     try {
       const predictions = await model.classify(input, { topK, ...(threshold !== undefined && { threshold }) });
-      results.push({ image, predictions, ms: Number((performance.now() - start).toFixed(1)) });
+      return { image, predictions, ms: Number((performance.now() - start).toFixed(1)) };
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;
-      results.push({ image, predictions: [], ms: 0, error: messageOf(error) });
-      process.stderr.write(`${messageOf(error)}\n`);
+      return { image, predictions: [], ms: 0, error: messageOf(error) };
     }
+  };
+  for await (const result of inOrder(photos, model.replicas ?? 1, resultOf)) {
+    results.push(result);
     bar.tick("");
-    const last = results.at(-1)!;
-    if (!options.json && last.error === undefined) process.stdout.write(`${show(last)}\n`);
+    if (result.error !== undefined) process.stderr.write(`${result.error}\n`);
+    else if (!options.json) process.stdout.write(`${show(result)}\n`);
   }
   bar.stop();
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);

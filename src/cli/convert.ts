@@ -1,5 +1,5 @@
 /** `resnet-wasm convert IN --out FILE`: any model as one safetensors file that needs nothing beside it. */
-import type { StorageDtype } from "../convert.ts";
+import type { StorageDtype, WeightLayout } from "../convert.ts";
 import { openModel, convert as pieces } from "../runtimes/node.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
@@ -9,20 +9,26 @@ import { remark } from "./terminal.ts";
 export interface ConvertCommand extends CommonOptions {
   readonly out: string;
   readonly dtype: StorageDtype;
+  readonly layout: WeightLayout;
+  /** `false` keeps to direct sums in a packed file. */
+  readonly winograd: boolean;
 }
 
 /** Writes the converted model; the file appears whole or not at all. */
 export async function convert(source: string, options: ConvertCommand): Promise<number> {
+  const { dtype, layout } = options;
   const signal = interruptible();
-  const model = await openModel(source, loadOptions(options, signal));
+  const given = { ...loadOptions(options, signal), winograd: options.winograd };
+  const model = await openModel(source, given);
   try {
     for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
-    const bytes = await writeAtomically(options.out, pieces(model, { dtype: options.dtype }), signal);
-    const report = { out: options.out, arch: model.arch, dtype: options.dtype, bytes, labels: model.labels.length };
+    const bytes = await writeAtomically(options.out, pieces(model, { ...given, dtype, layout }), signal);
+    const stored = model.graph.nodes[0]!.int8 === undefined ? dtype : "int8";
+    const report = { out: options.out, arch: model.arch, dtype: stored, layout, bytes, labels: model.labels.length };
     process.stdout.write(
       options.json
         ? `${JSON.stringify(report)}\n`
-        : `${options.out}: ${model.arch}, ${options.dtype}, ${(bytes / 1e6).toFixed(1)} MB, ${model.labels.length} class names\n`,
+        : `${options.out}: ${model.arch}, ${stored}${layout === "packed" ? ", packed" : ""}, ${(bytes / 1e6).toFixed(1)} MB, ${model.labels.length} class names\n`,
     );
     return 0;
   } finally {

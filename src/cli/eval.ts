@@ -7,7 +7,7 @@ import { type EvalCommand, type Evaluation, evaluateModels, type Member, THRESHO
 import { recordFiles } from "./fingerprint.ts";
 import { interruptible } from "./interrupt.ts";
 import type { Fingerprint } from "./journal.ts";
-import { loadOptions } from "./options.ts";
+import { inReplicas, loadOptions, workersOf } from "./options.ts";
 import { writeAtomically } from "./output.ts";
 import { remark, table } from "./terminal.ts";
 
@@ -97,11 +97,13 @@ export async function evaluate(directory: string, options: EvalCommand): Promise
   const signal = interruptible();
   const { model: sources } = options;
   const models: Classifier[] = [];
+  const given = inReplicas(options, options.limit ?? Number.POSITIVE_INFINITY);
+  remark(options.quiet, `computing with ${workersOf(given)}`);
   const recorder = recordFiles(nodeRuntime());
   const digests: string[] = [];
   try {
     for (const source of sources) {
-      const model = await loadWith(recorder.runtime, source, loadOptions(options, signal));
+      const model = await loadWith(recorder.runtime, source, loadOptions(given, signal));
       if (options.resume !== undefined) digests.push(await recorder.digest());
       models.push(model);
       const prefix = sources.length === 1 ? "" : `${source}: `;

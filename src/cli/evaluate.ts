@@ -12,6 +12,7 @@ import type { Views } from "../views.ts";
 import { type Answered, hits } from "./accuracy.ts";
 import { asYesOrNo, inModelClasses, openDataset, skippedRemark } from "./dataset.ts";
 import { BEST, type Entry, imageDigest, isEntryOf, type Result } from "./eval-journal.ts";
+import { inOrder } from "./in-order.ts";
 import { type Fingerprint, openJournal } from "./journal.ts";
 import type { CommonOptions } from "./options.ts";
 import { imageBar } from "./progress.ts";
@@ -43,7 +44,7 @@ export interface EvalCommand extends EvalOptions {
 interface Figures {
   /** Those that could be read. */
   readonly images: number;
-  /** Of one image, decoding included. */
+  /** Time over images, decoding included. */
   readonly msPerImage: number;
   /** Images that could not be read: reported, not counted. */
   readonly failed: number;
@@ -80,9 +81,10 @@ const rounded = (value: number): number => Number(value.toPrecision(6));
 
 async function answer(models: readonly Classifier[], example: Example, views: Views): Promise<Answered | Scored> {
   const { name, label, image } = example;
-  const pixels = await toPixels(image(), nodeRuntime());
+  // Replicas decode, each for itself.
+  const pixels = models[0]!.replicas === undefined ? await toPixels(image(), nodeRuntime()) : undefined;
   const each: Float32Array[] = [];
-  for (const model of models) each.push(await model.probabilities(pixels, views));
+  for (const model of models) each.push(await model.probabilities(pixels ?? image(), views));
   const mean = each[0]!.map((_, i) => each.reduce((sum, probabilities) => sum + probabilities[i]!, 0) / each.length);
   if (typeof label !== "number") return { name, labels: label, scores: Array.from(mean, rounded) };
   return {
@@ -148,26 +150,27 @@ export async function evaluateModels(
   const known = new Map(journal.known.map((entry) => [entry.at, entry]));
   const results: Result[] = [];
   let fresh = 0;
+  const entryOf = async (example: Example, at: number): Promise<Entry & { readonly isNew: boolean }> => {
+    signal.throwIfAborted();
+    const sha256 = options.resume === undefined ? "" : await imageDigest(example);
+    const earlier = known.get(at);
+    if (earlier !== undefined && earlier.sha256 === sha256) return { ...earlier, isNew: false };
+    try {
+      return { at, sha256, result: await answer(models, example, views), isNew: true };
+    } catch (error) {
+      // Anything else is wrong with the options or the model, and would be with the next image.
+      if (!(error instanceof ImageError)) throw error;
+      return { at, sha256, result: { name: example.name, failed: messageOf(error) }, isNew: true };
+    }
+  };
   const bar = imageBar(options.quiet === true || options.json === true, examples.length);
   let right = 0;
   const start = performance.now();
   try {
-    for (const [at, example] of examples.entries()) {
-      signal.throwIfAborted();
-      const sha256 = options.resume === undefined ? "" : await imageDigest(example);
-      const earlier = known.get(at);
-      let result: Result;
-      if (earlier !== undefined && earlier.sha256 === sha256) result = earlier.result;
-      else {
+    for await (const { at, sha256, result, isNew } of inOrder(examples, models[0]!.replicas ?? 1, entryOf)) {
+      if (isNew) {
         fresh += 1;
-        try {
-          result = await answer(models, example, views);
-        } catch (error) {
-          // Anything else is wrong with the options or the model, and would be with the next image.
-          if (!(error instanceof ImageError)) throw error;
-          result = { name: example.name, failed: messageOf(error) };
-          process.stderr.write(`${example.name}: ${messageOf(error)}\n`);
-        }
+        if ("failed" in result) process.stderr.write(`${result.name}: ${result.failed}\n`);
         await journal.add({ at, sha256, result });
       }
       results.push(result);

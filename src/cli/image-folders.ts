@@ -6,7 +6,7 @@ import { DatasetError, expectedGot } from "../errors.ts";
 import type { Example } from "../train/dataset.ts";
 
 /** File names that are taken for images where a folder is named; a file that is named itself may have any. */
-export const IMAGE_FILE = /\.(jpe?g|jfif|png|webp|gif)$/i;
+export const IMAGE_FILE = /\.(jpe?g|jfif|png|webp|gif|heic|avif)$/i;
 
 /** What macOS, Windows, NAS systems and notebooks put beside photos; a leading dot covers `._x.jpg`, `.git` and their like. */
 const SYSTEM_NAME =

@@ -1,5 +1,6 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
 
+import type { Layout } from "../checkpoint.ts";
 import type { OutputKind } from "../output.ts";
 import type { Preprocess } from "../preprocess.ts";
 import { inspect as describe } from "../runtimes/node.ts";
@@ -21,16 +22,17 @@ export async function inspect(
     ...(batch && { batch }),
   });
   for (const { message } of found.guesses) remark(options.quiet, `assumed: ${message}`);
-  const { arch, build, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
-  const { output, outputs, labels, preprocess, licence, guesses } = found;
+  const { arch, build, vectors, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
+  const { output, outputs, labels, preprocess, licence, guesses, layout } = found;
   const dtype = dtypes.join(", ") || "none";
   const gmacs = found.macs / 1e9;
   const layers = found.layers.map(({ name, op, shape, algorithm, kernels, macs, weightBytes }) => {
     return { name, op, output: shape, algorithm, kernels, gmacs: macs / 1e9, weightBytes };
   });
   const summary = {
-    ...{ model: source, arch, build, input, parameters, gmacs, dtype, memoryBytes, weightBytes },
+    ...{ model: source, arch, build, vectors, input, parameters, gmacs, dtype, memoryBytes, weightBytes },
     ...{ output, outputs, labels, preprocess, licence, guesses },
+    ...(layout && { layout }),
     ...(training && { training }),
   };
   if (options.json) {
@@ -47,10 +49,11 @@ export async function inspect(
   process.stdout.write(
     [
       `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} GMAC  weights ${dtype}`,
-      `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels`,
+      `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels, ${vectors}-bit vectors`,
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
         : []),
+      ...(layout === undefined ? [] : [`layout ${describeLayout(layout)}`]),
       `output ${describeOutput(output, outputs, labels)}`,
       ...(preprocess === undefined ? [] : [`preprocess ${describePreprocess(preprocess)}`]),
       ...(licence === undefined ? [] : [`licence ${licence}`]),
@@ -68,6 +71,13 @@ export async function inspect(
     ].join("\n"),
   );
   return 0;
+}
+
+function describeLayout({ version, build, dots, columns, layers }: Layout): string {
+  const all = Object.values(layers);
+  const packed = all.filter(({ form }) => form !== undefined).length;
+  const products = dots === undefined ? "" : `, int8 products ${dots}`;
+  return `packed, version ${version}: ${packed} of ${all.length} layers in panels of ${columns}, as the ${build} build chose${products}`;
 }
 
 /** Class names that a line has room for. */

@@ -1,4 +1,5 @@
 /** The options that every command has, and what they become. */
+import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import type { LoadOptions } from "../classifier.ts";
 import { DECODE_MODES, type DecodeMode } from "../decode/wanted.ts";
@@ -27,7 +28,8 @@ function switchVectors({ vectors, quiet }: CommonOptions): void {
 /** Parsed common options, as commander hands them over. */
 export interface CommonOptions {
   model: string;
-  threads: number;
+  threads?: number;
+  replicas?: number;
   build: "baseline" | "relaxed" | "auto";
   vectors?: (typeof VECTORS)[number];
   preprocess?: PresetName;
@@ -52,7 +54,7 @@ export interface CommonOptions {
 /** Adds the common options to a command. */
 export function withCommon(command: Command): Command {
   return command
-    .addOption(new Option("--threads <n>", "threads to compute with").argParser(whole(1)).default(1))
+    .addOption(new Option("--threads <n>", "threads that share the computing of each image; 1").argParser(whole(1)))
     .addOption(new Option("--build <build>", "kernels to use").choices([...BUILDS, "auto"]).default("auto"))
     .addOption(
       new Option(
@@ -95,6 +97,28 @@ export function decodeOption(): Option {
   return new Option("--decode <how>", description).choices(DECODE_MODES).default("exact");
 }
 
+/** Adds `--replicas`, for commands of many images. */
+export function withReplicas(command: Command): Command {
+  const help =
+    "workers that each compute whole images, over one copy of the weights; as many as cores unless --threads is given";
+  return command.option("--replicas <n>", help, whole(1));
+}
+
+/**
+ * How a command computes many images: in replicas, one for each core, unless it was told otherwise. One image is computed
+ * without.
+ */
+export function inReplicas<O extends Pick<CommonOptions, "threads" | "replicas">>(options: O, images: number): O {
+  if (options.threads !== undefined || options.replicas !== undefined || images < 2) return options;
+  return { ...options, replicas: Math.min(availableParallelism(), images) };
+}
+
+/** In words, how a command computes. */
+export function workersOf({ threads = 1, replicas }: Pick<CommonOptions, "threads" | "replicas">): string {
+  const [count, noun] = replicas === undefined ? [threads, "thread"] : [replicas, "replica"];
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** Adds `--model`. */
 export function withModel(command: Command): Command {
   const known = Object.keys(PRETRAINED).join(", ");
@@ -121,15 +145,15 @@ export function withModels(command: Command): Command {
 
 /** What `load` is called with. */
 export function loadOptions(options: Omit<CommonOptions, "model">, signal: AbortSignal): LoadOptions {
-  const { build, threads, arch, key, output, stride, epsilon, size, squash } = options;
-  const { preprocess, mean, std, cache, offline, decode, memory: memoryBytes } = options;
+  const { build, threads, replicas, arch, key, output, stride, epsilon, size, squash } = options;
+  const { preprocess, mean, std, cache, offline, memory: memoryBytes, decode } = options;
   const given = {
     ...{ arch, key, output, stride, epsilon, size, squash },
-    ...{ preprocess, mean, std, cache, offline, decode, memoryBytes },
+    ...{ preprocess, mean, std, cache, offline, memoryBytes, threads, replicas, decode },
   };
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const tuning = readTuning(options.tuning);
   if (tuning !== undefined) Object.assign(present, { tuning });
   if (options.vectors === "128") Object.assign(present, { vectors: 128 });
-  return { build, threads, signal, onDownload: downloadBar(options.quiet === true), ...present };
+  return { build, signal, onDownload: downloadBar(options.quiet === true), ...present };
 }

@@ -1,7 +1,7 @@
 /** The grammar of the `resnet-wasm` command: what each command is called, its arguments and its options. */
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { STORAGE_DTYPES } from "../convert.ts";
+import { LAYOUTS, STORAGE_DTYPES } from "../convert.ts";
 import { METHODS } from "../quantizer.ts";
 import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
@@ -9,7 +9,7 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
-import { decodeOption, withCommon, withModel, withModels } from "./options.ts";
+import { decodeOption, withCommon, withModel, withModels, withReplicas } from "./options.ts";
 import {
   byteCount,
   corsOrigin,
@@ -35,7 +35,9 @@ export function program(done: (status: number) => void): Command {
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as Record<string, string>;
   const command = new Command("resnet-wasm").description(description!).version(version!).exitOverride();
-  withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin"))
+  withReplicas(
+    withModel(command.command("classify").argument("<image...>", "files, folders, patterns, or - for stdin")),
+  )
     .description("the most probable classes of each image")
     .option("--top-k <n>", "classes to show", whole(1), 5)
     .option(
@@ -46,7 +48,7 @@ export function program(done: (status: number) => void): Command {
     .option("--recursive", "look into the folders in a folder")
     .addOption(decodeOption())
     .action(async (images, options) => done(await classify(images, options)));
-  withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class"))
+  withReplicas(withModels(command.command("eval").argument("<dir>", "labels.csv beside images, or one folder a class")))
     .description("accuracy over labelled images")
     .option("--labels <csv>", "lines of file,label, or of file and several labels")
     .option("--threshold <p>", "probability from which on an image has a label, of several", threshold)
@@ -66,12 +68,12 @@ export function program(done: (status: number) => void): Command {
     .addOption(new Option("--train <part>", "what fine-tuning that part takes").choices(PARTS))
     .option("--batch <n>", "images of a step, for --train", whole(1))
     .action(async (source, options) => done(await inspect(source, options)));
-  withCommon(command.command("convert").argument("<model>", "a model of any format"))
+  withLayout(withCommon(command.command("convert").argument("<model>", "a model of any format")))
     .description("one safetensors file that needs nothing beside it")
     .requiredOption("--out <file>", "the file to write")
     .addOption(new Option("--dtype <dtype>", "of the weights").choices(STORAGE_DTYPES).default("f32"))
     .action(async (source, options) => done(await convert(source, options)));
-  withCommon(command.command("quantize").argument("<model>", "a model of any format, in f32 or f16"))
+  withLayout(withCommon(command.command("quantize").argument("<model>", "a model of any format, in f32 or f16")))
     .description("int8 weights and activations: a quarter of the size, and faster")
     .requiredOption("--out <file>", "the file to write")
     .option("--calibrate <dir>", "sample images; without any, only the weights become int8")
@@ -79,7 +81,11 @@ export function program(done: (status: number) => void): Command {
     .option("--limit <n>", "images to use", whole(1), 100)
     .option("--report <file>", "write an HTML report about each layer")
     .action(async (source, options) => done(await quantize(source, options)));
-  withTraining(withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")))
+  withReplicas(
+    withTraining(
+      withModel(command.command("finetune").argument("<dir>", "one folder a class, or a CSV of file,class")),
+    ),
+  )
     .description("a model of your own classes, from one that knows others")
     .action(async (source, options) => done(await finetune(source, options)));
   withTraining(withCommon(command.command("train")))
@@ -89,7 +95,7 @@ export function program(done: (status: number) => void): Command {
       if (options.arch === undefined) throw new InvalidArgumentError("--arch names the network to train");
       done(await trainNew(options));
     });
-  withModel(command.command("bench"))
+  withReplicas(withModel(command.command("bench")))
     .description("speed as MLPerf Inference's scenarios define it, and per cent of this CPU's peak")
     .addOption(
       new Option("--scenario <name>", "queries that are sent").choices(Object.keys(SCENARIOS)).default("single-stream"),
@@ -104,11 +110,10 @@ export function program(done: (status: number) => void): Command {
       }
       done(await bench(options));
     });
-  withModel(command.command("serve"))
+  withReplicas(withModel(command.command("serve")))
     .description("classification over HTTP: POST /classify, GET /health and /metrics, a page at /")
     .option("--port <n>", "0 takes a free one", port, 8080)
     .option("--host <address>", "where to listen; 0.0.0.0 lets other machines in", "127.0.0.1")
-    .option("--workers <n>", "copies of the model, each in a worker; as many photos are computed at once", whole(1), 2)
     .option("--hosts <list>", "names that Host may have beside this machine's own, or * for any", names, [])
     .option("--origins <list>", "origins that ?url= may name, with commas between them", origins, [])
     .option("--cors <origin>", "origin whose pages may call, * or none", corsOrigin, "*")
@@ -139,4 +144,15 @@ export function program(done: (status: number) => void): Command {
     .action(async (source, options) => done(await tune(source, options)));
   for (const each of command.commands) each.exitOverride();
   return command;
+}
+
+/** Adds how weights lie in the file that a command writes. */
+function withLayout(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--layout <name>", "packed: weights as this machine's kernels read them, for fast loading")
+        .choices(LAYOUTS)
+        .default("plain"),
+    )
+    .option("--no-winograd", "with --layout packed: direct sums only, for the fastest loading and less memory");
 }

@@ -1,8 +1,9 @@
 /** `resnet-wasm quantize M --out FILE`: int8 weights and activations from sample images, or int8 weights alone. */
+import type { WeightLayout } from "../convert.ts";
 import type { ImageInput } from "../decode/input.ts";
 import type { Method } from "../quantizer.ts";
 import { type Quantized, quantizeWith } from "../quantizer.ts";
-import { load, nodeRuntime } from "../runtimes/node.ts";
+import { load, nodeRuntime, convert as packed } from "../runtimes/node.ts";
 import { convert } from "./convert.ts";
 import { openImages } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
@@ -19,10 +20,14 @@ export interface QuantizeCommand extends CommonOptions {
   readonly method: Method;
   readonly limit: number;
   readonly report?: string;
+  readonly layout: WeightLayout;
+  /** As in `ConvertCommand`. */
+  readonly winograd: boolean;
 }
 
 /** Quantizes a model; the file appears whole or not at all. */
 export async function quantize(source: string, options: QuantizeCommand): Promise<number> {
+  const { layout, winograd } = options;
   if (options.calibrate === undefined) {
     remark(options.quiet, "no --calibrate: weights in int8, computed in f32");
     return convert(source, { ...options, dtype: "i8" });
@@ -40,15 +45,32 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
   });
   bar.stop();
   for (const message of result.failed) process.stderr.write(`${message}\n`);
-  const bytes = await writeAtomically(options.out, [result.bytes], signal);
+  const { build, memoryBytes, tuning } = loadOptions(options, signal);
+  const how = {
+    layout,
+    winograd,
+    ...(build && { build }),
+    ...(memoryBytes && { memoryBytes }),
+    ...(tuning && { tuning }),
+  };
+  const pieces = layout === "packed" ? packed(result.bytes, how) : [result.bytes];
+  const bytes = await writeAtomically(options.out, pieces, signal);
   if (options.report !== undefined) await writeReport(options.report, source, images, result, options, signal);
   const { images: used, failed, layers } = result;
-  const report = { out: options.out, bytes, method: options.method, images: used, failed: failed.length, layers };
+  const report = {
+    out: options.out,
+    bytes,
+    method: options.method,
+    images: used,
+    failed: failed.length,
+    layers,
+    layout,
+  };
   const skipped = failed.length === 0 ? "" : `, ${failed.length} could not be read`;
   process.stdout.write(
     options.json
       ? `${JSON.stringify(report)}\n`
-      : `${options.out}: int8, ${(bytes / 1e6).toFixed(1)} MB, from ${used} images${skipped}\n`,
+      : `${options.out}: int8${layout === "packed" ? ", packed" : ""}, ${(bytes / 1e6).toFixed(1)} MB, from ${used} images${skipped}\n`,
   );
   return 0;
 }

@@ -1,19 +1,18 @@
 /** `resnet-wasm serve`: the HTTP service of `server/handler.ts`, on Node, Deno or Bun. */
 import type { Server } from "node:http";
-import { hostname } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import type { serve as Listen } from "srvx";
-import type { LoadOptions } from "../classifier.ts";
+import { loadWith } from "../classifier.ts";
 import { expectedGot } from "../errors.ts";
-import { openModel } from "../runtimes/node.ts";
-import { createHandler, type HandlerOptions, type RequestRecord } from "../server/handler.ts";
-import { type CommonOptions, loadOptions } from "./options.ts";
-import { type Pool, startPool } from "./pool.ts";
+import { nodeRuntime } from "../runtimes/node.ts";
+import { createHandler, type HandlerOptions, type PhotoClassifier, type RequestRecord } from "../server/handler.ts";
+import { HttpError, unavailable } from "../server/refusal.ts";
+import { type CommonOptions, loadOptions, workersOf } from "./options.ts";
 import { messageOf, remark } from "./terminal.ts";
 
 export interface ServeCommand extends CommonOptions {
   readonly port: number;
   readonly host: string;
-  readonly workers: number;
   readonly origins: readonly string[];
   readonly hosts: readonly string[];
   readonly cors: string;
@@ -30,12 +29,6 @@ export interface ServeCommand extends CommonOptions {
   readonly bodyTimeout: number;
   readonly urlTimeout: number;
   readonly grace: number;
-}
-
-/** Options that a worker can be sent: functions and signals stay here. */
-function portable(options: LoadOptions): LoadOptions {
-  const isPlain = (value: unknown): boolean => typeof value !== "function" && !(value instanceof AbortSignal);
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => isPlain(value)));
 }
 
 /** Names that `Host` may have: this machine's, those that were given, and with `*` any. */
@@ -68,14 +61,43 @@ function logger(log: ServeCommand["log"], quiet: boolean): Pick<HandlerOptions, 
   };
 }
 
-/** Downloads the model if need be, says what had to be assumed of it, and loads it in workers. */
-async function startModel(options: ServeCommand, signal: AbortSignal): Promise<Pool> {
-  const given = loadOptions(options, signal);
-  const model = await openModel(options.model, given);
-  await model.close();
-  for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess}`);
-  const { workers, photoTimeout } = options;
-  return startPool(options.model, portable(given), { workers, photoTimeoutMs: 1000 * photoTimeout });
+/** The model in replicas, so that the thread that answers requests neither decodes nor computes. */
+interface Service extends PhotoClassifier {
+  /** Ends photos that are being computed. */
+  dispose(): Promise<void>;
+}
+
+/** Niceness of replicas: where photos fill every core, the thread that answers `/health` and turns clients away goes first. */
+const REPLICA_NICE = 10;
+
+/** Loads the model, says what had to be assumed of it, and gives each photo its time: after that its replica is replaced. */
+async function startService(options: ServeCommand, signal: AbortSignal): Promise<Service> {
+  const runtime = nodeRuntime({ replicaNice: REPLICA_NICE });
+  const model = await loadWith(runtime, options.model, loadOptions(options, signal));
+  for (const { message } of model.model.guesses) remark(options.quiet, `assumed: ${message}`);
+  const ending = new AbortController();
+  return {
+    model: model.model,
+    build: model.build,
+    get memoryBytes() {
+      return model.memoryBytes;
+    },
+    async classify(photo, { topK, maxPixels, signal: request }) {
+      request.throwIfAborted();
+      // A client that leaves does not end a replica: that would cost more than its photo.
+      const bounds = { signal: ending.signal, timeoutMs: Math.min(1000 * options.photoTimeout, 2 ** 31 - 1) };
+      try {
+        return await model.classify(photo, { topK, maxPixels, ...bounds });
+      } catch (error) {
+        if ((error as Error)?.name !== "TimeoutError") throw error;
+        throw new HttpError(422, "work", `the photo takes longer than ${options.photoTimeout} s to decode`);
+      }
+    },
+    async dispose() {
+      ending.abort(unavailable("stopping", "the service is stopping"));
+      await model.dispose();
+    },
+  };
 }
 
 /** Loads the model, serves until Ctrl-C or SIGTERM, and finishes the requests in progress. */
@@ -83,11 +105,13 @@ export async function serve(options: ServeCommand): Promise<number> {
   const stopping = new AbortController();
   const stop = (): void => stopping.abort(new Error("interrupted"));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
+  const { replicas = availableParallelism() } = options;
+  const given = { ...options, replicas };
   const { host, port, origins, maxBytes, maxPixels, maxWaiting, maxBodies, timeout, bodyTimeout, token } = options;
-  const model = await startModel(options, stopping.signal);
+  const model = await startService(given, stopping.signal);
   const handler = createHandler({
     load: async () => model,
-    concurrency: options.workers,
+    concurrency: replicas,
     ...{ origins, maxBytes, maxPixels, maxWaiting, maxBodies, stopping: stopping.signal },
     ...{ timeoutMs: 1000 * timeout, bodyTimeoutMs: 1000 * bodyTimeout, upstreamTimeoutMs: 1000 * options.urlTimeout },
     ...{ minBytesPerSecond: options.minRate, allowOrigin: options.cors, ...(token !== undefined && { token }) },
@@ -124,7 +148,7 @@ export async function serve(options: ServeCommand): Promise<number> {
     } catch (error) {
       throw cannotListen(error, `${host}:${port}`);
     }
-    remark(options.quiet, `${model.model.arch}, ${model.build} kernels, ${options.workers} workers; stop with Ctrl-C`);
+    remark(options.quiet, `${model.model.arch}, ${model.build} kernels, ${workersOf({ replicas })}; stop with Ctrl-C`);
     process.stdout.write(options.json ? `${JSON.stringify({ url: server.url })}\n` : `${server.url}\n`);
     if (!stopping.signal.aborted) {
       await new Promise((done) => stopping.signal.addEventListener("abort", done, { once: true }));

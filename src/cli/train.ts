@@ -16,7 +16,7 @@ import { DivergedError } from "../train/trainer.ts";
 import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
-import { type CommonOptions, loadOptions } from "./options.ts";
+import { type CommonOptions, inReplicas, loadOptions, workersOf } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
 import { remark } from "./terminal.ts";
 import { trainingOptionsOf } from "./training-options.ts";
@@ -37,9 +37,15 @@ const VAL_SPLIT = 0.2;
 
 /** Fine-tunes a model on a folder of images. */
 export async function finetune(source: string, options: TrainCommand): Promise<number> {
+  const given = inReplicas(options, Number.POSITIVE_INFINITY);
+  const { threads } = given;
+  remark(
+    options.quiet,
+    `features by ${workersOf(given)}, training by ${workersOf(threads === undefined ? {} : { threads })}`,
+  );
   return run(source, options, (dataset, more, signal) => {
     return finetuneWith(nodeRuntime(), options.model, dataset, {
-      ...loadOptions(options, signal),
+      ...loadOptions(given, signal),
       ...more,
     });
   });
@@ -76,7 +82,7 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
       train,
       {
         ...trainingOptionsOf(options),
-        ...{ threads: options.threads, build: options.build },
+        ...{ threads: options.threads ?? 1, build: options.build },
         ...(resume && { resume }),
         val: val ?? options.valSplit ?? VAL_SPLIT,
         signal,

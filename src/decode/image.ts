@@ -1,6 +1,7 @@
 /**
  * Encoded images → RGBA pixels, upright. JPEG by this project's decoder and WebP by libwebp, both as WebAssembly, so that every
- * runtime decodes alike; PNG by the platform's inflate; the first picture of a GIF by `gif.ts`. Anything else is refused by name.
+ * runtime decodes alike; PNG by the platform's inflate; HEIC and AVIF by decoders that the runtime finds outside the package, where
+ * it can; the first picture of a GIF by `gif.ts`. Anything else is refused by name.
  *
  * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is applied, as browsers apply it;
  * torchvision's datasets do not.
@@ -15,29 +16,35 @@ import type { Runtime } from "../runtime.ts";
 import { Fault } from "./fault.ts";
 import { decodeGif, gifHeader } from "./gif.ts";
 import { type Header, webpHeader } from "./header.ts";
+import { type HeifHeader, heifHeader } from "./heif-header.ts";
 import { decodeJpeg, decodeResized } from "./jpeg.ts";
 import type { Scale } from "./jpeg-geometry.ts";
 import { jpegHeader } from "./jpeg-header.ts";
 import { planResize, type ResizePlan } from "./jpeg-resize.ts";
-import { type Codec, kindOf } from "./kind.ts";
+import { type Codec, type HeifCodec, kindOf } from "./kind.ts";
 import { type Orientation, orientationOf, upright } from "./orientation.ts";
 import { decodePng, pngHeader } from "./png.ts";
 import { Turn } from "./turn.ts";
 import { isReduced, type Picture, type Size, scaled, scaleFor, type Wanted, wholeView } from "./wanted.ts";
 import { decodeWebp } from "./webp.ts";
 
+/** What decoding takes of a runtime. */
+export type Decoders = Pick<Runtime, "name" | "module" | "imageBytes" | "decodeHeif">;
+
 /** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
 export const PIXEL_LIMIT = 100e6;
 /** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
 export const PASS_LIMIT = 8;
 
-const READABLE = "a JPEG, PNG, WebP or GIF image";
+const READABLE = "a JPEG, PNG, WebP, GIF, HEIC or AVIF image";
 
 const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>> = {
   JPEG: jpegHeader,
   PNG: pngHeader,
   WebP: webpHeader,
   GIF: gifHeader,
+  HEIC: heifHeader,
+  AVIF: heifHeader,
 };
 
 export interface DecodeOptions {
@@ -60,7 +67,7 @@ export interface DecodeOptions {
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  runtime: Runtime,
+  runtime: Decoders,
   name: string,
   maxPixels = PIXEL_LIMIT,
   turn?: Turn,
@@ -77,7 +84,7 @@ export async function decodeImage(
  */
 export async function decodePicture(
   bytes: Uint8Array,
-  runtime: Runtime,
+  runtime: Decoders,
   name: string,
   { maxPixels = PIXEL_LIMIT, turn, wanted, truncated = false }: DecodeOptions,
 ): Promise<Picture> {
@@ -133,7 +140,7 @@ function viewJob(header: Header, orientation: Orientation, wanted: Wanted): View
 }
 
 /** Bytes that decoders take for each pixel, their results among them; upright pixels are a copy. */
-const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5 };
+const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5, HEIC: 12, AVIF: 12 };
 /** What a JPEG takes beside whose scans do not each have everything: its coefficients, of three components at most, or four. */
 const [COEFFICIENT_BYTES, CMYK_COEFFICIENT_BYTES] = [6, 8];
 /** What a JPEG takes for each pixel of a row: the rows of samples, and sums of a resize. */
@@ -153,7 +160,7 @@ function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, limit: num
     throw new ImageError(code, expectedGot(name, expected, got));
   };
   const header = HEADERS[codec](bytes);
-  if (header === undefined) return refuse("malformed", `a ${codec} with its header`, "a broken one");
+  if (header === undefined) return refuse("malformed", `${named(codec)} with its header`, "a broken one");
   const { width, height, complete, passed = 0 } = header;
   if (width * height > limit) refuse("too-large", `at most ${limit / 1e6} megapixels`, `${width}×${height}`);
   if (Math.max(width, height) > SIDE_LIMIT) {
@@ -168,19 +175,23 @@ function checkedHeader(codec: Codec, bytes: Uint8Array, name: string, limit: num
   return header;
 }
 
+function named(codec: Codec): string {
+  return `${codec === "AVIF" ? "an" : "a"} ${codec}`;
+}
+
 /** What a decoder's failure means. */
 function undecodable(codec: Codec, name: string, cause: unknown): ImageError {
   const isFull = cause instanceof RangeError;
   const code = cause instanceof Fault ? cause.code : isFull ? "memory" : "malformed";
   const got = cause instanceof Fault ? cause.message : isFull ? "one that does not fit into memory" : "a broken one";
-  return new ImageError(code, expectedGot(name, `a ${codec} that can be decoded`, got), { cause });
+  return new ImageError(code, expectedGot(name, `${named(codec)} that can be decoded`, got), { cause });
 }
 
 async function decodeAs(
   codec: Exclude<Codec, "JPEG">,
   header: Header,
   bytes: Uint8Array,
-  runtime: Runtime,
+  runtime: Decoders,
 ): Promise<Pixels> {
   switch (codec) {
     case "PNG":
@@ -189,5 +200,18 @@ async function decodeAs(
       return decodeWebp(await runtime.module("webp"), bytes, header);
     case "GIF":
       return decodeGif(bytes, header);
+    case "HEIC":
+    case "AVIF":
+      return decodeHeif(codec, header as HeifHeader, bytes, runtime);
   }
+}
+
+async function decodeHeif(
+  codec: HeifCodec,
+  header: HeifHeader,
+  bytes: Uint8Array,
+  { decodeHeif, name }: Decoders,
+): Promise<Pixels> {
+  if (decodeHeif !== undefined) return decodeHeif(codec, bytes, header);
+  throw new Fault("unsupported", `one where ${name} has no decoder for it; convert it to JPEG`);
 }

@@ -7,7 +7,7 @@ import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
 import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
-import { type DecodeOptions, decodePicture, PIXEL_LIMIT } from "./image.ts";
+import { type DecodeOptions, type Decoders, decodePicture, PIXEL_LIMIT } from "./image.ts";
 import { type RawPixels, rawPixels, typeName } from "./raw.ts";
 import { Turn } from "./turn.ts";
 import type { Picture } from "./wanted.ts";
@@ -29,47 +29,64 @@ export type ImageInput =
   | RawPixels
   | Drawable;
 
+/** An image that has been fetched, as it can be posted to a worker: pixels, or a file that is still encoded. */
+export type Photo =
+  | {
+      readonly pixels: Pixels /** Whether the pixels are the caller's, whose memory is not to be freed. */;
+      readonly isOwned: boolean;
+    }
+  | { readonly encoded: Uint8Array /** What to call it in an error. */; readonly name: string };
+
+/**
+ * Fetches an image, without decoding it.
+ *
+ * @param maxPixels a limit for what the platform draws
+ * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
+ * for an image that is not there or has too many bytes
+ */
+export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
+  if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
+  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
+  const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
+  const name = address === undefined ? "image" : brief(address);
+  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
+  return { encoded, name };
+}
+
 /**
  * The pixels of an image.
  *
- * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
- * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
- * for an image that is not there, is above a limit or cannot be decoded
+ * @throws as `fetchPhoto`, and ImageError for an image that is above a limit or cannot be decoded
  */
 export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Pixels> {
-  const { pixels } = await toPicture(image, runtime, { maxPixels });
+  const { pixels } = await decodePhoto(await fetchPhoto(image, runtime, maxPixels), runtime, { maxPixels });
   return pixels;
 }
 
-/** The pixels of an image, or of the view of it that is wanted. Throws as `toPixels`. */
-async function toPicture(image: ImageInput, runtime: Runtime, options: DecodeOptions): Promise<Picture> {
-  if (isRaw(image)) return { pixels: rawPixels(image), view: undefined };
-  if (isDrawable(image)) {
-    return { pixels: await drawnPixels(image, options.maxPixels ?? PIXEL_LIMIT), view: undefined };
-  }
-  const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
-  const name = address === undefined ? "image" : brief(address);
-  const bytes = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
-  return decodePicture(bytes, runtime, name, options);
+/** The pixels of a photo, or of the view of it that is wanted. */
+async function decodePhoto(photo: Photo, decoders: Decoders, options: DecodeOptions): Promise<Picture> {
+  if ("pixels" in photo) return { pixels: photo.pixels, view: undefined };
+  return decodePicture(photo.encoded, decoders, photo.name, options);
 }
 
 /**
  * Does `work` with the pixels of an image, or of the view that is wanted of it, whose memory counts against the limit until it is
  * done. Afterwards the memory goes, unless the pixels are the caller's.
  *
- * @throws as `toPixels`
+ * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
+ * @throws as `decodeImage`
  */
 export async function withPicture<T>(
-  image: ImageInput,
-  runtime: Runtime,
+  photo: Photo,
+  decoders: Decoders,
   options: Omit<DecodeOptions, "turn">,
   work: (picture: Picture) => Promise<T>,
 ): Promise<T> {
   const turn = new Turn();
   try {
-    const picture = await toPicture(image, runtime, { ...options, turn });
+    const picture = await decodePhoto(photo, decoders, { ...options, turn });
     const result = await work(picture);
-    if (!isRaw(image)) release(picture.pixels.data);
+    if (!("isOwned" in photo && photo.isOwned)) release(picture.pixels.data);
     return result;
   } finally {
     turn.release();

@@ -7,6 +7,7 @@ import { expectedGot, ModelError } from "../errors.ts";
 import { AROUND, chosen, ELSEWHERE, renamed } from "./choose.ts";
 import { derived } from "./derived.ts";
 import { canonical } from "./names.ts";
+import { unpacked } from "./packed.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { KIND_LABELS, type Kind, SNIFF_BYTES, sniff } from "./sniff.ts";
 
@@ -32,7 +33,7 @@ export const SAFETENSORS: Format = {
   label: "a safetensors file",
   // A damaged one gets the safetensors reader's error, which says what is wrong with it.
   reads: ({ kind, entry }) => kind === "safetensors" || (kind === "unknown" && /\.safetensors$/i.test(entry)),
-  open: ({ source }) => openSafetensors(source),
+  open: async ({ source }) => unpacked(source.name, await openSafetensors(source)),
 };
 
 /**

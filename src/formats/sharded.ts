@@ -128,7 +128,7 @@ async function readIndex(folder: Folder, entry: string): Promise<{ where: string
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
     throw new ModelError("malformed", expectedGot(where, "a weight_map", "none"));
   }
-  const twice = duplicateKey(text);
+  const twice = duplicateKey(text, json);
   if (twice !== undefined)
     throw new ModelError("malformed", expectedGot(where, `${JSON.stringify(twice)} once`, "it twice"));
   const entries = Object.entries(map as Record<string, unknown>);

@@ -32,7 +32,8 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
   const guesses: Guess[] = [];
 
   const deep = has("conv1.0.weight");
-  const [width, , kernel] = shapeOf(deep ? "conv1.6.weight" : "conv1.weight");
+  const stemConv = deep ? "conv1.6" : "conv1";
+  const [width, , kernel] = shapeOf(`${stemConv}.weight`);
   if (!deep && kernel !== 7 && kernel !== 3) {
     const got = `${kernel}×${kernel}`;
     throw new ModelError("architecture", expectedGot(where, "a first convolution of 7×7 or 3×3", got), {
@@ -76,8 +77,8 @@ export function recognise(where: string, checkpoint: Checkpoint): Recognised {
     groupWidth,
     stride: "3x3",
     squeeze: has("layer1.0.se.fc1.weight"),
-    // The first norm sees the block's input, not what its first convolution makes.
-    preact: !has("bn1.weight") && has("layer1.0.bn1.weight"),
+    // The first norm sees the block's input, not what its first convolution makes. A packed file has some norms in weights.
+    preact: !has("bn1.weight") && has("layer1.0.bn1.weight") && (has("norm.weight") || !has(`${stemConv}.bias`)),
     classes: featuresOf({ block: bottleneck ? "bottleneck" : "basic", depths, width: width! }),
   };
   return { name: nameOf(spec), spec, guesses };
@@ -108,8 +109,8 @@ export function nameOf(spec: ResNetSpec): string {
   return known?.[0] ?? `${spec.block}-${spec.depths.join("-")}`;
 }
 
+/** Whether two are the same but for classes and the place of the stride. */
 function sameNetwork(a: ResNetSpec, b: ResNetSpec): boolean {
-  const essence = ({ classes: _classes, stride: _stride, ...rest }: ResNetSpec): string =>
-    JSON.stringify(Object.entries(rest).sort());
-  return essence(a) === essence(b);
+  const keys = Object.keys({ ...a, ...b }) as readonly (keyof ResNetSpec)[];
+  return keys.every((key) => key === "classes" || key === "stride" || `${a[key]}` === `${b[key]}`);
 }

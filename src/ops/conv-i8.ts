@@ -3,7 +3,7 @@
  * layers too, whose sums become f32 logits.
  */
 
-import { DOT8, DOT16, TAIL_BYTES, WEIGHT_BYTES } from "../../wasm/tile.js";
+import { DOT8, DOT16, HEADER_BYTES, PANEL_COLUMNS, TAIL_BYTES, WEIGHT_BYTES } from "../../wasm/tile.js";
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ConvNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
@@ -46,13 +46,43 @@ async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
   return scales.map((scale) => (inputs[0]! * scale) / output);
 }
 
+/** Throws unless the scales that came with panels are as those that `scalesOf` makes. */
+function checkPanels(node: ConvNode, panels: Uint8Array): void {
+  const numbers = new Float32Array(panels.buffer, panels.byteOffset, panels.length / 4);
+  const n = node.shape[2] / node.groups;
+  const pitch = numbers.length / panelsOf(node);
+  const across = panelsOf(node) / node.groups;
+  for (let panel = 0; panel < panelsOf(node); ++panel) {
+    const columns = Math.min(PANEL_COLUMNS, n - (panel % across) * PANEL_COLUMNS);
+    for (let i = 0; i < columns; ++i) {
+      const scale = numbers[panel * pitch + HEADER_BYTES / 8 + i]!;
+      if (scale > 0 && scale < Number.POSITIVE_INFINITY) continue;
+      const message = expectedGot(`"${node.name}.packed"`, "scales above 0", `${scale} in panel ${panel}`);
+      throw new ModelError("malformed", message, { subject: `${node.name}.packed` });
+    }
+  }
+}
+
 /** Throws unless the sums of magnitudes are as small as the file says: on that rests that Winograd is exact. */
 function checkSums(node: ConvNode, weights: Uint8Array): void {
   const depth = weights.length / node.shape[2];
-  const signed = new Int8Array(weights.buffer, weights.byteOffset, weights.length);
+  // Four at a time: Winograd's inputs come in sixteens, and staged weights lie on cache lines.
+  const words = new Int32Array(weights.buffer, weights.byteOffset, weights.length / 4);
   for (let o = 0; o < node.shape[2]; ++o) {
     let sum = 0;
-    for (let i = o * depth; i < (o + 1) * depth; ++i) sum += Math.abs(signed[i]!);
+    const end = ((o + 1) * depth) / 4;
+    for (let at = (o * depth) / 4; at < end; ) {
+      // Two sums of 16 bits, which 64 words cannot overflow.
+      let pairs = 0;
+      for (const stop = Math.min(end, at + 64); at < stop; ++at) {
+        const word = words[at]!;
+        const signs = (word >>> 7) & 0x01010101;
+        // Of each negative byte the complement, and one.
+        const sizes = ((word ^ Math.imul(signs, 255)) + signs) | 0;
+        pairs += (sizes & 0xff00ff) + ((sizes >>> 8) & 0xff00ff);
+      }
+      sum += (pairs & 0xffff) + (pairs >>> 16);
+    }
     if (sum <= node.int8!.weightSum!) continue;
     const where = `"${node.name}.weight"`;
     throw new ModelError(
@@ -66,10 +96,18 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
   const [kh, kw] = node.kernel;
   const n = node.shape[2];
   const c = node.channels / node.groups;
+  const { algorithm, weightBytes } = packer.variant(node.name);
+  const isIm2col = algorithm.startsWith("im2col");
+  if (isIm2col) packer.copy(address, Uint8Array.from(node.int8!.pads ?? []));
+  const panels = address + (isIm2col ? PADS_BYTES : 0);
+  const panelBytes = weightBytes(node) - (panels - address);
+  if (await packer.panels(node.name, panels, panelBytes)) {
+    checkPanels(node, packer.view(panels, panelBytes));
+    return;
+  }
   const scale = await scalesOf(node, packer);
   const bias = await packer.raw(`${node.name}.bias`);
   const weights = await packer.raw(`${node.name}.weight`);
-  const { algorithm } = packer.variant(node.name);
   if (algorithm === "winograd4") {
     checkSums(node, weights.bytes);
     packer.copy(address, bias.bytes);
@@ -85,14 +123,9 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
     );
     return;
   }
-  const isIm2col = algorithm.startsWith("im2col");
-  if (isIm2col) packer.copy(address, Uint8Array.from(node.int8!.pads ?? []));
-  const panels = address + (isIm2col ? PADS_BYTES : 0);
-  const count = panelsOf(node);
-  const kind = kindOf(algorithm);
   packer.run(
-    step(node.name, "pack_i8", count, {
-      kind,
+    step(node.name, "pack_i8", panelsOf(node), {
+      kind: kindOf(algorithm),
       n: n / node.groups,
       c,
       kh,

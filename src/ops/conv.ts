@@ -8,6 +8,8 @@ import { bounds, normAffine, normParams, type Op, type Packer, type Param, type 
 import { winogradSteps, winogradWeightGradient } from "./winograd.ts";
 
 async function pack(node: ConvNode, address: number, packer: Packer): Promise<void> {
+  const { algorithm, weightBytes } = packer.variant(node.name);
+  if (await packer.panels(node.name, address, weightBytes(node))) return;
   const [kh, kw] = node.kernel;
   const outputs = node.shape[2];
   const scale = new Float64Array(outputs).fill(1);
@@ -29,7 +31,6 @@ async function pack(node: ConvNode, address: number, packer: Packer): Promise<vo
     scale: packer.put(new Float32Array(scale)),
     bias: packer.put(new Float32Array(bias)),
   };
-  const { algorithm } = packer.variant(node.name);
   if (algorithm === "winograd2" || algorithm === "winograd4") {
     const kernel = algorithm === "winograd4" ? "winograd4_transform_weights_f32" : "winograd2_transform_weights_f32";
     packer.run(

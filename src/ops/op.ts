@@ -81,10 +81,19 @@ export interface Packer {
   tensor(name: string): Promise<{ readonly address: number; readonly info: TensorInfo }>;
   /** The tensor in wasm memory as the file has it. */
   raw(name: string): Promise<{ readonly address: number; readonly bytes: Uint8Array }>;
+  /**
+   * Puts a layer's panels at `address`, where the file has them in the form that its variant reads.
+   *
+   * @param bytes of all panels
+   * @returns false, having done nothing, where it has not
+   */
+  panels(name: string, address: number, bytes: number): Promise<boolean>;
   /** A small tensor's values on the host. */
   values(name: string): Promise<Float32Array>;
   /** Writes values to `address`. */
   write(address: number, values: Float32Array): void;
+  /** A view of bytes at `address`. */
+  view(address: number, bytes: number): Uint8Array;
   /** Copies bytes to `address`. */
   copy(address: number, bytes: Uint8Array): void;
   /** Puts values somewhere in wasm memory. */

@@ -13,7 +13,7 @@ import { tuneWith } from "../tune.ts";
 import { browserRuntime } from "./page.ts";
 
 export * from "../index.ts";
-export { init, type ModuleInit } from "./init.ts";
+export { type InitOptions, init, type ModuleInit } from "./init.ts";
 export { browserRuntime } from "./page.ts";
 
 const runtime = /* @__PURE__ */ browserRuntime();

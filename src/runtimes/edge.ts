@@ -25,7 +25,7 @@ import { givenModule } from "./init.ts";
 
 export * from "../index.ts";
 export type { Answer, HandlerOptions } from "../server/handler.ts";
-export { init, type ModuleInit } from "./init.ts";
+export { type InitOptions, init, type ModuleInit } from "./init.ts";
 
 /** An isolate has 128 MB in all: one photo at a time (three of 1.5 megapixels at once took 134 MB beside a ResNet-50). */
 const IMAGE_BYTES = 8e6;

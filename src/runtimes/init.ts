@@ -12,13 +12,30 @@ export type ModuleInit =
 /** Modules that were given instead of those imported. */
 const given = new Map<ModuleName, ModuleInit>();
 
+let importLibheif: (() => Promise<unknown>) | undefined;
+
+/** What `init` takes. */
+export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
+  /** Imports libheif-js, when a page meets a HEIC that its browser cannot decode. */
+  readonly libheif?: () => Promise<unknown>;
+}
+
 /**
  * Replaces modules that this entry would find by itself, before anything is loaded: for a bundler that puts them elsewhere.
  *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`
+ * @example
+ * init({ libheif: () => import("libheif-js/libheif-wasm/libheif-bundle.mjs") });
+ *
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; and how to import libheif-js
  */
-export function init(modules: Readonly<Partial<Record<ModuleName, ModuleInit>>>): void {
+export function init({ libheif, ...modules }: InitOptions): void {
+  if (libheif !== undefined) importLibheif = libheif;
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
+}
+
+/** libheif-js, where the caller has said how to import it. */
+export function givenLibheif(): Promise<unknown> | undefined {
+  return importLibheif?.();
 }
 
 /**

@@ -20,7 +20,7 @@ import { tuneWith } from "../tune.ts";
 import { webRuntime } from "./web.ts";
 
 export * from "../index.ts";
-export { init, type ModuleInit } from "./init.ts";
+export { type InitOptions, init, type ModuleInit } from "./init.ts";
 
 /** The environment of a page, with nothing to fetch but models and photos. */
 export function inlineRuntime(): Runtime {

@@ -1,6 +1,7 @@
 /** The switch for 256-bit vectors: V8's packing of pairs of 128-bit operations (revectorization), off by default in Node. */
 import process from "node:process";
 import { setFlagsFromString } from "node:v8";
+import { isMainThread } from "node:worker_threads";
 
 /** First Node whose V8 packs enough of the kernels: Node 22 has the flag and packs little. */
 const FIRST_NODE = 24;
@@ -10,6 +11,19 @@ const FIRST_NODE = 24;
  * without (`npm run test:vectors`, `.ci/int8.ts`): the command turns it on there by itself.
  */
 const TESTED_V8: readonly string[] = ["14.6"];
+
+/** Whether this thread has turned it on. */
+let isEnabled = false;
+
+/**
+ * Whether V8 may pack: false where nothing has turned it on, so that loading need not measure it. Undefined where that cannot be
+ * known: in worker threads, whose process may have, and in Deno and Bun.
+ */
+export function mayPackPairs(): boolean | undefined {
+  const { bun, deno } = process.versions as Readonly<Record<string, string | undefined>>;
+  if (bun !== undefined || deno !== undefined || !isMainThread) return undefined;
+  return isEnabled || /revectorize/.test([...process.execArgv, process.env.NODE_OPTIONS].join(" "));
+}
 
 /** Whether packing was tested with the V8 that runs this. */
 export function isWideTested(): boolean {
@@ -32,5 +46,6 @@ export function enableWideVectors(): boolean {
   // The flag's name lost its prefix in V8 15.3. V8 prints a complaint about a name that it does not know, so only one is set.
   const isRenamed = major > 15 || (major === 15 && minor >= 3);
   setFlagsFromString(isRenamed ? "--wasm-revectorize" : "--experimental-wasm-revectorize");
+  isEnabled = true;
   return true;
 }

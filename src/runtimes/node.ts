@@ -12,6 +12,7 @@ import registryUrl from "registry-url";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
 import type { Library } from "../define.ts";
+import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { ONNX } from "../formats/onnx/format.ts";
 import { SAFETENSORS } from "../formats/open.ts";
@@ -26,9 +27,12 @@ import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { measureVectors } from "../vectors.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
+import { decodeHeif } from "./node-heif.ts";
 import { diskStore } from "./node-store.ts";
+import { mayPackPairs } from "./node-vectors.ts";
 
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
@@ -57,16 +61,17 @@ export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ..
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
 /**
- * Starts `node-worker` or `node-preparer`, which are in runtimes/, also when this is part of the command: as TypeScript in
- * a checkout, as JavaScript in the package.
+ * Starts `node-worker`, `node-replica` or `node-preparer`, which are in runtimes/, also when this is part of the command: as
+ * TypeScript in a checkout, as JavaScript in the package.
  */
 function startWorker(
   onMessage: (message: unknown) => void,
   onExit: (reason: string) => void,
   job: WorkerJob,
+  nice?: number,
 ): WorkerHandle {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url));
+  const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url), { workerData: { nice } });
   let ended = false;
   const end = (reason: string): void => {
     if (!ended) onExit(reason);
@@ -78,15 +83,19 @@ function startWorker(
   return {
     post: (message) => worker.postMessage(message),
     setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
-    terminate() {
+    async terminate() {
       ended = true;
-      void worker.terminate();
+      await worker.terminate();
     },
   };
 }
 
-/** The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for. */
-export function nodeRuntime(): Runtime {
+/**
+ * The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for.
+ *
+ * @param replicaNice the niceness of replicas on Linux, where the caller's thread is to go first
+ */
+export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } = {}): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedFiles = new Map();
   const runtime: Runtime = {
@@ -97,9 +106,14 @@ export function nodeRuntime(): Runtime {
       modules.set(name, module);
       return module;
     },
+    decodeHeif,
+    measure: {
+      vectors: async (build) => (mayPackPairs() === false ? 128 : (await measureVectors(runtime, build)).vectors),
+      dots: (build) => measureDots(runtime, build),
+    },
     openFile,
     folder,
-    startWorker,
+    startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),
     store: (directory) => diskStore(directory, verified),
     async registry() {
       const url = process.env.npm_config_registry || registryUrl();

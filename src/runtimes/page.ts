@@ -2,6 +2,7 @@
 
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
+import { importLibheif } from "./heic.ts";
 import { fetchFile, webRuntime } from "./web.ts";
 
 /** Where each module is. Literal addresses, one by one, because bundlers recognise nothing else. */
@@ -14,9 +15,12 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   webp: () => new URL("../../wasm/webp.wasm", import.meta.url),
 };
 
+/** After which a worker that was ended runs no more. */
+const ENDING_MS = 500;
+
 /** The environment of a page. */
 export function browserRuntime(): Runtime {
-  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker });
+  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker, importLibheif });
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
@@ -38,16 +42,22 @@ function startWorker(
   job: WorkerJob,
 ): WorkerHandle {
   // Bundlers understand a literal address and nothing else.
-  const worker =
-    job === "worker"
-      ? new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" })
-      : new Worker(new URL("./browser-preparer.js", import.meta.url), { type: "module" });
+  const starts: Readonly<Record<WorkerJob, () => Worker>> = {
+    worker: () => new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" }),
+    replica: () => new Worker(new URL("./browser-replica.js", import.meta.url), { type: "module" }),
+    preparer: () => new Worker(new URL("./browser-preparer.js", import.meta.url), { type: "module" }),
+  };
+  const worker = starts[job]();
   worker.addEventListener("message", ({ data }) => onMessage(data));
   worker.addEventListener("error", (event) => onExit(event.message || "an error while it started"));
   return {
     post: (message) => worker.postMessage(message),
     // A page lives as long as its reader wants.
     setBusy() {},
-    terminate: () => worker.terminate(),
+    async terminate() {
+      worker.terminate();
+      // No event says when it has ended; it may finish the kernel call that it is in, some milliseconds.
+      await new Promise((done) => setTimeout(done, ENDING_MS));
+    },
   };
 }

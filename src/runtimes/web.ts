@@ -2,6 +2,7 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
@@ -9,7 +10,9 @@ import { TFJS } from "../formats/tfjs.ts";
 import { codeOfStatus } from "../hub/fetch.ts";
 import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
+import { measureVectors } from "../vectors.ts";
 import { givenModule } from "./init.ts";
+import { heifDecoder } from "./web-heif.ts";
 import { cacheStore, type VerifiedEntries } from "./web-store.ts";
 
 /** What differs between a browser's entries. */
@@ -17,20 +20,27 @@ export interface WebParts {
   /** Compiles a module that was not given. */
   compile(name: ModuleName): Promise<WebAssembly.Module>;
   startWorker: Runtime["startWorker"];
+  /** Absent where nothing may be imported any more. */
+  importLibheif?: () => Promise<unknown>;
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker }: WebParts): Runtime {
+export function webRuntime({ compile, startWorker, importLibheif }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
     name: "browser",
     formats: [SAFETENSORS, SHARDED, TFJS],
+    measure: {
+      vectors: async (build) => (await measureVectors(runtime, build)).vectors,
+      dots: (build) => measureDots(runtime, build),
+    },
     module(name) {
       const module = modules.get(name) ?? givenModule(name).then((given) => given ?? compile(name));
       modules.set(name, module);
       return module;
     },
+    decodeHeif: heifDecoder(importLibheif),
     openFile: fetchFile,
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name, verified),

@@ -25,12 +25,14 @@ export async function computeFeatures(
   onImages: (count: number) => void,
 ): Promise<Features> {
   const [h, w, c] = inputShape(classifier.model.graph);
+  // At least one image for each replica.
+  const size = Math.max(FEATURE_BATCH, classifier.replicas ?? 1);
   const rows: (Float32Array | undefined)[][] = [];
   for (const [view, source] of views.entries()) {
     const mine: (Float32Array | undefined)[] = new Array(source.count).fill(undefined);
-    const groups = Array.from({ length: Math.ceil(source.count / FEATURE_BATCH) }, (_, i) => {
-      const first = i * FEATURE_BATCH;
-      return Array.from({ length: Math.min(FEATURE_BATCH, source.count - first) }, (_, j) => first + j);
+    const groups = Array.from({ length: Math.ceil(source.count / size) }, (_, i) => {
+      const first = i * size;
+      return Array.from({ length: Math.min(size, source.count - first) }, (_, j) => first + j);
     });
     let coming = groups.length === 0 ? undefined : source.batch(groups[0]!, view);
     for (const [i, group] of groups.entries()) {

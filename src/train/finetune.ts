@@ -308,7 +308,9 @@ export async function finetuneWith(
   const sets = trainingSets(dataset, options.val, options.seed);
   const images = sets.train.examples.length;
   const resolved = resolveOptions(options, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
-  checkBuildOptions(options);
+  // Replicas compute features; threads train.
+  const loading = options.replicas === undefined ? options : { ...options, threads: 1 };
+  checkBuildOptions(loading);
   return withModel(runtime, source, options, async (first) => {
     if (first.graph.nodes[0]!.int8 !== undefined) {
       const hint = "fine-tune first, then quantize";
@@ -325,9 +327,9 @@ export async function finetuneWith(
     const graph = { ...renewed.graph, output };
     const model: Model = { ...renewed, spec, graph, labels: dataset.classes };
     return train({ runtime, model, ...sets, options, resolved }, async (context) => {
-      if (resolved.train === "head") return trainHead(context, opened, options, resolved);
+      if (resolved.train === "head") return trainHead(context, opened, loading, resolved);
       if (isSame || options.resume !== undefined) return undefined;
-      return trainHead(context, opened, options, headFirst(resolved, images));
+      return trainHead(context, opened, loading, headFirst(resolved, images));
     });
   });
 }

@@ -12,7 +12,6 @@ import type { Build } from "../kernels.ts";
 import { paramsOf } from "../ops/ops.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Tape } from "../tape.ts";
-import { measureVectors } from "../vectors.ts";
 import { checkWeights, packWeights, readWeights } from "../weights.ts";
 import { fromTorchOrder, toTorchOrder } from "./held.ts";
 import {
@@ -74,7 +73,7 @@ const SHARED_ROOM = 64 * 2 ** 20;
  */
 export async function trainWith(runtime: Runtime, model: Trainable, options: TrainOptions = {}): Promise<Trainer> {
   const { spec: asked, settings } = specOf(model.graph, options);
-  const spec = { ...asked, vectors: asked.vectors ?? (await measureVectors(runtime, asked.build)).vectors };
+  const spec = { ...asked, vectors: asked.vectors ?? (await runtime.measure?.vectors(asked.build)) ?? 128 };
   const { batch } = settings;
   checkWeights(model.source, model.graph, model.checkpoint);
   const layout = layTraining(model.graph, spec, batch);

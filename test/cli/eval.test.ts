@@ -61,6 +61,18 @@ describe("eval", () => {
     expect(top1Interval[0]).toBeLessThan(top1 + 1e-9);
     expect(top1Interval[1]).toBeGreaterThan(top1 - 1e-9);
   });
+  it("finds the same with replicas, which it takes by default, as with a thread, and says which", () => {
+    const { status, stdout, stderr } = run(...A, "--json");
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/computing with \d+ replicas?\n/);
+    const timeless = (found: object): object => ({ ...found, msPerImage: undefined });
+    for (const given of [
+      ["--threads", "1"],
+      ["--replicas", "3"],
+    ]) {
+      expect(timeless(json(...A, ...given))).toEqual(timeless(JSON.parse(stdout)));
+    }
+  });
   it("averages two models' probabilities", async () => {
     const { top1, models } = json(...A, ...B);
     expect(models.map(({ model }) => model)).toEqual(["a.safetensors", "b.safetensors"]);

@@ -74,6 +74,23 @@ describe("classify", () => {
     for (const image of images) if (image !== photo) expect(stderr).toContain(`${image}: expected`);
     expect(stderr).not.toMatch(/^\s+at /m);
   });
+  it("gives the same answers in the same order however many replicas or threads there are, and says which", async () => {
+    const images = ["photos/a.png", "corrupt.jpg", "classes", photo, "photos/a.png"];
+    const runs = [["--threads", "1"], ["--replicas", "1"], ["--replicas", "3"], []].map(async (given) => {
+      const { code, stdout, stderr } = await cli("classify", ...images, "--recursive", ...LOCAL, "--json", ...given);
+      expect(code).toBe(1);
+      const results = JSON.parse(stdout) as { readonly ms: number }[];
+      return { said: stderr, results: results.map(({ ms: _, ...result }) => result) };
+    });
+    const [thread, ...others] = await Promise.all(runs);
+    expect(thread!.said).toContain("1 thread,");
+    expect(others.map(({ said }) => / (\d+ replicas?),/.exec(said)?.[1]).slice(0, 2)).toEqual([
+      "1 replica",
+      "3 replicas",
+    ]);
+    expect(others[2]!.said).toMatch(/\d replicas?,/);
+    for (const { results } of others) expect(results).toEqual(thread!.results);
+  });
   it("says what it assumed", async () => {
     const { stderr } = await cli("classify", photo, ...LOCAL);
     expect(stderr).toContain("assumed: preprocessing of the cifar preset");
@@ -152,6 +169,50 @@ describe("inspect", () => {
   });
 });
 
+describe("--layout packed", () => {
+  it("writes weights as kernels read them: the same answer, and inspect tells how they lie", async () => {
+    const { code, stdout } = await cli(
+      "convert",
+      "model.safetensors",
+      "--layout",
+      "packed",
+      "--out",
+      "packed.safetensors",
+    );
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/basic-3-3-3, f32, packed, /) });
+    const classified = async (model: string): Promise<unknown> => {
+      const { stdout } = await cli("classify", photo, "--model", model, "--json", "--quiet");
+      return JSON.parse(stdout)[0].predictions;
+    };
+    const answer = await classified("model.safetensors");
+    expect(answer).toHaveLength(5);
+    expect(await classified("packed.safetensors")).toEqual(answer);
+    const told = await cli("inspect", "packed.safetensors", "--quiet");
+    expect(told.stdout).toMatch(
+      /^layout packed, version 1: \d+ of \d+ layers in panels of 8, as the \w+ build chose$/m,
+    );
+    const { layout } = JSON.parse((await cli("inspect", "packed.safetensors", "--json")).stdout);
+    expect(layout).toMatchObject({ version: 1, columns: 8 });
+  });
+  it("packs what it quantizes, for direct sums where that is asked for", async () => {
+    const quantize = ["quantize", "model.safetensors", "--calibrate", "photos", "--layout", "packed", "--no-winograd"];
+    const { code, stdout } = await cli(...quantize, "--out", "packed8.safetensors", "--quiet");
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/int8, packed, /) });
+    const { layers, guesses } = JSON.parse((await cli("inspect", "packed8.safetensors", "--json")).stdout);
+    expect(layers.map(({ algorithm = "" }) => algorithm)).not.toContain("winograd4");
+    expect(guesses).toEqual([]);
+    const other = await cli("classify", photo, "--model", "packed8.safetensors", "--build", "baseline");
+    expect(other.stderr).toMatch(/assumed: \d+ layers packed anew: .*relaxed build/);
+  });
+  it("is refused of weights that no kernel reads", async () => {
+    const args = ["convert", "model.safetensors", "--layout", "packed", "--dtype", "f16", "--out", "half.safetensors"];
+    const { code, stderr } = await cli(...args);
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/layout: expected plain for/) });
+    const weights = await cli("quantize", "model.safetensors", "--layout", "packed", "--out", "half.safetensors");
+    expect(weights.code).toBe(1);
+  });
+});
+
 describe("tune", () => {
   it("writes what inspect and classify read", async () => {
     expect((await cli("tune", "model.safetensors", "--out", "tuning.json", "--quiet")).code).toBe(0);
@@ -221,6 +282,7 @@ describe("bad usage exits 2", () => {
     ["guess", "photo.jpg"],
     ["classify", "x.png", "--top-k", "0"],
     ["classify", "x.png", "--threads", "two"],
+    ["classify", "x.png", "--replicas", "0"],
     ["classify", "x.png", "--build", "fast"],
     ["classify", "x.png", "--mean", "1,2"],
     ["inspect", "resnet18", "--memory", "plenty"],

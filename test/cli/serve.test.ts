@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resnetSpec } from "../../src/models/resnet.ts";
+import { pngOf } from "../decode/png-file.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
 let dir = "";
@@ -106,6 +107,39 @@ describe("serve", () => {
   });
 });
 
+describe("a photo that takes too long", () => {
+  it("ends with its own replica: others are answered meanwhile, and afterwards", async () => {
+    const post = (body: Buffer<ArrayBuffer>, to: Service): Promise<Response> =>
+      fetch(new URL("classify", to.url), { method: "POST", body });
+    // How long a photo takes on this machine now: the slow one takes a hundred times as long.
+    const trial = await serve(...LOCAL, "--replicas", "1");
+    await post(photo, trial);
+    const start = performance.now();
+    await post(photo, trial);
+    const seconds = Math.max(2, (20 * (performance.now() - start)) / 1000);
+    trial.child.kill("SIGTERM");
+    await trial.ended;
+    const limits = ["--photo-timeout", `${seconds}`, "--max-pixels", "100000000", "--replicas", "2"] as const;
+    const own = await serve(...LOCAL, ...limits);
+    // Its filter of each row, Paeth's, makes this the slowest that a PNG within the limit can be: some seconds.
+    const [w, h] = [9900, 9900];
+    const rows = Buffer.alloc(h * (1 + 4 * w));
+    for (let y = 0; y < h; ++y) rows[y * (1 + 4 * w)] = 4;
+    const slow = pngOf(w, h, rows);
+    // Warm: a first photo compiles what the next ones use.
+    await Promise.all([post(photo, own), post(photo, own)]);
+    const late = post(slow, own);
+    const others = await Promise.all(Array.from({ length: 6 }, () => post(photo, own)));
+    const refused = await late;
+    expect(others.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200]);
+    expect([refused.status, ((await refused.json()) as { error: { code: string } }).error.code]).toEqual([422, "work"]);
+    const after = await Promise.all([post(photo, own), post(photo, own)]);
+    expect(after.map(({ status }) => status)).toEqual([200, 200]);
+    own.child.kill("SIGTERM");
+    expect(await own.ended).toEqual({ code: 0, stderr: "" });
+  }, 120_000);
+});
+
 describe("refuses to start", () => {
   it("where another program listens, saying so", async () => {
     const other = createServer();
@@ -123,6 +157,11 @@ describe("refuses to start", () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/missing\.safetensors: expected/);
     expect(stderr).not.toMatch(/^\s+at /m);
+  });
+  it("with threads, whose work would be done where requests are answered", async () => {
+    const { code, stderr } = await (await serve(...LOCAL, "--threads", "2")).ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch("replicas: expected none beside threads");
   });
   it.each([
     ["--port", "65536"],

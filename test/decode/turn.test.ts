@@ -1,9 +1,13 @@
 /** Memory of images under way is counted: however many are asked for at once, few are decoded at once. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { withPicture } from "../../src/decode/input.ts";
+import { type Photo, withPicture } from "../../src/decode/input.ts";
 import { bytesInFlight, Turn } from "../../src/decode/turn.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { pngOf } from "./png-file.ts";
+
+function photoOf(rows: Uint8Array): Photo {
+  return { encoded: pngOf(8, 8, rows), name: "image" };
+}
 
 const LIMIT = 256 * 2 ** 20;
 
@@ -61,7 +65,7 @@ describe("pixels", () => {
     expect(bytes.length).toBeLessThan(1e6);
     let [most, done] = [0, 0];
     const works = Array.from({ length: 10 }, () =>
-      withPicture(bytes, nodeRuntime(), {}, async ({ pixels: { data } }) => {
+      withPicture({ encoded: bytes, name: "image" }, nodeRuntime(), {}, async ({ pixels: { data } }) => {
         most = Math.max(most, bytesInFlight());
         expect(data.length).toBe(4 * side * side);
         done += 1;
@@ -73,9 +77,9 @@ describe("pixels", () => {
     expect(bytesInFlight()).toBe(0);
   }, 60_000);
   it("that fail give their turn back", async () => {
-    const fails = withPicture(pngOf(8, 8, new Uint8Array(5)), nodeRuntime(), {}, async () => {});
+    const fails = withPicture(photoOf(new Uint8Array(5)), nodeRuntime(), {}, async () => {});
     await expect(fails).rejects.toMatchObject({ code: "truncated" });
-    const works = withPicture(pngOf(8, 8, Buffer.alloc(8 * 33)), nodeRuntime(), {}, async () => {
+    const works = withPicture(photoOf(Buffer.alloc(8 * 33)), nodeRuntime(), {}, async () => {
       throw new Error("work");
     });
     await expect(works).rejects.toThrow("work");

@@ -1,6 +1,6 @@
 /** Small networks in every format, made by code. */
 import { fromBytes } from "../../src/bytes.ts";
-import { convertWith } from "../../src/convert.ts";
+import { type ConvertOptions, convertWith } from "../../src/convert.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { type ResNetSpec, resnet, resnetSpec } from "../../src/models/resnet.ts";
 import type { Runtime } from "../../src/runtime.ts";
@@ -16,9 +16,18 @@ export const f32 = (): Uint8Array => goldenCheckpoint(TINY);
 export const int8 = (): Uint8Array => goldenInt8("tiny", TINY);
 
 /** A file as `convert` writes it. */
-export async function converted(bytes: Uint8Array, dtype: "f32" | "f16" | "i8", runtime: Runtime): Promise<Uint8Array> {
+export function converted(bytes: Uint8Array, dtype: "f32" | "f16" | "i8", runtime: Runtime): Promise<Uint8Array> {
+  return written(runtime, bytes, { dtype });
+}
+
+/** The same with its weights as kernels read them. */
+export function packed(bytes: Uint8Array, runtime: Runtime): Promise<Uint8Array> {
+  return written(runtime, bytes, { layout: "packed", build: "baseline" });
+}
+
+async function written(runtime: Runtime, bytes: Uint8Array, options: ConvertOptions): Promise<Uint8Array> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of convertWith(runtime, bytes, { dtype })) pieces.push(piece.slice());
+  for await (const piece of convertWith(runtime, bytes, options)) pieces.push(piece.slice());
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 

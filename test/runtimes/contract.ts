@@ -3,6 +3,7 @@
  * A case that cannot be in some place says why.
  */
 import type * as Library from "../../src/runtimes/browser.ts";
+import heif from "../golden/heif.json" with { type: "json" };
 
 /** What the cases use of the package; every entry has it. */
 export type Package = Pick<
@@ -21,6 +22,8 @@ export interface Given {
   readonly oneThread?: string;
   /** An address that answers with the beginning of a model, and then nothing. */
   readonly stalled: string;
+  /** Formats that this runtime has no decoder for. */
+  readonly undecoded?: readonly ("heic" | "avif")[];
   /** Whether models are loaded from responses instead of addresses. */
   readonly streams: boolean;
 }
@@ -87,6 +90,17 @@ function drawn(set: Library.ImageSet): Library.ImageSet {
   return set;
 }
 
+/** The picture in `golden/heif.json`. */
+function picture(): { width: number; height: number; data: Uint8Array } {
+  const [width, height] = [64, 48];
+  const data = new Uint8Array(4 * width * height);
+  for (let p = 0; p < width * height; ++p) {
+    const [x, y] = [p % width, Math.floor(p / width)];
+    data.set([3 * x, 4 * y, 255 - x - 2 * y, 255], 4 * p);
+  }
+  return { width, height, data };
+}
+
 /**
  * Runs the cases in turn.
  *
@@ -116,6 +130,23 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       await model.dispose();
       return same(best!.index, expected?.best);
     },
+    async "HEIC and AVIF"() {
+      const model = await load(int8);
+      const expected = await model.preprocess(picture());
+      for (const name of ["plain.heic", "plain.avif"] as const) {
+        const file = Uint8Array.from(atob(heif[name]), (character) => character.charCodeAt(0));
+        const decoded = model.preprocess(file);
+        if (given.undecoded?.includes(name.slice(-4) as "heic" | "avif") === true) {
+          hasCode(await rejection(decoded), "unsupported");
+          continue;
+        }
+        const { data } = await decoded;
+        const worst = data.reduce((most, value, i) => Math.max(most, Math.abs(value - expected.data[i]!)), 0);
+        // Of inputs in about −2…2: what the codecs lose is below 0.2, a channel in another's place costs more than 2.
+        if (worst > 0.3) throw new Error(`${name}: expected the picture, got one that is off by ${worst}`);
+      }
+      await model.dispose();
+    },
     async "int8 digest, baseline"() {
       return same(await logits({ build: "baseline" }), expected?.digest);
     },
@@ -131,6 +162,28 @@ export async function runContract(library: Package, given: Given, expected?: Exp
         throw new Skip(given.oneThread);
       }
       return same(await logits({ threads: 2 }), expected?.digest);
+    },
+    async "two replicas"() {
+      if (given.oneThread !== undefined) {
+        const error = await rejection(load(int8, { replicas: 2 }));
+        hasCode(error, error instanceof OptionError ? "option" : "runtime");
+        throw new Skip(given.oneThread);
+      }
+      const model = await load(int8, { replicas: 2 });
+      try {
+        const bests = await Promise.all([1, 2, 3].map(() => model.classify(photo, { topK: 1 })));
+        const { data } = await model.logits(await model.preprocess(photo));
+        same(await sha256(data), expected?.digest);
+        // A call that is aborted leaves the others.
+        const controller = new AbortController();
+        const aborted = rejection(model.classify(photo, { signal: controller.signal }));
+        controller.abort(new Error("no longer wanted"));
+        same((await aborted).message, "no longer wanted");
+        bests.push(await model.classify(photo, { topK: 1 }));
+        for (const [best] of bests) same(best!.index, expected?.best);
+      } finally {
+        await model.dispose();
+      }
     },
     async "fine-tune a head"() {
       const { history, bytes } = await finetune(f32, drawn(new ImageSet()), { epochs: 4, batch: 8, augment: "none" });

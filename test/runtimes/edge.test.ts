@@ -30,6 +30,10 @@ async function logitsOf(source: Parameters<typeof load>[0]): Promise<Float32Arra
   return data;
 }
 
+it("measures nothing: the clock of a Worker stands still", () => {
+  expect(edgeRuntime().measure).toBeUndefined();
+});
+
 describe("load", () => {
   it.each<[string, () => Parameters<typeof load>[0]]>([
     ["a buffer", () => file.slice().buffer],

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { resnetSpec } from "../../src/models/resnet.ts";
+import { LIBHEIF } from "../../src/runtimes/heic.ts";
 import { quantize } from "../../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
@@ -25,6 +26,7 @@ export async function fixtures(): Promise<Fixtures> {
 
 const TYPES: Readonly<Record<string, string>> = {
   ".js": "text/javascript",
+  ".mjs": "text/javascript",
   ".wasm": "application/wasm",
   ".html": "text/html",
 };
@@ -35,22 +37,22 @@ export interface Site {
 }
 
 /**
- * The built package, the fixtures and a page over HTTP on this machine.
+ * The built package, files and a page over HTTP on this machine. `/clock` is the time here, in ms: a Worker's own stands still.
  *
+ * @param files by path; of `/f32` a download that stalls is made
  * @param script the page's
- * @param expected what it should see, JSON
  * @param isolated whether pages may share memory between threads
  */
-export async function serve(given: Fixtures, script: string, expected: string, isolated: boolean): Promise<Site> {
-  const files: Readonly<Record<string, Uint8Array | string>> = {
-    ...{
-      "/f32": given.f32,
-      "/int8": given.int8,
-      "/photo": given.photo,
-      "/contract.js": script,
-      "/expected.json": expected,
-    },
-    "/page.html": '<!doctype html><title>waiting</title><script type="module" src="/contract.js"></script>',
+export async function serve(
+  files: Readonly<Record<string, Uint8Array | string>>,
+  script: string,
+  isolated: boolean,
+): Promise<Site> {
+  const all: typeof files = {
+    ...files,
+    "/page.js": script,
+    "/libheif.mjs": readFileSync(join(root, "node_modules", LIBHEIF)),
+    "/page.html": '<!doctype html><title>waiting</title><script type="module" src="/page.js"></script>',
   };
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url!, "http://x").pathname);
@@ -59,12 +61,14 @@ export async function serve(given: Fixtures, script: string, expected: string, i
       response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
     }
     response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
+    if (path === "/clock") return response.end(`${performance.now()}`);
     if (path === "/stalled.safetensors") {
-      response.setHeader("Content-Length", given.f32.length);
-      response.write(given.f32.subarray(0, 5000));
+      const { length } = all["/f32"]!;
+      response.setHeader("Content-Length", length);
+      response.write(all["/f32"]!.slice(0, 5000));
       return;
     }
-    const known = files[path];
+    const known = all[path];
     if (known !== undefined) response.end(known);
     else if (/^\/(dist|wasm)\//.test(path)) {
       const bytes = await readFile(join(root, path)).catch(() => undefined);
@@ -72,6 +76,8 @@ export async function serve(given: Fixtures, script: string, expected: string, i
       else response.end(bytes);
     } else response.writeHead(404).end();
   });
+  // Who computes for long, and then asks again, finds its connection as it was.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

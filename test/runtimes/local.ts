@@ -11,5 +11,5 @@ const given = {
   ...{ stalled: `${site}/stalled.safetensors`, streams: false },
 };
 const expected = text === "none" ? undefined : (JSON.parse(await readFile(text, "utf8")) as Expected);
-process.stdout.write(`outcomes ${JSON.stringify(await runContract(library, given, expected))}\n`);
+process.stdout.write(`result ${JSON.stringify(await runContract(library, given, expected))}\n`);
 process.exit(0);

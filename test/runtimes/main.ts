@@ -2,185 +2,53 @@
  * `npm run test:runtimes`: the contract in every runtime there is here, and the matrix of what held. With `--require-all` a
  * runtime that is not installed is a failure instead of a skip.
  */
-import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
-import puppeteer, { type Browser } from "puppeteer-core";
-import { startWorker } from "../../examples/worker/workerd.ts";
-import { ARM64_NODE, missingForArm64 } from "./arm64.ts";
+import { bundled, bundleFolder, columns, runLocally, type Task } from "./columns.ts";
 import type { Expected, Outcome } from "./contract.ts";
-import { type Fixtures, fixtures, root, serve } from "./fixtures.ts";
-import { hasWebKit, startWebKit } from "./webdriver.ts";
+import { fixtures, root, serve } from "./fixtures.ts";
 
 /** `--only NAME`: one column. */
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 const requireAll = process.argv.includes("--require-all");
-const bin = (path: string): string => join(root, "node_modules", path);
-/** Deno and Bun: a package of their own. */
-const apart = join(import.meta.dirname, "node_modules/.bin");
-// Inside the checkout, where Deno looks for the package's dependencies.
-const folder = mkdtempSync(join(root, "dist/contract-"));
-const given: Fixtures = await fixtures();
-
-/** A script of this folder as one file, beside what it may import. */
-async function bundled(name: string, platform: "node" | "browser"): Promise<string> {
-  const outfile = join(folder, `${name}.js`);
-  const entryPoints = [join(import.meta.dirname, `${name}.ts`)];
-  await build({ entryPoints, outfile, bundle: true, format: "esm", platform, target: "es2022", logLevel: "error" });
-  return outfile;
-}
-
-const local = await bundled("local", "node");
-const page = readFileSync(await bundled("page", "browser"), "utf8");
+const folder = bundleFolder();
+const { f32, int8, photo } = await fixtures();
+const local = await bundled(folder.path, "local", "node");
+const page = readFileSync(await bundled(folder.path, "page", "browser"), "utf8");
 const entry = join(root, "dist/runtimes/node.js");
 /** What all runtimes gave when this was last changed on purpose: `node test/runtimes/main.ts --write`. */
 const committed = join(import.meta.dirname, "expected.json");
 
-function localOutcomes(command: readonly string[], site: string, expected: string): Promise<readonly Outcome[]> {
-  const [program, ...args] = command as [string, ...string[]];
-  const url = program.includes("deno") || program.includes("bun") ? entry : `file://${entry}`;
-  return new Promise((resolve) => {
-    execFile(
-      program,
-      [...args, local, site, expected, url],
-      { cwd: folder, timeout: 300_000 },
-      (error, stdout, stderr) => {
-        const line = stdout.split("\n").find((text) => text.startsWith("outcomes "));
-        if (line === undefined) resolve([{ name: "start", failed: `${error?.message} ${stderr}` }]);
-        else resolve(JSON.parse(line.slice("outcomes ".length)));
-      },
-    );
-  });
-}
+/** The contract; `expected` is JSON, and a file of it. */
+const taskOf = (expected: string, file: string): Task => ({
+  local,
+  localArguments: (program) => [file, /deno|bun/.test(program) ? entry : `file://${entry}`],
+  worker: join(import.meta.dirname, "worker.ts"),
+  site: (isolated) =>
+    serve({ "/f32": f32, "/int8": int8, "/photo": photo, "/expected.json": expected }, page, isolated),
+  timeoutMs: 300_000,
+});
 
 if (process.argv.includes("--write")) {
-  const site = await serve(given, page, "{}", false);
-  const outcomes = await localOutcomes([process.execPath], site.url, "none");
+  const task = taskOf("{}", "none");
+  const site = await task.site(false);
+  const outcomes = (await runLocally(task, [process.execPath], site.url)) as readonly Outcome[];
   const seen = new Map(outcomes.map((outcome) => [outcome.name, outcome.seen]));
   const digest = seen.get("int8 digest, baseline");
   const expected = { best: seen.get("classify"), digest, losses: seen.get("fine-tune a head") };
   writeFileSync(committed, `${JSON.stringify(expected, undefined, 2)}\n`);
   site.close();
 }
-const expected = JSON.parse(readFileSync(committed, "utf8")) as Expected;
-const expectedFile = join(folder, "expected.json");
-writeFileSync(expectedFile, JSON.stringify(expected));
-
-/** A site whose pages know what to expect. */
-const siteOf = (isolated: boolean): ReturnType<typeof serve> => {
-  return serve(given, page, JSON.stringify(expected), isolated);
-};
-
-interface Column {
-  readonly name: string;
-  /** Why it is not here. */
-  readonly absent?: string;
-  run(): Promise<readonly Outcome[]>;
-}
-
-const inNode = (
-  name: string,
-  command: readonly string[],
-  absent = existsSync(command[0]!) ? undefined : "not installed",
-): Column => ({
-  name,
-  ...(absent === undefined ? {} : { absent }),
-  async run() {
-    const site = await siteOf(false);
-    try {
-      return await localOutcomes(command, site.url, expectedFile);
-    } finally {
-      site.close();
-    }
-  },
-});
-
-const inBrowser = (name: string, path: string, isolated: boolean): Column => ({
-  name: `${name}${isolated ? ", isolated" : ""}`,
-  ...(existsSync(path) ? {} : { absent: `${path} is not installed` }),
-  async run() {
-    const site = await siteOf(isolated);
-    const isFirefox = name === "Firefox";
-    let browser: Browser | undefined;
-    try {
-      browser = await puppeteer.launch({
-        browser: isFirefox ? "firefox" : "chrome",
-        executablePath: path,
-        args: isFirefox
-          ? []
-          : [
-              ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-              ...["--disable-background-networking", "--disable-component-update"],
-            ],
-      });
-      const tab = await browser.newPage();
-      await tab.goto(`${site.url}/page.html`);
-      await tab.waitForFunction(() => document.title === "done", { timeout: 60_000 });
-      return JSON.parse(await tab.evaluate(() => document.body.textContent!));
-    } finally {
-      await browser?.close();
-      site.close();
-    }
-  },
-});
-
-const inWebKit = (isolated: boolean): Column => ({
-  name: `WebKit${isolated ? ", isolated" : ""}`,
-  ...(hasWebKit() ? {} : { absent: "webkit2gtk-driver or xvfb is not installed" }),
-  async run() {
-    const site = await siteOf(isolated);
-    const webkit = await startWebKit();
-    try {
-      await webkit.open(`${site.url}/page.html`);
-      for (let i = 0; i < 600; ++i) {
-        if ((await webkit.evaluate("return document.title")) === "done") {
-          return JSON.parse((await webkit.evaluate("return document.body.textContent")) as string);
-        }
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-      throw new Error("expected an end within a minute, got none");
-    } finally {
-      await webkit.close();
-      site.close();
-    }
-  },
-});
-
-const inWorkerd: Column = {
-  name: "workerd",
-  async run() {
-    const site = await siteOf(false);
-    const assets = join(folder, "assets");
-    mkdirSync(assets);
-    const worker = await startWorker({
-      ...{ main: join(import.meta.dirname, "worker.ts"), assets, allow: ["public", "private"] },
-    });
-    try {
-      return (await (await fetch(`${worker.url}/?site=${site.url}`)).json()) as readonly Outcome[];
-    } finally {
-      await worker.stop();
-      site.close();
-    }
-  },
-};
-
-const columns: readonly Column[] = [
-  inNode("Node 26", [bin("node/bin/node")]),
-  inNode("Node 20", [bin("node20/bin/node")]),
-  inNode("arm64: Node 26 under QEMU", ARM64_NODE, missingForArm64()),
-  inNode("Deno", [join(apart, "deno"), "run", "--allow-all"]),
-  inNode("Bun", [join(apart, "bun"), "run"]),
-  inWorkerd,
-  ...[false, true].map((isolated) => inBrowser("Chromium", process.env.CHROMIUM ?? "/usr/bin/chromium", isolated)),
-  ...[false, true].map((isolated) => inBrowser("Firefox", process.env.FIREFOX ?? "/usr/bin/firefox-esr", isolated)),
-  ...[false, true].map(inWebKit),
-];
+const expected = JSON.stringify(JSON.parse(readFileSync(committed, "utf8")) as Expected);
+const expectedFile = join(folder.path, "expected.json");
+writeFileSync(expectedFile, expected);
 
 let [passed, failed] = [0, 0];
 const results = new Map<string, ReadonlyMap<string, Outcome>>();
 const names = new Set<string>();
-for (const column of columns.filter(({ name }) => only === undefined || name.startsWith(only))) {
+for (const column of columns(taskOf(expected, expectedFile)).filter(
+  ({ name }) => only === undefined || name.startsWith(only),
+)) {
   let outcomes: readonly Outcome[];
   if (column.absent !== undefined) {
     process.stdout.write(`${column.name}: ${requireAll ? "FAILED" : "skipped"}, ${column.absent}\n`);
@@ -188,7 +56,7 @@ for (const column of columns.filter(({ name }) => only === undefined || name.sta
     continue;
   }
   try {
-    outcomes = await column.run();
+    outcomes = (await column.run()) as readonly Outcome[];
   } catch (error) {
     outcomes = [{ name: "start", failed: `${(error as Error).stack}` }];
   }
@@ -202,7 +70,7 @@ for (const column of columns.filter(({ name }) => only === undefined || name.sta
   }
   results.set(column.name, new Map(outcomes.map((outcome) => [outcome.name, outcome])));
 }
-rmSync(folder, { recursive: true, force: true });
+folder.remove();
 
 const mark = (outcome: Outcome | undefined): string => {
   if (outcome === undefined) return "";

@@ -1,9 +1,13 @@
 /** The contract in a page: leaves its outcomes in the title's place, where every driver can read them. */
+import type * as Library from "../../src/runtimes/browser.ts";
 import { type Expected, type Package, runContract } from "./contract.ts";
 
 async function run(): Promise<string> {
   const entry = "/dist/runtimes/browser.js";
-  const library = (await import(entry)) as Package;
+  const libheif = "/libheif.mjs";
+  const library = (await import(entry)) as Package & Pick<typeof Library, "init">;
+  // In every browser, also in those that could decode HEIC by themselves and do not ask for it.
+  library.init({ libheif: () => import(libheif) });
   const bytesOf = async (name: string): Promise<Uint8Array> =>
     new Uint8Array(await (await fetch(`/${name}`)).arrayBuffer());
   const given = {

@@ -1,21 +1,18 @@
 /** WebKit by the W3C's WebDriver protocol: MiniBrowser of WebKitGTK, under a virtual display. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import type { RunningBrowser } from "./browsers.ts";
 
 const BROWSER = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
+
+/** Time that one call of the driver has. */
+const CALL_MS = 60_000;
 
 export function hasWebKit(): boolean {
   return existsSync(BROWSER) && ["/usr/bin/WebKitWebDriver", "/usr/bin/xvfb-run"].every(existsSync);
 }
 
-export interface WebKit {
-  readonly version: string;
-  open(url: string): Promise<void>;
-  evaluate(script: string): Promise<unknown>;
-  close(): Promise<void>;
-}
-
-export async function startWebKit(): Promise<WebKit> {
+export async function startWebKit(): Promise<RunningBrowser> {
   const port = 20_000 + Math.floor(Math.random() * 20_000);
   const driver: ChildProcess = spawn("xvfb-run", ["-a", "WebKitWebDriver", `--port=${port}`], {
     stdio: "ignore",
@@ -25,6 +22,7 @@ export async function startWebKit(): Promise<WebKit> {
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
+      signal: AbortSignal.timeout(CALL_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const { value } = (await response.json()) as { value: { error?: string; message?: string } | null };
@@ -44,12 +42,19 @@ export async function startWebKit(): Promise<WebKit> {
     capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } },
   })) as { sessionId: string; capabilities: { browserVersion: string } };
   const session = `/session/${made.sessionId}`;
+  const evaluate = (script: string): Promise<unknown> => call("POST", `${session}/execute/sync`, { script, args: [] });
   return {
-    version: made.capabilities.browserVersion,
-    async open(url) {
+    version: `WebKitGTK/${made.capabilities.browserVersion}`,
+    async resultOf(url, timeoutMs) {
       await call("POST", `${session}/url`, { url });
+      for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
+        // A page that computes does not answer until it is done, and an answer was lost once.
+        const title = await evaluate("return document.title").catch(() => undefined);
+        if (title === "done") return (await evaluate("return document.body.textContent")) as string;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      throw new Error(`${url}: expected an end within ${timeoutMs / 1000} s, got none`);
     },
-    evaluate: (script) => call("POST", `${session}/execute/sync`, { script, args: [] }),
     async close() {
       await call("DELETE", session).catch(() => {});
       process.kill(-driver.pid!, "SIGTERM");

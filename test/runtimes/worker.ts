@@ -11,6 +11,7 @@ export default {
     const given = {
       ...{ f32: await bytesOf("f32"), int8: await bytesOf("int8"), photo: await bytesOf("photo") },
       ...{ stalled: `${site}/stalled.safetensors`, streams: true, oneThread: "a Worker has no threads" },
+      undecoded: ["heic", "avif"] as const,
     };
     const expected = (await (await fetch(`${site}/expected.json`)).json()) as Expected;
     return Response.json(await runContract(library as unknown as Package, given, expected));

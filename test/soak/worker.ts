@@ -10,7 +10,7 @@ let requests = 0;
 export default {
   fetch(request: Request): Promise<Response> {
     requests += 1;
-    if (requests % EVERY === 0) globalThis.gc?.();
+    if (requests % EVERY === 0) (globalThis as { gc?(): void }).gc?.();
     return worker.fetch(request);
   },
 };

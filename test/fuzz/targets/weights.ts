@@ -8,7 +8,7 @@ import type { Runtime } from "../../../src/runtime.ts";
 import { nodeRuntime } from "../../../src/runtimes/node.ts";
 import { goldenInput, goldenPixels } from "../../golden/weights.ts";
 import { bundle, inBundle, jsonFile, protobuf, safetensors, unbundle, zip } from "../containers.ts";
-import { converted, f32, int8, onnx, shards, torch } from "../seeds.ts";
+import { converted, f32, int8, onnx, packed, shards, torch } from "../seeds.ts";
 import type { Target } from "../target.ts";
 
 const runtime = nodeRuntime();
@@ -97,13 +97,13 @@ const structured = (name: string) => (/\.json$/.test(name) ? [jsonFile, jsonFile
 export const weights: readonly Target[] = [
   {
     name: "safetensors",
-    seeds: async () => [f32(), await converted(f32(), "f16", runtime)],
+    seeds: async () => [f32(), await converted(f32(), "f16", runtime), await packed(f32(), runtime)],
     mutators: [safetensors, safetensors, safetensors],
     run: (bytes) => answers(bytes),
   },
   {
     name: "int8",
-    seeds: async () => [int8(), await converted(f32(), "i8", runtime)],
+    seeds: async () => [int8(), await converted(f32(), "i8", runtime), await packed(int8(), runtime)],
     mutators: [safetensors, safetensors, safetensors],
     run: (bytes) => answers(bytes),
   },

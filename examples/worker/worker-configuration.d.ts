@@ -1,0 +1,10 @@
+/** The bindings of `wrangler.jsonc`, as `npx wrangler types` writes them; the optional one is commented out there. */
+declare namespace Cloudflare {
+  interface Env {
+    ASSETS: Fetcher;
+    WEIGHTS?: R2Bucket;
+    ORIGINS: string;
+    MAX_PIXELS: string;
+  }
+}
+interface Env extends Cloudflare.Env {}
