@@ -73,7 +73,9 @@ function put(
   wide: bool, adds: i32, cols: i32, tail: usize, out: usize, c0: v128, c1: v128, c2: v128, c3: v128,
 ): void {
   if (!wide && cols < PANEL_COLUMNS) {
-    putNarrow(adds, cols, tail, out, c0, c1);
+    v128.store(tail, c0);
+    v128.store(tail, c1, 16);
+    putSlowly(adds, cols, tail, out);
     return;
   }
   if (adds) {
@@ -94,9 +96,8 @@ function put(
   }
 }
 
-function putNarrow(adds: i32, cols: i32, tail: usize, out: usize, c0: v128, c1: v128): void {
-  v128.store(tail, c0);
-  v128.store(tail, c1, 16);
+/** The first `cols` sums in `tail`. It takes no vectors: V8's packing of pairs ends the process where parameters would be packed. */
+function putSlowly(adds: i32, cols: i32, tail: usize, out: usize): void {
   for (let j = 0; j < cols; ++j) {
     const at = (<usize>j) << 2;
     const sum = load<f32>(tail + at);

@@ -1,4 +1,8 @@
 /** Wide tiles: chosen by measurement, and never with other bytes than narrow ones. */
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
 import { setFlagsFromString } from "node:v8";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../bench/lib/prepared.ts";
@@ -73,4 +77,16 @@ it("can be switched on from Node 24 on x86-64, and says so where not", () => {
   expect([able, undefined]).toContain(mayPackPairs());
   // What this process compiles later need not be packed.
   if (able) setFlagsFromString("--no-experimental-wasm-revectorize");
+});
+
+describe("modules that V8 compiles where it packs pairs", () => {
+  // A fault of V8's packing ends the process, and only when the optimising compiler reaches the function that it cannot do.
+  const folder = join(import.meta.dirname, "../wasm");
+  const flags = ["--experimental-wasm-revectorize", "--no-liftoff", "--no-wasm-tier-up", "--no-wasm-lazy-compilation"];
+  const compile = 'new WebAssembly.Module(require("node:fs").readFileSync(process.argv[1]))';
+  const isPacking = process.arch === "x64" && Number(process.versions.node.split(".")[0]) >= 24;
+  it.runIf(isPacking).each(readdirSync(folder).filter((name) => name.endsWith(".wasm")))("%s", (name) => {
+    const { status, stderr } = spawnSync(process.execPath, [...flags, "--eval", compile, join(folder, name)]);
+    expect(status, stderr.toString()).toBe(0);
+  });
 });

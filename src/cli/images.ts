@@ -46,7 +46,7 @@ export async function photosOf(names: readonly string[], recursive: boolean): Pr
     else if (schemeOf(name) !== undefined) photos.push({ name: brief(name), image: name });
     else if (await isDirectory(name)) {
       const hint = recursive ? "" : " (--recursive looks into the folders in it)";
-      take(await imagesIn(name, recursive), name, `a folder with JPEG, PNG, WebP or GIF images${hint}`);
+      take(await imagesIn(name, recursive), name, `a folder with JPEG, PNG, WebP, GIF, HEIC or AVIF images${hint}`);
     } else if (isDynamicPattern(name) && !(await exists(name))) {
       take((await glob(name)).sort(), name, "a pattern that some file fits");
     } else photos.push({ name, image: name });

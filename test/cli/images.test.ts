@@ -58,10 +58,10 @@ describe("classify", () => {
   it("goes on after an image that cannot be read, and says so at the end", () => {
     const { status, names, stderr } = classify(["broken.jpg", "photos/a.png"]);
     expect([status, names]).toEqual([1, ["broken.jpg", "photos/a.png"]]);
-    expect(stderr).toMatch(/broken\.jpg: expected a JPEG, PNG, WebP or GIF image/);
+    expect(stderr).toMatch(/broken\.jpg: expected a JPEG, PNG, WebP, GIF, HEIC or AVIF image/);
   });
   it.each([
-    ["nothing", /nothing: expected a folder with JPEG, PNG, WebP or GIF images .*, got none/],
+    ["nothing", /nothing: expected a folder with JPEG, PNG, WebP, GIF, HEIC or AVIF images .*, got none/],
     ["*.bmp", /\*\.bmp: expected a pattern that some file fits, got none/],
   ])("%s has no image in it", (name, message) => {
     const { status, stderr } = classify([name]);
