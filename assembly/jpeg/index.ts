@@ -1,4 +1,4 @@
-/** The JPEG decoder: what the host calls. See README.md in this folder. */
+/** The JPEG decoder: what the host calls. See assembly/README.md. */
 export { scan_end, start_bits } from "./bits";
 export { set_blocks, set_component, set_frame, set_scanned, set_wanted } from "./frame";
 export { huffman } from "./huffman";
