@@ -12,8 +12,8 @@ const FIRST_NODE = 24;
  */
 const TESTED_V8: readonly string[] = ["14.6"];
 
-/** Whether this thread has turned it on. */
-let isEnabled = false;
+/** Where this thread keeps whether it has turned it on: in one place for all copies of this file, which are in several bundles. */
+const ENABLED = Symbol.for("resnet-wasm: pairs of vectors");
 
 /**
  * Whether V8 may pack: false where nothing has turned it on, so that loading need not measure it. Undefined where that cannot be
@@ -22,7 +22,7 @@ let isEnabled = false;
 export function mayPackPairs(): boolean | undefined {
   const { bun, deno } = process.versions as Readonly<Record<string, string | undefined>>;
   if (bun !== undefined || deno !== undefined || !isMainThread) return undefined;
-  return isEnabled || /revectorize/.test([...process.execArgv, process.env.NODE_OPTIONS].join(" "));
+  return ENABLED in globalThis || /revectorize/.test([...process.execArgv, process.env.NODE_OPTIONS].join(" "));
 }
 
 /** Whether packing was tested with the V8 that runs this. */
@@ -46,6 +46,6 @@ export function enableWideVectors(): boolean {
   // The flag's name lost its prefix in V8 15.3. V8 prints a complaint about a name that it does not know, so only one is set.
   const isRenamed = major > 15 || (major === 15 && minor >= 3);
   setFlagsFromString(isRenamed ? "--wasm-revectorize" : "--experimental-wasm-revectorize");
-  isEnabled = true;
+  Object.assign(globalThis, { [ENABLED]: true });
   return true;
 }

@@ -12,6 +12,7 @@ const ratios = await measure({
     return (user + system) / 1000;
   },
   bytes,
+  isMeasuring: true,
   only,
 });
 process.stdout.write(`result ${JSON.stringify(ratios)}\n`);

@@ -1,10 +1,13 @@
 /** How much slower `auto` is than the best way, in the engine that runs this. */
 import type { Checkpoint } from "../../../src/checkpoint.ts";
+import { measureDots } from "../../../src/dots.ts";
 import { SAFETENSORS } from "../../../src/formats/open.ts";
 import { openModelWith } from "../../../src/model.ts";
 import { resnet, resnetSpec } from "../../../src/models/resnet.ts";
 import type { ModuleName, Runtime } from "../../../src/runtime.ts";
+import type { Build } from "../../../src/tape.ts";
 import { initialise } from "../../../src/train/initialise.ts";
+import { measureVectors } from "../../../src/vectors.ts";
 import { LIMIT, type Ratio } from "./report.ts";
 import { trainingWays, type Way, waysOf } from "./ways.ts";
 
@@ -12,6 +15,8 @@ export interface Environment {
   module(name: ModuleName): Promise<WebAssembly.Module>;
   /** Milliseconds from some moment on. */
   clock(): Promise<number>;
+  /** Whether its own clock tells anything: at the edge nothing is measured. */
+  readonly isMeasuring: boolean;
   /** A file of the site. */
   bytes(name: string): Promise<Uint8Array>;
   /** Which of the tasks; all when absent. */
@@ -29,7 +34,7 @@ const MEASUREMENTS = 3;
 
 export async function measure(environment: Environment): Promise<readonly Ratio[]> {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
-  const runtime = {
+  const runtime: Runtime = {
     name: "choice",
     formats: [SAFETENSORS],
     module(name: ModuleName) {
@@ -37,6 +42,12 @@ export async function measure(environment: Environment): Promise<readonly Ratio[
       modules.set(name, module);
       return module;
     },
+    ...(environment.isMeasuring && {
+      measure: {
+        vectors: async (build: Build) => (await measureVectors(runtime, build)).vectors,
+        dots: (build: Build) => measureDots(runtime, build),
+      },
+    }),
   } as Partial<Runtime> as Runtime;
   const f32 = (arch: string) => async (): Promise<readonly Way[]> => {
     const graph = resnet(arch, resnetSpec(arch));

@@ -8,6 +8,7 @@ measure({
   module: async (name) => WebAssembly.compile(await bytes(`wasm/${name}.wasm`)),
   clock: async () => performance.now(),
   bytes,
+  isMeasuring: true,
   only: (await (await fetch("/only")).text()) || undefined,
 })
   .catch((error) => `${error?.message} ${error?.stack}`)

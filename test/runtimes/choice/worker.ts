@@ -13,6 +13,7 @@ export default {
       module: async (name) => (name === "baseline" ? baseline : relaxed),
       clock: async () => Number(await text("clock")),
       bytes,
+      isMeasuring: false,
       only: (await text("only")) || undefined,
     });
     return Response.json(ratios);
