@@ -48,24 +48,25 @@ const NARROW: Measured = { vectors: 128, wrong: [] };
 /**
  * The vectors to choose tiles for, measured once per process and build: 128 where the clock stands still, and where a wide tile
  * gives other bytes than its narrow twin.
+ *
+ * @param patience times as long it may take on a machine that is so busy that optimised code comes late: more than 1 where packing is expected
  */
-export function measureVectors(runtime: Runtime, build: Build): Promise<Measured> {
+export function measureVectors(runtime: Runtime, build: Build, patience = 1): Promise<Measured> {
   const known = measured.get(build);
   if (known !== undefined) return known;
-  const result = measure(runtime, build);
+  const result = measure(runtime, build, patience);
   measured.set(build, result);
   return result;
 }
 
-async function measure(runtime: Runtime, build: Build): Promise<Measured> {
+async function measure(runtime: Runtime, build: Build, patience: number): Promise<Measured> {
   const kernels = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 8 }));
   const [narrow, wide] = ([128, 256] as const).map((vectors) => tilesOf(build, vectors));
-  if (!packsPairs(kernels)) return NARROW;
+  if (!packsPairs(kernels, patience)) return NARROW;
   fill(kernels, "f32");
   // An engine may pack pairs, and not those of the tiles: Node 22 packs few.
-  if (!isFaster(kernels, matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT), WORTH, TILES_MS)) {
-    return NARROW;
-  }
+  const products = [matrixProduct(wide!.f32, OTHER), matrixProduct(narrow!.f32, OUT)] as const;
+  if (!isFaster(kernels, ...products, WORTH, patience * TILES_MS)) return NARROW;
   const kinds: readonly Kind[] = ["f32", "wgrad", "i16", "dot16", ...(build === "relaxed" ? (["dot8"] as const) : [])];
   const wrong = kinds.filter((kind) => {
     fill(kernels, kind);
@@ -86,11 +87,11 @@ async function measure(runtime: Runtime, build: Build): Promise<Measured> {
 }
 
 /** Whether neighbouring vectors are packed at all: two small kernels tell within milliseconds. */
-function packsPairs(kernels: Kernels): boolean {
+function packsPairs(kernels: Kernels, patience: number): boolean {
   const pairs = step("vectors", "probe_pairs_f32", 1, { out: OUT, factor: 0.5 });
   const apart = step("vectors", "probe_apart_f32", 1, { out: OUT, factor: 0.5 });
   // Before code is optimised, they take the same time: a difference need not wait.
-  return isFaster(kernels, pairs, apart, PACKED, PAIRS_MS, true);
+  return isFaster(kernels, pairs, apart, PACKED, patience * PAIRS_MS, true);
 }
 
 /**

@@ -44,7 +44,7 @@ export async function measure(environment: Environment): Promise<readonly Ratio[
     },
     ...(environment.isMeasuring && {
       measure: {
-        vectors: async (build: Build) => (await measureVectors(runtime, build)).vectors,
+        vectors: async (build: Build) => (await measureVectors(runtime, build, 10)).vectors,
         dots: (build: Build) => measureDots(runtime, build),
       },
     }),
