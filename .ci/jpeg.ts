@@ -33,7 +33,7 @@ if (hasData("JPEGs against Pillow")) {
       const digest = createHash("sha256")
         .update(pixels.data.filter((_, i) => i % 4 !== 3))
         .digest("hex");
-      const title = `${how === "as it is" ? "photos" : "parts of photos, encoded anew"}, 1/${by}`;
+      const title = `${how === "as it is" ? "photos" : "parts of photos, encoded again"}, 1/${by}`;
       const count = counts.get(title) ?? { equal: 0, others: [] };
       counts.set(title, count);
       if (pixels.width === width && pixels.height === height && digest === sha256) count.equal += 1;

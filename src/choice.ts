@@ -132,6 +132,6 @@ export function repackingOf(packed: PackedWeights | undefined, { target, repacke
     build === target.build
       ? "for other algorithms than are used here"
       : `for the ${build} build, and this is ${target.build}`;
-  const message = `${repacked.length} layers packed anew: the file's weights are packed ${here}`;
+  const message = `${repacked.length} layers repacked: the file's weights are packed ${here}`;
   return [{ key: "layout", message }];
 }

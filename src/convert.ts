@@ -25,7 +25,7 @@ import { packWeights } from "./weights.ts";
 export interface ConvertOptions extends BuildOptions {
   /**
    * How weights lie. `packed`: as this machine's kernels read them, so that loading copies them; a machine that computes otherwise
-   * packs them anew. Of int8 models and of those whose weights stay F32; `BuildOptions` decide what is computed how.
+   * repacks them. Of int8 models and of those whose weights stay F32; `BuildOptions` decide what is computed how.
    */
   readonly layout?: WeightLayout;
   /**

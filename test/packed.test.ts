@@ -81,19 +81,19 @@ describe.each(INT8)("int8 %s %j", (name, changes) => {
     const { logits } = await answers(new Blob([packed]).stream(), { build: BUILD });
     expect(logits.equals((await answers(plain)).logits)).toBe(true);
   });
-  it.runIf(RUNNABLE.length > 1)("is packed anew for another build, which is said", async () => {
+  it.runIf(RUNNABLE.length > 1)("is repacked for another build, which is said", async () => {
     const packed = await converted(plain, { layout: "packed", build: "relaxed", winograd: false });
     for (const source of [packed, new Blob([packed]).stream()]) {
       const { logits, said } = await answers(source, { build: "baseline" });
       expect(logits.equals((await answers(plain)).logits)).toBe(true);
       expect(said).toEqual([
-        expect.stringMatching(/^\d+ layers packed anew: .* for the relaxed build, and this is baseline$/),
+        expect.stringMatching(/^\d+ layers repacked: .* for the relaxed build, and this is baseline$/),
       ]);
     }
     const { guesses } = await inspect(packed, { build: "baseline" });
     expect(guesses.map(({ key }) => key)).toContain("layout");
   });
-  it("is packed anew where panels had other columns", async () => {
+  it("is repacked where panels had other columns", async () => {
     const packed = await converted(plain, { layout: "packed", build: BUILD, winograd: false });
     const { layers } = JSON.parse((await openSafetensors(fromBytes("test", packed))).metadata.layout!) as Layout;
     const original = await openSafetensors(fromBytes("test", plain));
@@ -111,7 +111,7 @@ describe.each(INT8)("int8 %s %j", (name, changes) => {
     );
     const { logits, said } = await answers(narrow, { build: BUILD });
     expect(logits.equals((await answers(plain)).logits)).toBe(true);
-    expect(said).toEqual([expect.stringMatching(/^\d+ layers packed anew/)]);
+    expect(said).toEqual([expect.stringMatching(/^\d+ layers repacked/)]);
   });
 });
 

@@ -202,7 +202,7 @@ describe("--layout packed", () => {
     expect(layers.map(({ algorithm = "" }) => algorithm)).not.toContain("winograd4");
     expect(guesses).toEqual([]);
     const other = await cli("classify", photo, "--model", "packed8.safetensors", "--build", "baseline");
-    expect(other.stderr).toMatch(/assumed: \d+ layers packed anew: .*relaxed build/);
+    expect(other.stderr).toMatch(/assumed: \d+ layers repacked: .*relaxed build/);
   });
   it("is refused of weights that no kernel reads", async () => {
     const args = ["convert", "model.safetensors", "--layout", "packed", "--dtype", "f16", "--out", "half.safetensors"];
