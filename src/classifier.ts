@@ -14,7 +14,7 @@ import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { plan } from "./plan.ts";
-import { type Bounds, type Replicas, startReplicas } from "./replicas.ts";
+import type { Bounds, Replicas } from "./replicas.ts";
 import type { Runtime } from "./runtime.ts";
 import { allFinite } from "./tensor.ts";
 import type { Vectors } from "./variants.ts";
@@ -119,6 +119,7 @@ export async function loadModel(
   const { end } = plan(graph, weights, target, 1, inputShape(graph), [featuresNode(graph).name]);
   const regions = divide(weights.end, end - weights.end, count);
   engine.reserve(regions.at(-1)!.end);
+  const { startReplicas } = await import("./replicas.ts");
   const replicas = await startReplicas(runtime, packed, engine, regions);
   return new Classifier(runtime, packed, announced, engine, decode, replicas);
 }

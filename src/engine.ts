@@ -6,7 +6,7 @@ import { expectedGot, OptionError, StateError } from "./errors.ts";
 import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import type { Runtime } from "./runtime.ts";
 import { run, type Tape } from "./tape.ts";
-import { startTeam, type Team } from "./threads.ts";
+import type { Team } from "./threads.ts";
 import type { Vectors } from "./variants.ts";
 import { ensureMemory, extendMemory } from "./weights.ts";
 
@@ -128,7 +128,9 @@ export class Engine<P extends Runnable> {
   async start(runtime: Runtime): Promise<void> {
     const { threads } = this.target;
     const { module, memory } = this.kernels;
-    if (threads > 1) this.#team = await startTeam(runtime, module, memory, threads);
+    if (threads === 1) return;
+    const { startTeam } = await import("./threads.ts");
+    this.#team = await startTeam(runtime, module, memory, threads);
   }
 
   /** The instance. Throws `StateError` after `dispose`. */

@@ -4,16 +4,14 @@
  */
 import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
-import { ELSEWHERE, renamed } from "./formats/choose.ts";
+import { ELSEWHERE, renamed } from "./formats/renamed.ts";
 import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
 import { asHeadWeight, findHead, type Head, headNames, withHead, withoutHead } from "./models/head.ts";
-import { matchResnet } from "./models/match.ts";
 import type { ModelHints } from "./models/metadata.ts";
 import { featuresOf, nameOf, type Recognised, recognise } from "./models/recognise.ts";
 import { defaultSize, RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { OutputKind } from "./output.ts";
-import { resize } from "./plan.ts";
 import { checkSize, type Sides, sidesOf } from "./preprocess.ts";
 
 /** Tensors of the network before its pooling. */
@@ -60,12 +58,19 @@ export interface Network {
  *
  * @throws ModelError for tensors of no network known here, or of another than is said; OptionError for an option out of range
  */
-export function identify(where: string, checkpoint: Checkpoint, said: Said, options: NetworkOptions): Network {
+export async function identify(
+  where: string,
+  checkpoint: Checkpoint,
+  said: Said,
+  options: NetworkOptions,
+): Promise<Network> {
   const held = checkpoint.graph ?? said.file.graph;
   const size = options.size ?? said.file.size ?? said.beside.size;
   const sides = size === undefined ? undefined : checkSize(size);
   const network =
-    held === undefined ? recognised(where, checkpoint, said, options, sides) : heldNetwork(checkpoint, held, sides);
+    held === undefined
+      ? recognised(where, checkpoint, said, options, sides)
+      : await networkOfGraph(checkpoint, held, sides);
   const guesses = [...(checkpoint.guesses ?? []), ...network.guesses];
   const isHeadless = outputNode(network.graph).op === "globalpool";
   const kind = options.output ?? said.file.output ?? network.graph.output ?? said.beside.output;
@@ -83,12 +88,13 @@ function outputOf(graph: Graph, isHeadless: boolean, isContrastive: boolean): re
   return ["sigmoid", "one number for each image is the logit of yes or no"];
 }
 
-function heldNetwork(checkpoint: Checkpoint, held: Graph, sides: readonly [number, number] | undefined): Network {
-  const graph = sides === undefined ? held : resize(held, [...sides, inputShape(held)[2]]);
-  const match = matchResnet(graph);
-  if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };
-  const named = rename(graph, checkpoint, match.rename);
-  return { arch: nameOf(match.spec), spec: match.spec, ...named, guesses: [] };
+async function networkOfGraph(
+  checkpoint: Checkpoint,
+  held: Graph,
+  sides: readonly [number, number] | undefined,
+): Promise<Network> {
+  const { heldNetwork } = await import("./held-graph.ts");
+  return heldNetwork(checkpoint, held, sides);
 }
 
 function recognised(
@@ -268,23 +274,4 @@ function adapt(graph: Graph, { tensors }: Checkpoint): Graph {
     else adapted.set(name, { ...node, inputs });
   }
   return { ...graph, nodes: [...adapted.values()] };
-}
-
-/** Graph and tensors under the names of the ResNet that the graph turned out to be. */
-function rename(
-  graph: Graph,
-  checkpoint: Checkpoint,
-  names: ReadonlyMap<string, string>,
-): { readonly graph: Graph; readonly checkpoint: Checkpoint } {
-  const to = (name: string): string => names.get(name) ?? name;
-  const nodes = graph.nodes.map((node): Node => ({ ...node, name: to(node.name), inputs: node.inputs.map(to) }));
-  const originals = new Map<string, string>();
-  for (const name of checkpoint.tensors.keys()) {
-    const dot = name.lastIndexOf(".");
-    originals.set(`${to(name.slice(0, dot))}${name.slice(dot)}`, name);
-  }
-  const tensors = new Map([...originals].map(([name, original]) => [name, checkpoint.tensors.get(original)!]));
-  const read = (name: string, into?: Uint8Array): Promise<Uint8Array> =>
-    checkpoint.read(originals.get(name) ?? name, into);
-  return { graph: { ...graph, nodes }, checkpoint: { ...checkpoint, tensors, read } };
 }

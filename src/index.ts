@@ -16,9 +16,8 @@ export type {
   Prediction,
 } from "./classifier.ts";
 export { type ConvertOptions, STORAGE_DTYPES, type StorageDtype } from "./convert.ts";
-export { BYTE_LIMIT } from "./decode/bytes.ts";
+export { BYTE_LIMIT, PIXEL_LIMIT } from "./decode/bytes.ts";
 export type { Drawable } from "./decode/drawable.ts";
-export { PIXEL_LIMIT } from "./decode/image.ts";
 export type { ImageInput } from "./decode/input.ts";
 export type { RawPixels } from "./decode/raw.ts";
 export type { DecodeMode } from "./decode/wanted.ts";

@@ -5,7 +5,6 @@ import type { Folder } from "./bytes.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
-import { dequantized } from "./formats/dequantize.ts";
 import { type Format, openCheckpoint } from "./formats/open.ts";
 import { inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
@@ -94,10 +93,10 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats, options.key);
   try {
     const quantization = isOwn(opened.metadata) ? readQuantization(name, opened.metadata) : undefined;
-    const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
-    const file = readMetadata(name, checkpoint.metadata);
+    const checkpoint = quantization === undefined ? await widened(name, opened) : opened;
+    const file = await readMetadata(name, checkpoint.metadata);
     const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
-    let network = identify(name, checkpoint, { file, beside, known: known?.arch }, options);
+    let network = await identify(name, checkpoint, { file, beside, known: known?.arch }, options);
     const hints = { ...beside, ...file };
     const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
     const assumed = defaultPreset(network);
@@ -157,6 +156,13 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     await opened.close();
     throw error;
   }
+}
+
+/** The checkpoint with weights that are stored in int8, where it has any, as f32. */
+async function widened(where: string, inner: Checkpoint): Promise<Checkpoint> {
+  if (![...inner.tensors.values()].some(({ dtype }) => dtype === "I8")) return inner;
+  const { dequantized } = await import("./formats/dequantize.ts");
+  return dequantized(where, inner);
 }
 
 function checkKind(kind: OutputKind): void {

@@ -66,7 +66,7 @@ export interface Runtime {
   /** The Hugging Face hub, as the user configured it. */
   huggingFace(): Promise<HuggingFace>;
   /** Begins a checksum. */
-  hash(algorithm: "sha1" | "sha256" | "sha512"): Hash;
+  hash(algorithm: "sha1" | "sha256" | "sha512"): Hash | Promise<Hash>;
 }
 
 /** What the header of a HEIC or AVIF says: the size that is shown, and how the stored pixels are turned for it, as EXIF says it. */

@@ -8,7 +8,7 @@ import { loadWith } from "../src/classifier.ts";
 import { convertModel } from "../src/convert.ts";
 import { ModelError } from "../src/errors.ts";
 import { openCheckpoint, SAFETENSORS } from "../src/formats/open.ts";
-import { TFJS } from "../src/formats/tfjs.ts";
+import { TFJS } from "../src/formats/json.ts";
 import { openModelWith } from "../src/model.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";

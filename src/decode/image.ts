@@ -13,6 +13,7 @@ import { release } from "../bytes.ts";
 import { expectedGot, ImageError, type ImageErrorCode } from "../errors.ts";
 import { type Pixels, SIDE_LIMIT } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
+import { PIXEL_LIMIT } from "./bytes.ts";
 import { Fault } from "./fault.ts";
 import { decodeGif, gifHeader } from "./gif.ts";
 import { type Header, webpHeader } from "./header.ts";
@@ -31,8 +32,6 @@ import { decodeWebp } from "./webp.ts";
 /** What decoding takes of a runtime. */
 export type Decoders = Pick<Runtime, "name" | "module" | "imageBytes" | "decodeHeif">;
 
-/** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
-export const PIXEL_LIMIT = 100e6;
 /** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
 export const PASS_LIMIT = 8;
 

@@ -1,14 +1,12 @@
 /** An image in any of the shapes a caller may have it in. */
 
 import { release } from "../bytes.ts";
-import { ArgumentTypeError, expectedGot } from "../errors.ts";
 import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
-import { brief, bytesAt, fromResponse } from "./address.ts";
-import { checkBytes, collect, gather } from "./bytes.ts";
-import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
-import { type DecodeOptions, type Decoders, decodePicture, PIXEL_LIMIT } from "./image.ts";
-import { type RawPixels, rawPixels, typeName } from "./raw.ts";
+import { PIXEL_LIMIT } from "./bytes.ts";
+import type { Drawable } from "./drawable.ts";
+import type { DecodeOptions, Decoders } from "./image.ts";
+import { type RawPixels, rawPixels } from "./raw.ts";
 import { Turn } from "./turn.ts";
 import type { Picture } from "./wanted.ts";
 
@@ -46,11 +44,8 @@ export type Photo =
  */
 export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
   if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
-  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
-  const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
-  const name = address === undefined ? "image" : brief(address);
-  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
-  return { encoded, name };
+  const { fetchOther } = await import("./fetch.ts");
+  return fetchOther(image, runtime, maxPixels);
 }
 
 /**
@@ -66,6 +61,7 @@ export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = 
 /** The pixels of a photo, or of the view of it that is wanted. */
 async function decodePhoto(photo: Photo, decoders: Decoders, options: DecodeOptions): Promise<Picture> {
   if ("pixels" in photo) return { pixels: photo.pixels, view: undefined };
+  const { decodePicture } = await import("./image.ts");
   return decodePicture(photo.encoded, decoders, photo.name, options);
 }
 
@@ -96,21 +92,4 @@ export async function withPicture<T>(
 /** Whether an image is pixels already, so that nothing is decoded. */
 function isRaw(image: ImageInput): image is RawPixels {
   return typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image;
-}
-
-/** The bytes of an encoded image. */
-async function bytesOf(image: unknown): Promise<Uint8Array> {
-  if (image instanceof ArrayBuffer) return new Uint8Array(image);
-  if (ArrayBuffer.isView(image)) return new Uint8Array(image.buffer as ArrayBuffer, image.byteOffset, image.byteLength);
-  if (image instanceof Blob) {
-    checkBytes("image", image.size);
-    return new Uint8Array(await image.arrayBuffer());
-  }
-  if (image instanceof Response) return fromResponse(image, brief(image.url || "image"));
-  if (image instanceof ReadableStream) return gather(image, "image");
-  if (typeof image === "object" && image !== null && Symbol.asyncIterator in image) {
-    return collect(image as AsyncIterable<Uint8Array>, "image");
-  }
-  const expected = "a path, a URL, an encoded image, or { width, height, data }";
-  throw new ArgumentTypeError("image", expectedGot("image", expected, typeName(image)));
 }

@@ -5,8 +5,8 @@
  * residual network has, its first block's first convolution; whatever stands before that is the prefix.
  */
 import type { Checkpoint, Guess } from "../checkpoint.ts";
-import { expectedGot, ModelError, OptionError } from "../errors.ts";
-import type { TensorInfo } from "../tensor.ts";
+import { expectedGot, OptionError } from "../errors.ts";
+import { AROUND, ELSEWHERE, renamed } from "./renamed.ts";
 
 /** The first convolution of the first block: torchvision's, timm's and Hugging Face's names, and those in a `Sequential`. */
 const MARKER =
@@ -22,10 +22,6 @@ const CONTRASTIVE = /(?:^|[./])(?:queue|queue_ptr|encoder_k\..*|momentum_encoder
 /** Modules and entries beside a network that never take part in its inference. */
 const BESIDE =
   /^(?:criterion|loss(?:_.*|es)?|.*_loss(?:_fn|_func)?|metrics?|.*_metrics?|.*acc(?:uracy)?\d*|optim(?:izer)?s?(?:_.*)?|.*sched(?:uler)?s?|scaler|.*rng.*|random.*|queue(?:_.*)?|n_averaged)$/i;
-
-/** How names outside of the chosen network begin: of modules around it, and of other dicts in the file. */
-export const AROUND = "../";
-export const ELSEWHERE = "//";
 
 /** A network that is in the file, by the prefix of its tensors. */
 interface Candidate {
@@ -99,41 +95,4 @@ function guessesOf(one: Candidate, candidates: readonly Candidate[], key: string
   const others = candidates.filter((other) => other !== one).map(name);
   const message = `${name(one)} of ${candidates.length} networks in the file; --key chooses ${others.slice(0, 4).join(" or ")}`;
   return [{ key: "network", message }];
-}
-
-/**
- * The checkpoint under other names.
- *
- * @param rename the new name; `undefined` leaves the tensor out
- * @throws ModelError when two tensors get one name
- */
-export function renamed(where: string, inner: Checkpoint, rename: (name: string) => string | undefined): Checkpoint {
-  const originals = new Map<string, string>();
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, info] of inner.tensors) {
-    const to = rename(name);
-    if (to === undefined) continue;
-    const other = originals.get(to);
-    if (other !== undefined) {
-      const got = `two, "${other}" and "${name}"`;
-      throw new ModelError("malformed", expectedGot(where, `one tensor for "${to}"`, got), { subject: name });
-    }
-    tensors.set(to, info);
-    originals.set(to, name);
-  }
-  const foreign = new Map<string, string>();
-  for (const [name, what] of inner.foreign ?? []) {
-    const to = rename(name);
-    if (to !== undefined) foreign.set(to, what);
-  }
-  return {
-    ...inner,
-    tensors,
-    foreign,
-    originalName: (name) => {
-      const before = originals.get(name) ?? name;
-      return inner.originalName?.(before) ?? before;
-    },
-    read: (name, into) => inner.read(originals.get(name) ?? name, into),
-  };
 }

@@ -6,6 +6,7 @@
 export { type ByteSource, type Folder, fromBytes, fromStream } from "../bytes.ts";
 export { type Checkpoint, readValues } from "../checkpoint.ts";
 export type { Dtype, TensorInfo } from "../tensor.ts";
+export { SHARDED, TFJS } from "./json.ts";
 export { ONNX } from "./onnx/format.ts";
 export { type Format, type Found, openCheckpoint, SAFETENSORS } from "./open.ts";
 export {
@@ -15,6 +16,5 @@ export {
   type TensorEntry,
   writeSafetensors,
 } from "./safetensors.ts";
-export { openSharded, SHARDED } from "./sharded.ts";
-export { TFJS } from "./tfjs.ts";
+export { openSharded } from "./sharded.ts";
 export { TORCH } from "./torch/format.ts";

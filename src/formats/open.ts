@@ -4,10 +4,6 @@
 import type { ByteSource, Folder } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import { AROUND, chosen, ELSEWHERE, renamed } from "./choose.ts";
-import { derived } from "./derived.ts";
-import { canonical } from "./names.ts";
-import { unpacked } from "./packed.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { KIND_LABELS, type Kind, SNIFF_BYTES, sniff } from "./sniff.ts";
 
@@ -33,7 +29,13 @@ export const SAFETENSORS: Format = {
   label: "a safetensors file",
   // A damaged one gets the safetensors reader's error, which says what is wrong with it.
   reads: ({ kind, entry }) => kind === "safetensors" || (kind === "unknown" && /\.safetensors$/i.test(entry)),
-  open: async ({ source }) => unpacked(source.name, await openSafetensors(source)),
+  async open({ source }) {
+    const opened = await openSafetensors(source);
+    // The key is this project's own only beside its others.
+    if (opened.metadata.layout === undefined || opened.metadata.architecture === undefined) return opened;
+    const { unpacked } = await import("./packed.ts");
+    return unpacked(source.name, opened);
+  },
 };
 
 /**
@@ -59,7 +61,9 @@ export async function openCheckpoint(
       const opened = await format.open(found);
       // What has a graph of its own names its tensors for that.
       if (opened.graph !== undefined || (opened.metadata.graph && opened.metadata.architecture)) return opened;
-      return underOurNames(source.name, chosen(source.name, derived(source.name, opened), key));
+      if (key === undefined && hasOurNames(opened)) return opened;
+      const { underOurNames } = await import("./foreign.ts");
+      return underOurNames(source.name, opened, key);
     }
     const labels = formats.map(({ label }) => label);
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
@@ -72,12 +76,11 @@ export async function openCheckpoint(
   }
 }
 
-/** The checkpoint under torchvision's names; counters of training steps are left out. */
-function underOurNames(where: string, inner: Checkpoint): Checkpoint {
-  const isSequential = inner.tensors.has("0.weight") && inner.tensors.has("4.0.conv1.weight");
-  return renamed(where, inner, (name) => {
-    const isOutside = name.startsWith(AROUND) || name.startsWith(ELSEWHERE);
-    const to = canonical(name, isSequential && !isOutside);
-    return to === undefined || !isOutside ? to : name;
-  });
+/** Torchvision's names of one network, with this project's for its int8 scales. */
+const OURS =
+  /^(?:conv1(?:\.\d)?|bn1|norm|fc(?:\.\d+)?|layer\d+\.\d+\.(?:(?:conv|bn)\d|downsample\.\d|se\.fc\d))\.(?:weight|bias|running_mean|running_var|weight_scale)$/;
+
+/** Whether nothing is to be renamed, chosen or left out: `underOurNames` would change nothing. */
+function hasOurNames({ tensors, foreign }: Checkpoint): boolean {
+  return (foreign?.size ?? 0) === 0 && [...tensors.keys()].every((name) => OURS.test(name));
 }

@@ -36,10 +36,7 @@ const [MAX_COLUMNS, MAX_ELEMENTS] = [64, 2 ** 31];
  * @throws ModelError for a layout that is not known here, or tensors that are not as it says
  */
 export function unpacked(where: string, inner: Checkpoint): Checkpoint {
-  const text = inner.metadata.layout;
-  // The key is this project's own only beside its others.
-  if (text === undefined || inner.metadata.architecture === undefined) return inner;
-  const layout = readLayout(where, text);
+  const layout = readLayout(where, inner.metadata.layout!);
   const layers = new Map<string, Panels>();
   const tensors = new Map<string, TensorInfo>();
   for (const [name, info] of inner.tensors) {

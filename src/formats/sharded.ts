@@ -6,22 +6,12 @@ import type { Folder } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import type { TensorInfo } from "../tensor.ts";
-import type { Format } from "./open.ts";
 import { duplicateKey, openSafetensors } from "./safetensors.ts";
 
 /** Longest index accepted, in bytes. */
 const MAX_INDEX_BYTES = 100_000_000;
 /** Most shards opened at once. */
 const MAX_SHARDS = 1000;
-
-export const SHARDED: Format = {
-  label: "the model.safetensors.index.json of several",
-  reads: ({ kind, entry }) => kind === "json" && /\.index\.json$/i.test(entry),
-  async open({ folder, entry, source }) {
-    await source.close();
-    return openSharded(folder, entry);
-  },
-};
 
 /**
  * Opens the index `entry` of `folder` and all its shards as one checkpoint. Its metadata is that of the shards; where

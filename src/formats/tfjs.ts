@@ -9,7 +9,6 @@ import { expectedGot, ModelError } from "../errors.ts";
 import { DTYPE_BYTES, type Dtype, type TensorInfo } from "../tensor.ts";
 import { type KerasHead, type KerasLayer, kerasHead } from "./keras-head.ts";
 import { fromKeras, fromKerasLayer } from "./names.ts";
-import type { Format } from "./open.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "./sniff.ts";
 
 /** Keras's default when a batch norm does not say. */
@@ -31,15 +30,6 @@ interface Group {
   readonly weights: readonly Weight[];
   readonly bytes: number;
 }
-
-export const TFJS: Format = {
-  label: "the model.json of a TensorFlow.js layers model",
-  reads: ({ kind }) => kind === "json",
-  async open({ folder, entry, source }) {
-    await source.close();
-    return openTfjs(folder, entry);
-  },
-};
 
 /**
  * Opens the TensorFlow.js layers model `entry` of `folder` and checks its manifest against its shards.

@@ -44,7 +44,7 @@ export async function verifyCached(
   if (checksums.length === 0) return;
   const file = await folder.open(entry);
   try {
-    const all = verifiers(runtime, checksums, file.size);
+    const all = await verifiers(runtime, checksums, file.size);
     await feed(file, file.size, all);
     for (const each of all) {
       const digest = each.mismatch();

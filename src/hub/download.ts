@@ -88,7 +88,7 @@ async function attempt(
   }
   checkLength(request, total ?? 0);
 
-  const verifying = verifiers(runtime, checksums, total);
+  const verifying = await verifiers(runtime, checksums, total);
   const start = resumes ? from : 0;
   await feed(file, start, verifying, options.signal);
   const note: Note = { validator: validatorOf(response), total, checksums };

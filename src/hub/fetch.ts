@@ -2,10 +2,11 @@
  * HTTP as this library needs it: redirects followed by hand so that a token stays with its origin, statuses and cut
  * bodies as errors that say whether another attempt may help.
  */
-import { expectedGot, ModelError, type ModelErrorCode } from "../errors.ts";
+import { expectedGot, ModelError } from "../errors.ts";
 import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
 import type { DownloadProgress, LocateOptions } from "../runtime.ts";
 import { retry, type StallTimeout, TransientError } from "./retry.ts";
+import { codeOfStatus } from "./status.ts";
 
 /** Longest wait that a server may ask for (`Retry-After`). */
 const MAX_WAIT_MS = 20_000;
@@ -45,12 +46,6 @@ export class StatusError extends ModelError {
     this.status = status;
     this.headers = headers;
   }
-}
-
-/** The error code that an HTTP status means. */
-export function codeOfStatus(status: number): ModelErrorCode {
-  if (status === 404 || status === 410) return "not-found";
-  return [401, 403, 407, 451].includes(status) ? "denied" : "network";
 }
 
 /** A URL as messages show it: queries may hold secrets, and are long. */

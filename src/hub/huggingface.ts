@@ -235,7 +235,7 @@ async function fetchSmall(
   try {
     const { bytes, headers } = await fetchBytes(request, limit, options);
     for (const { algorithm, hex } of [...pinned, ...promisedBy(headers).checksums]) {
-      const digest = digestOf(runtime, algorithm, bytes);
+      const digest = await digestOf(runtime, algorithm, bytes);
       if (digest.startsWith(hex)) continue;
       const hint = "the download is damaged or not the file it should be";
       const message = expectedGot(displayUrl(request.url), `${algorithm} ${hex}`, `${algorithm} ${digest}`, hint);

@@ -51,9 +51,14 @@ export function toHex(bytes: Uint8Array): string {
  *
  * @param total bytes of the file; without it a `git` checksum, which covers the length, is left out
  */
-export function verifiers(runtime: Runtime, checksums: readonly Checksum[], total?: number): readonly Verifier[] {
-  return checksums.flatMap((checksum) => {
-    const hash = beginHash(runtime, checksum.algorithm, total);
+export async function verifiers(
+  runtime: Runtime,
+  checksums: readonly Checksum[],
+  total?: number,
+): Promise<readonly Verifier[]> {
+  const begun = await Promise.all(checksums.map(({ algorithm }) => beginHash(runtime, algorithm, total)));
+  return checksums.flatMap((checksum, i) => {
+    const hash = begun[i];
     if (hash === undefined) return [];
     const mismatch = (): string | undefined => {
       const digest = toHex(hash.digest());
@@ -63,19 +68,27 @@ export function verifiers(runtime: Runtime, checksums: readonly Checksum[], tota
   });
 }
 
-function beginHash(runtime: Runtime, algorithm: Checksum["algorithm"], total?: number): Hash | undefined {
+async function beginHash(
+  runtime: Runtime,
+  algorithm: Checksum["algorithm"],
+  total?: number,
+): Promise<Hash | undefined> {
   if (algorithm !== "git") return runtime.hash(algorithm);
   if (total === undefined) return undefined;
-  const hash = runtime.hash("sha1");
+  const hash = await runtime.hash("sha1");
   hash.update(new TextEncoder().encode(`blob ${total}\0`));
   return hash;
 }
 
 /** The digest of bytes in memory, as hexadecimal digits. */
-export function digestOf(runtime: Runtime, algorithm: Checksum["algorithm"], bytes: Uint8Array): string {
-  const hash = beginHash(runtime, algorithm, bytes.byteLength)!;
-  hash.update(bytes);
-  return toHex(hash.digest());
+export async function digestOf(
+  runtime: Runtime,
+  algorithm: Checksum["algorithm"],
+  bytes: Uint8Array,
+): Promise<string> {
+  const hash = await beginHash(runtime, algorithm, bytes.byteLength);
+  hash!.update(bytes);
+  return toHex(hash!.digest());
 }
 
 /** Passes a file's first `length` bytes through verifiers. */

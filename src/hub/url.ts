@@ -24,7 +24,7 @@ export async function locateUrl(source: string, runtime: Runtime, options: Locat
   url.hash = "";
   const entry = fileName(url);
   const store = runtime.store(options.cache);
-  const id = digestOf(runtime, "sha256", new TextEncoder().encode(url.href)).slice(0, 16);
+  const id = (await digestOf(runtime, "sha256", new TextEncoder().encode(url.href))).slice(0, 16);
   const key = `url/${url.host.replace(":", "+")}/${id}-${entry}`;
   const { found, problem } = await lookUp(store, key, async (folder) => {
     await verifyCached(runtime, folder, entry, checksums);
@@ -51,7 +51,7 @@ async function fetchDescribed(
 ): Promise<void> {
   const { bytes } = await fetchBytes(request, MAX_DESCRIPTION_BYTES, options);
   for (const { algorithm, hex } of checksums) {
-    const digest = digestOf(runtime, algorithm, bytes);
+    const digest = await digestOf(runtime, algorithm, bytes);
     if (!digest.startsWith(hex)) {
       const message = expectedGot(request.name, `${algorithm} ${hex}`, `${algorithm} ${digest}`);
       throw new ModelError("integrity", message, { subject: request.name });

@@ -4,7 +4,7 @@
  * announced. Dropout does nothing in inference.
  */
 import type { Checkpoint, Guess } from "../checkpoint.ts";
-import { AROUND, ELSEWHERE } from "../formats/choose.ts";
+import { AROUND, ELSEWHERE } from "../formats/renamed.ts";
 import { type Graph, NO_CLAMP, type Node, outputNode, RELU, type Shape } from "../graph.ts";
 import type { TensorInfo } from "../tensor.ts";
 

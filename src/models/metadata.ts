@@ -12,7 +12,6 @@ import { type Graph, inputShape } from "../graph.ts";
 import { OUTPUT_KINDS, type OutputKind } from "../output.ts";
 import { checkPreprocess, type Preprocess, type Sides } from "../preprocess.ts";
 import type { ResNetSpec } from "./resnet.ts";
-import { graphFromJson, graphToJson } from "./stored-graph.ts";
 
 /** What is said about a model, by its file or by those beside it. */
 export interface ModelHints {
@@ -57,6 +56,11 @@ export function writeMetadata({ arch, spec, graph, preprocess, labels }: Describ
   };
 }
 
+/** Infinities, which clamps are made of and JSON has none of, as text. */
+export function graphToJson(graph: Graph): string {
+  return JSON.stringify(graph, (_, value) => (Math.abs(value) === Number.POSITIVE_INFINITY ? `${value}` : value));
+}
+
 /** Whether the metadata is this project's own, whose keys must hold what they should. */
 export function isOwn(metadata: Readonly<Record<string, string>>): boolean {
   return metadata.architecture !== undefined && (metadata.spec !== undefined || metadata.graph !== undefined);
@@ -68,7 +72,7 @@ export function isOwn(metadata: Readonly<Record<string, string>>): boolean {
  *
  * @throws ModelError when a key does not hold what it should
  */
-export function readMetadata(where: string, metadata: Readonly<Record<string, string>>): ModelHints {
+export async function readMetadata(where: string, metadata: Readonly<Record<string, string>>): Promise<ModelHints> {
   if (isOwn(metadata)) return readOwn(where, metadata);
   const isMeant: Readonly<Record<string, (text: string) => boolean>> = {
     norm_epsilon: (text) => Number(text) > 0,
@@ -98,7 +102,7 @@ function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
-function readOwn(where: string, metadata: Readonly<Record<string, string>>): ModelHints {
+async function readOwn(where: string, metadata: Readonly<Record<string, string>>): Promise<ModelHints> {
   const json = (key: string): unknown => {
     const text = metadata[key];
     if (text === undefined) return undefined;
@@ -147,7 +151,7 @@ function readOwn(where: string, metadata: Readonly<Record<string, string>>): Mod
   return {
     ...(metadata.architecture === undefined || spec === undefined ? {} : { arch: metadata.architecture }),
     ...(spec === undefined ? { spec: stride } : { spec: spec as ResNetSpec }),
-    ...(graph === undefined ? {} : { graph: graphFromJson(where, graph) }),
+    ...(graph === undefined ? {} : { graph: await readGraph(where, graph) }),
     ...(size === undefined ? {} : { size }),
     ...(epsilon === undefined ? {} : { epsilon }),
     ...(preprocess === undefined ? {} : { preprocess }),
@@ -155,6 +159,11 @@ function readOwn(where: string, metadata: Readonly<Record<string, string>>): Mod
     ...(output === undefined ? {} : { output: output as OutputKind }),
     said: [],
   };
+}
+
+async function readGraph(where: string, value: unknown): Promise<Graph> {
+  const { graphFromJson } = await import("./stored-graph.ts");
+  return graphFromJson(where, value);
 }
 
 function strideOf(text: string): ResNetSpec["stride"] {

@@ -24,13 +24,8 @@ const MAX_NAME = 400;
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Infinities, which clamps are made of and JSON has none of, as text. */
-export function graphToJson(graph: Graph): string {
-  return JSON.stringify(graph, (_, value) => (Math.abs(value) === Number.POSITIVE_INFINITY ? `${value}` : value));
-}
-
 /**
- * The graph that `graphToJson` wrote.
+ * The graph that `graphToJson` of metadata.ts wrote.
  *
  * @param value the parsed JSON
  * @throws ModelError naming the node and field that are not what a graph has

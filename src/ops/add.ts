@@ -2,7 +2,7 @@
 import { type AddNode, NO_CLAMP } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { step } from "../tape.ts";
-import { bounds, type Op, WEIGHTLESS } from "./op.ts";
+import { bounds, type Op, type TrainOp, WEIGHTLESS } from "./op.ts";
 
 export const add: Op<AddNode> = {
   ...WEIGHTLESS,
@@ -29,6 +29,9 @@ export const add: Op<AddNode> = {
       step(node.name, "add_f32", place.batch * h * w, { c, a: a!, b: b!, out: place.address(node.name), lo, hi }),
     ];
   },
+};
+
+export const addTraining: TrainOp<AddNode> = {
   aliasesGradient: () => 0,
   backward(node, place) {
     const [h, w, c] = node.shape;

@@ -1,7 +1,7 @@
 /** ReLU and its relatives, where nothing before them could take them in. */
 import type { ClampNode } from "../graph.ts";
 import { step } from "../tape.ts";
-import { bounds, type Op, WEIGHTLESS } from "./op.ts";
+import { bounds, type Op, type TrainOp, WEIGHTLESS } from "./op.ts";
 
 export const clamp: Op<ClampNode> = {
   ...WEIGHTLESS,
@@ -11,6 +11,9 @@ export const clamp: Op<ClampNode> = {
     const input = place.address(node.inputs[0]!);
     return [step(node.name, "clamp_f32", place.batch * h * w, { c, input, out: place.address(node.name), lo, hi })];
   },
+};
+
+export const clampTraining: TrainOp<ClampNode> = {
   savedForBackward: (node) => [node.name],
   aliasesGradient: () => 0,
   backward(node, place) {

@@ -4,7 +4,17 @@ import { type ConvNode, NO_CLAMP } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
 import { panelsOf, type Variant } from "../variants.ts";
 import { chunkRows, productUnits, wgradRows, wgradScratch } from "./gemm.ts";
-import { bounds, normAffine, normParams, type Op, type Packer, type Param, type Place, type TrainPlace } from "./op.ts";
+import {
+  bounds,
+  normAffine,
+  normParams,
+  type Op,
+  type Packer,
+  type Param,
+  type Place,
+  type TrainOp,
+  type TrainPlace,
+} from "./op.ts";
 import { winogradSteps, winogradWeightGradient } from "./winograd.ts";
 
 async function pack(node: ConvNode, address: number, packer: Packer): Promise<void> {
@@ -299,6 +309,9 @@ export const conv: Op<ConvNode> = {
   weightBytes: (node, variant) => variant!.weightBytes(node),
   pack,
   forward,
+};
+
+export const convTraining: TrainOp<ConvNode> = {
   train,
   savedForBackward: (node, trained) => (trained ? [node.inputs[0]!] : []),
   backward,

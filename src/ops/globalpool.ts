@@ -2,7 +2,7 @@
 import type { GlobalPoolNode } from "../graph.ts";
 import { boundsOf } from "../int8.ts";
 import { step } from "../tape.ts";
-import { bounds, type Op, WEIGHTLESS } from "./op.ts";
+import { bounds, type Op, type TrainOp, WEIGHTLESS } from "./op.ts";
 
 export const globalpool: Op<GlobalPoolNode> = {
   ...WEIGHTLESS,
@@ -19,6 +19,9 @@ export const globalpool: Op<GlobalPoolNode> = {
     }
     return [step(node.name, "globalpool_f32", units, { pixels: h * w, c, input, out: place.address(node.name) })];
   },
+};
+
+export const globalpoolTraining: TrainOp<GlobalPoolNode> = {
   backward(node, place) {
     const dx = place.dx(node, 0);
     if (dx === undefined) return [];

@@ -1,8 +1,8 @@
 /** The classifier's matrix, `out[b] = W · in[b] + bias`. */
 import { asConv, type ConvNode, type LinearNode } from "../graph.ts";
-import { conv } from "./conv.ts";
+import { conv, convTraining } from "./conv.ts";
 import { convI8 } from "./conv-i8.ts";
-import type { Op } from "./op.ts";
+import type { Op, TrainOp } from "./op.ts";
 
 /** The convolution that does a linear node's work. */
 function workerOf(node: LinearNode): Op<ConvNode> {
@@ -19,7 +19,10 @@ export const linear: Op<LinearNode> = {
   weightBytes: (node, variant) => workerOf(node).weightBytes(asConv(node), variant),
   pack: (node, address, packer) => workerOf(node).pack(asConv(node), address, packer),
   forward: (node, place) => workerOf(node).forward(asConv(node), place),
-  train: (node, place) => conv.train!(asConv(node), place),
-  savedForBackward: (node, trained) => conv.savedForBackward!(asConv(node), trained),
-  backward: (node, place) => conv.backward!(asConv(node), place),
+};
+
+export const linearTraining: TrainOp<LinearNode> = {
+  train: (node, place) => convTraining.train!(asConv(node), place),
+  savedForBackward: (node, trained) => convTraining.savedForBackward!(asConv(node), trained),
+  backward: (node, place) => convTraining.backward!(asConv(node), place),
 };

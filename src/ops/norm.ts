@@ -4,7 +4,7 @@
  */
 import { NO_CLAMP, type NormNode } from "../graph.ts";
 import { type Step, step } from "../tape.ts";
-import { bounds, normAffine, normParams, type Op, type TrainPlace } from "./op.ts";
+import { bounds, normAffine, normParams, type Op, type TrainOp, type TrainPlace } from "./op.ts";
 
 /** Pixels of a slice that is summed by itself: 16 KB of activations, so that a second look at it finds it in L1. */
 function sliceRows(channels: number): number {
@@ -149,6 +149,9 @@ export const norm: Op<NormNode> = {
       }),
     ];
   },
+};
+
+export const normTraining: TrainOp<NormNode> = {
   train,
   savedForBackward: (node) => [node.inputs[0]!, ...(node.residual && !isOpen(node) ? [node.name] : [])],
   aliasesGradient: (node) => (node.residual ? 1 : 0),

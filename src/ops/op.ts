@@ -112,6 +112,10 @@ export interface Op<N extends Node = Node> {
   /** Packs the node's weights to `address`. */
   pack(node: N, address: number, packer: Packer): Promise<void>;
   forward(node: N, place: Place): readonly Step[];
+}
+
+/** An operation in training. Apart from `Op`, so that a bundle that only infers has none of it. */
+export interface TrainOp<N extends Node = Node> {
   /** The forward steps in training, where they are others. */
   train?(node: N, place: TrainPlace): readonly Step[];
   /** Nodes whose outputs `backward` reads. `trained`: whether the node's parameters are. */

@@ -1,7 +1,7 @@
 /** Max and average pooling over a window. */
 import type { PoolNode } from "../graph.ts";
 import { step } from "../tape.ts";
-import { type Op, WEIGHTLESS } from "./op.ts";
+import { type Op, type TrainOp, WEIGHTLESS } from "./op.ts";
 
 /** A window's arguments. */
 function slideOf({ kernel: [kh, kw], stride: [sh, sw], pads: [top, left] }: PoolNode): {
@@ -29,6 +29,9 @@ export const pool: Op<PoolNode> = {
       ? [step(node.name, `maxpool_${dtype}`, units, { ...window, input, out })]
       : [step(node.name, `avgpool_${dtype}`, units, { ...window, countPads: node.countPads ? 1 : 0, input, out })];
   },
+};
+
+export const poolTraining: TrainOp<PoolNode> = {
   savedForBackward: (node) => (node.op === "maxpool" ? node.inputs : []),
   backward(node, place) {
     const dx = place.dx(node, 0);

@@ -1,7 +1,7 @@
 /** The parameter-free shortcut, option A. */
 import type { PadShortcutNode } from "../graph.ts";
 import { step } from "../tape.ts";
-import { type Op, WEIGHTLESS } from "./op.ts";
+import { type Op, type TrainOp, WEIGHTLESS } from "./op.ts";
 
 export const shortcut: Op<PadShortcutNode> = {
   ...WEIGHTLESS,
@@ -26,6 +26,9 @@ export const shortcut: Op<PadShortcutNode> = {
       }),
     ];
   },
+};
+
+export const shortcutTraining: TrainOp<PadShortcutNode> = {
   backward(node, place) {
     const dx = place.dx(node, 0);
     if (dx === undefined) return [];

@@ -2,7 +2,6 @@
 
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
-import { importLibheif } from "./heic.ts";
 import { fetchFile, webRuntime } from "./web.ts";
 
 /** Where each module is. Literal addresses, one by one, because bundlers recognise nothing else. */
@@ -21,6 +20,11 @@ const ENDING_MS = 500;
 /** The environment of a page. */
 export function browserRuntime(): Runtime {
   return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker, importLibheif });
+}
+
+async function importLibheif(): Promise<unknown> {
+  const { importLibheif } = await import("./heic.ts");
+  return importLibheif();
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {

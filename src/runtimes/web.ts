@@ -1,19 +1,15 @@
-/** What pages and workers of a browser share, wherever the modules come from. */
-import { sha1 } from "@noble/hashes/legacy.js";
-import { sha256, sha512 } from "@noble/hashes/sha2.js";
+/**
+ * What pages and workers of a browser share, wherever the modules come from. What only some of them need is imported when it is
+ * first called: names and the cache, HEIC, measuring.
+ */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
-import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError } from "../errors.ts";
+import { SHARDED, TFJS } from "../formats/json.ts";
 import { SAFETENSORS } from "../formats/open.ts";
-import { SHARDED } from "../formats/sharded.ts";
-import { TFJS } from "../formats/tfjs.ts";
-import { codeOfStatus } from "../hub/fetch.ts";
-import { locate } from "../hub/locate.ts";
-import type { ModuleName, Runtime } from "../runtime.ts";
-import { measureVectors } from "../vectors.ts";
+import { codeOfStatus } from "../hub/status.ts";
+import type { ModuleName, Runtime, Store } from "../runtime.ts";
 import { givenModule } from "./init.ts";
-import { heifDecoder } from "./web-heif.ts";
-import { cacheStore, type VerifiedEntries } from "./web-store.ts";
+import type { VerifiedEntries } from "./web-store.ts";
 
 /** What differs between a browser's entries. */
 export interface WebParts {
@@ -32,18 +28,27 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
     name: "browser",
     formats: [SAFETENSORS, SHARDED, TFJS],
     measure: {
-      vectors: async (build) => (await measureVectors(runtime, build)).vectors,
-      dots: (build) => measureDots(runtime, build),
+      async vectors(build) {
+        const { measureVectors } = await import("../vectors.ts");
+        return (await measureVectors(runtime, build)).vectors;
+      },
+      async dots(build) {
+        const { measureDots } = await import("../dots.ts");
+        return measureDots(runtime, build);
+      },
     },
     module(name) {
       const module = modules.get(name) ?? givenModule(name).then((given) => given ?? compile(name));
       modules.set(name, module);
       return module;
     },
-    decodeHeif: heifDecoder(importLibheif),
+    async decodeHeif(...given) {
+      const { heifDecoder } = await import("./web-heif.ts");
+      return heifDecoder(importLibheif)(...given);
+    },
     openFile: fetchFile,
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
-    store: (name = "resnet-wasm") => cacheStore(name, verified),
+    store: (name = "resnet-wasm") => storeOf(name, verified),
     async registry() {
       const hint = "serve the model's files and load their URL";
       throw new ModelError("runtime", expectedGot("npm:", "a runtime that knows npm's registry", "a browser", hint));
@@ -51,15 +56,30 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
     async huggingFace() {
       return { endpoint: "https://huggingface.co", token: undefined, cache: undefined };
     },
-    hash: (algorithm) => HASHES[algorithm].create(),
+    async hash(algorithm) {
+      const { HASHES } = await import("./web-hash.ts");
+      return HASHES[algorithm].create();
+    },
     startWorker,
-    locate: (source, options) => locate(source, runtime, options),
+    async locate(source, options) {
+      const { locate } = await import("../hub/locate.ts");
+      return locate(source, runtime, options);
+    },
   };
   return runtime;
 }
 
-/** The Web's own hashes want all bytes at once. */
-const HASHES = { sha1, sha256, sha512 } as const;
+function storeOf(name: string, verified: VerifiedEntries): Store {
+  const opened = async (): Promise<Store> => {
+    const { cacheStore } = await import("./web-store.ts");
+    return cacheStore(name, verified);
+  };
+  return {
+    name,
+    get: async (...given) => (await opened()).get(...given),
+    put: async (...given) => (await opened()).put(...given),
+  };
+}
 
 /** A file at a URL, whole. Throws `ModelError` when the server does not give it; the signal's reason when it aborts. */
 export async function fetchFile(path: string, signal?: AbortSignal): Promise<ByteSource> {

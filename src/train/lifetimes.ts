@@ -1,6 +1,7 @@
 /** When each activation and gradient of a training step is needed, which decides what may share memory. */
 import type { Graph, Node } from "../graph.ts";
 import { opOf } from "../ops/ops.ts";
+import { trainingOf } from "../ops/training.ts";
 import { align, type Buffer, overwritable } from "../plan.ts";
 
 /** When activations and gradients are needed, and where the gradients go. */
@@ -45,7 +46,7 @@ export function lifetimesOf(
   nodes.forEach((node, i) => {
     for (const input of node.inputs) use(input, i);
     if (!wants.has(node.name)) return;
-    for (const name of opOf(node).savedForBackward?.(node, trained(node)) ?? []) use(name, 2 * n - i);
+    for (const name of trainingOf(node).savedForBackward?.(node, trained(node)) ?? []) use(name, 2 * n - i);
   });
   const buffers: Buffer[] = [];
   const holder = new Map<string, Buffer>();
@@ -67,7 +68,7 @@ export function lifetimesOf(
   for (const [i, node] of [...nodes.entries()].reverse()) {
     if (!wants.has(node.name)) continue;
     const own = gradientOf(node.name);
-    const handed = opOf(node).aliasesGradient?.(node);
+    const handed = trainingOf(node).aliasesGradient?.(node);
     // The operand that takes over the buffer goes last: until its own readers add to it, the buffer is this node's.
     const order = [...node.inputs.keys()].sort((a, b) => Number(a === handed) - Number(b === handed));
     for (const at of order) {

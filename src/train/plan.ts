@@ -12,6 +12,7 @@ import { asConv, type ConvNode, type Graph, type Node, type NormNode, outputNode
 import type { Build } from "../kernels.ts";
 import type { Target as GradientTarget, Param, TrainPlace } from "../ops/op.ts";
 import { opOf } from "../ops/ops.ts";
+import { trainingOf } from "../ops/training.ts";
 import { align, defaultMemory, place, planWeights, type WeightPlan } from "../plan.ts";
 import { type Step, step, type Tape } from "../tape.ts";
 import { candidates, choose, tilesOf, type Variant, type Vectors } from "../variants.ts";
@@ -251,8 +252,8 @@ export function planStep(
   };
   const logits = addresses.get(output.name)!;
   const forward = (node: Node): readonly Step[] => {
-    const op = opOf(node);
-    return frozen.has(node.name) ? op.forward(node, where) : (op.train ?? op.forward)(node, where);
+    const own = frozen.has(node.name) ? undefined : trainingOf(node).train?.(node, where);
+    return own ?? opOf(node).forward(node, where);
   };
   const write = (): Step[] => {
     const dx = backward ? where.dy(output.name) : where.workspace(4 * batch * classes);
@@ -262,7 +263,7 @@ export function planStep(
     ];
     if (!backward) return steps;
     for (const node of [...graph.nodes].reverse()) {
-      if (wants.has(node.name)) steps.push(...(opOf(node).backward?.(node, where) ?? []));
+      if (wants.has(node.name)) steps.push(...(trainingOf(node).backward?.(node, where) ?? []));
     }
     return [...steps, ...normSteps(layout)];
   };

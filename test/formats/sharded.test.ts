@@ -4,7 +4,8 @@ import { type ByteSource, type Folder, fromBytes } from "../../src/bytes.ts";
 import { ModelError } from "../../src/errors.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import { type NamedTensor, writeSafetensors } from "../../src/formats/safetensors.ts";
-import { openSharded, SHARDED } from "../../src/formats/sharded.ts";
+import { SHARDED } from "../../src/formats/json.ts";
+import { openSharded } from "../../src/formats/sharded.ts";
 
 const ENTRY = "model.safetensors.index.json";
 

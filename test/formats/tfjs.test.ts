@@ -3,7 +3,8 @@ import { type Folder, fromBytes } from "../../src/bytes.ts";
 import { expectedGot, ModelError } from "../../src/errors.ts";
 import { openCheckpoint, SAFETENSORS } from "../../src/formats/open.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
-import { openTfjs, TFJS } from "../../src/formats/tfjs.ts";
+import { TFJS } from "../../src/formats/json.ts";
+import { openTfjs } from "../../src/formats/tfjs.ts";
 
 const FORMATS = [SAFETENSORS, TFJS];
 

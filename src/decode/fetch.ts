@@ -1,0 +1,38 @@
+/** Whatever is no pixels yet: files at an address, in memory or in a stream, and what the platform draws. */
+import { ArgumentTypeError, expectedGot } from "../errors.ts";
+import type { Runtime } from "../runtime.ts";
+import { brief, bytesAt, fromResponse } from "./address.ts";
+import { checkBytes, collect, gather } from "./bytes.ts";
+import { drawnPixels, isDrawable } from "./drawable.ts";
+import type { ImageInput, Photo } from "./input.ts";
+import { type RawPixels, typeName } from "./raw.ts";
+
+/** `fetchPhoto` of any image but raw pixels. */
+export async function fetchOther(
+  image: Exclude<ImageInput, RawPixels>,
+  runtime: Runtime,
+  maxPixels: number,
+): Promise<Photo> {
+  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
+  const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
+  const name = address === undefined ? "image" : brief(address);
+  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
+  return { encoded, name };
+}
+
+/** The bytes of an encoded image. */
+async function bytesOf(image: unknown): Promise<Uint8Array> {
+  if (image instanceof ArrayBuffer) return new Uint8Array(image);
+  if (ArrayBuffer.isView(image)) return new Uint8Array(image.buffer as ArrayBuffer, image.byteOffset, image.byteLength);
+  if (image instanceof Blob) {
+    checkBytes("image", image.size);
+    return new Uint8Array(await image.arrayBuffer());
+  }
+  if (image instanceof Response) return fromResponse(image, brief(image.url || "image"));
+  if (image instanceof ReadableStream) return gather(image, "image");
+  if (typeof image === "object" && image !== null && Symbol.asyncIterator in image) {
+    return collect(image as AsyncIterable<Uint8Array>, "image");
+  }
+  const expected = "a path, a URL, an encoded image, or { width, height, data }";
+  throw new ArgumentTypeError("image", expectedGot("image", expected, typeName(image)));
+}
