@@ -13,7 +13,7 @@ const STAGES = [
   ["plan", "weights"],
   ["runtime", "kernels", "threads", "worker"],
   ["engine"],
-  ["decode", "image", "resample", "views"],
+  ["decode", "image", "pixels", "photos", "resample", "views"],
   ["hub"],
   ["source", "identify", "held-graph", "model", "network", "labels", "convert", "compare", "dots", "choice", "vectors", "peak", "tune"],
   ["forward", "replica"],

@@ -15,8 +15,10 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
-import { type BuildOptions, build } from "esbuild";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { type BuildOptions, build, type Plugin, transform } from "esbuild";
+import { rolldown } from "rolldown";
 
 const root = import.meta.dirname;
 
@@ -129,23 +131,100 @@ await stage("wasm/tile.js", ["assembly/tile.ts"], async () => {
 // libwebp's module, beside ours: what a server must serve is then one folder.
 const WEBP = "node_modules/icodec/dist/webp-dec.wasm";
 await stage("wasm/webp.wasm", [WEBP], () => copyFileSync(join(root, WEBP), join(root, "wasm/webp.wasm")));
+// Compressed for pages: whole it is larger than what bundlers take for an asset without a warning (webpack: 250 kB).
+await stage("wasm/webp.wasm.gz", ["wasm/webp.wasm"], () => {
+  writeFileSync(join(root, "wasm/webp.wasm.gz"), gzipSync(readFileSync(join(root, "wasm/webp.wasm")), { level: 9 }));
+});
 /** Packages whose code is in `wasm/` or `dist/`: those named here, and those that esbuild puts into a bundle. */
 const bundled = new Set(["assemblyscript", "icodec", "chart.js", "@kurkle/color"]);
 
+/**
+ * `const { a } = await import("./b.ts");` as a static import. Only the page's entry has files of its own for what it imports later:
+ * at the edge and in one script there are none to be had, a worker needs all that it imports, and where import() stays inside of a
+ * bundle, esbuild wraps whatever it reaches, so that no bundler can leave out what is not used.
+ */
+const IMPORTED_AT_ONCE: Plugin = {
+  name: "imported at once",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => {
+      const imports: string[] = [];
+      const rest = readFileSync(path, "utf8").replace(
+        /^ *const (\{[^}]+\}) = await import\(("\.[^"]+")\);$/gm,
+        (_, names: string, from: string) => {
+          imports.push(`import ${names} from ${from};`);
+          return "";
+        },
+      );
+      return { contents: `${imports.join(" ")}${rest}`, loader: "ts" };
+    });
+  },
+};
+
+/** Names for bundlers what they are to leave as it is: minifying takes comments away. */
+function markedImports(code: string): string {
+  return code.replace(/\bimport\((?=[\w$]+\))/g, "import(/* webpackIgnore: true */ /* @vite-ignore */ ");
+}
+
 /** One bundle per entry, in `dist/`. Nothing stays to be installed: the package has no dependencies. */
 async function bundle(options: BuildOptions): Promise<void> {
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     outdir: join(root, "dist"),
     bundle: true,
     format: "esm",
-    // `import.meta.url` keeps its distance to wasm/ only if no code moves to another folder.
-    splitting: false,
+    plugins: [IMPORTED_AT_ONCE],
     ...options,
     metafile: true,
+    write: false,
   });
-  for (const path of Object.keys(metafile.inputs)) {
-    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
-    if (name !== undefined) bundled.add(name);
+  for (const { path, text } of outputFiles) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, markedImports(text));
+  }
+  noteBundled(Object.keys(metafile.inputs));
+}
+
+function noteBundled(paths: Iterable<string>): void {
+  for (const path of paths) {
+    const name = /.*node_modules[\\/]((?:@[^/\\]+[\\/])?[^/\\]+)/.exec(path)?.[1];
+    if (name !== undefined) bundled.add(name.replace("\\", "/"));
+  }
+}
+
+/**
+ * The files that the page's entry is in, by what they begin with; what these import is with them, unless it is in a file before. The
+ * core is what `load` needs always. The others are imported when they are needed, but for the training, which the entry imports and
+ * bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
+ */
+const PAGE_FILES = [
+  ["core", /src\/(classifier|runtimes\/page)\.ts$/],
+  ["pictures", /src\/(decode\/(image|fetch)|photos|runtimes\/(web-heif|heic))\.ts$/],
+  ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash))\.ts$/],
+  ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph)\.ts$/],
+  ["measuring", /src\/(vectors|dots)\.ts$/],
+  ["workers", /src\/(threads|replicas)\.ts$/],
+  ["training", /src\/(define|inspect|train\/finetune)\.ts$/],
+] as const;
+
+/** The entry of pages, in `dist/runtimes/`: `browser.js`, and a file of each part. */
+async function bundlePage(): Promise<void> {
+  const groups = PAGE_FILES.map(([name, test], i) => ({ name, test, priority: PAGE_FILES.length - i }));
+  const bundler = await rolldown({
+    input: { browser: join(root, "src/runtimes/browser.ts") },
+    platform: "browser",
+    treeshake: { moduleSideEffects: false },
+  });
+  const { output } = await bundler.generate({
+    format: "esm",
+    entryFileNames: "[name].js",
+    chunkFileNames: "browser-[name].js",
+    codeSplitting: { groups },
+  });
+  await bundler.close();
+  for (const file of output) {
+    if (file.type !== "chunk") throw new Error(`dist: expected code alone, got ${file.fileName}`);
+    noteBundled(file.moduleIds);
+    const { code } = await transform(file.code, { format: "esm", target: "es2022", minify: true });
+    writeFileSync(join(root, "dist/runtimes", file.fileName), markedImports(code));
   }
 }
 
@@ -183,13 +262,14 @@ if (!process.argv.includes("--wasm")) {
       },
     });
     copyFileSync(join(root, "node_modules/chart.js/dist/chart.umd.min.js"), join(root, "dist/cli/chart.umd.min.js"));
+    const page = { platform: "browser", target: "es2022", minify: true } as const;
+    await bundlePage();
+    // Bundlers make scripts of workers, in which nothing can be imported later.
     await bundle({
-      entryPoints: ["browser", "browser-worker", "browser-replica", "browser-preparer"]
+      ...page,
+      entryPoints: ["browser-worker", "browser-replica", "browser-preparer"]
         .map((name) => `runtimes/${name}`)
         .map(entry),
-      platform: "browser",
-      target: "es2022",
-      minify: true,
     });
     // What needs no runtime: the same file everywhere, for a bundler to pick from.
     await bundle({
@@ -216,6 +296,7 @@ if (!process.argv.includes("--wasm")) {
         target: "es2022",
         minify: true,
         plugins: [
+          IMPORTED_AT_ONCE,
           {
             name: "imported modules",
             setup({ onResolve }) {

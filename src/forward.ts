@@ -3,17 +3,19 @@
  * so that it is done alike in the caller's thread and in a replica.
  */
 import type { Decoders } from "./decode/image.ts";
-import { type Photo, withPicture } from "./decode/input.ts";
+import type { Photo } from "./decode/input.ts";
 import type { DecodeMode, Picture, Wanted } from "./decode/wanted.ts";
 import type { Engine } from "./engine.ts";
 import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { elementBytes, featuresNode, type Graph, inputShape, nodeOf } from "./graph.ts";
-import { centreView, type Pixels, pixelAffine, planView, type View } from "./image.ts";
+import type { Pixels, View } from "./image.ts";
+import type { photoTools } from "./photos.ts";
+import { pixelAffine } from "./pixels.ts";
 import { align, type Plan, plan, STATIC_BYTES, type WeightPlan } from "./plan.ts";
 import type { Preprocess } from "./preprocess.ts";
 import { type Kernels, run, runStep, step, type Tape } from "./tape.ts";
 import { allFinite } from "./tensor.ts";
-import { type Views, viewsOf } from "./views.ts";
+import type { Views } from "./views.ts";
 import { ensureMemory } from "./weights.ts";
 
 /** A network whose weights are packed. */
@@ -80,6 +82,8 @@ export class ForwardPass {
   readonly #engine: Engine<Forward>;
   readonly #decoders: Decoders;
   readonly #staging: Kernels | undefined;
+  /** Imported for the first photo. */
+  #tools: typeof photoTools | undefined;
 
   /** @param staging where images are prepared; behind the input, where no activation is needed any more, when absent */
   constructor(packed: Packed, engine: Engine<Forward>, decoders: Decoders, staging?: Kernels) {
@@ -98,10 +102,12 @@ export class ForwardPass {
    */
   async do(job: Job, signal?: AbortSignal): Promise<readonly Float32Array[]> {
     if (job.kind === "batch") return this.#engine.exclusive(async () => [await this.#batch(job)]);
+    const { photoTools } = await import("./photos.ts");
+    this.#tools = photoTools;
     const { photo, reading } = job;
     const { decode, maxPixels, truncated } = reading;
     const wanted = job.kind === "views" && !isCentre(job.views) ? undefined : this.#centre(decode);
-    return withPicture(photo, this.#decoders, { maxPixels, truncated, wanted }, (picture) =>
+    return photoTools.withPicture(photo, this.#decoders, { maxPixels, truncated, wanted }, (picture) =>
       this.#engine.exclusive(async () => {
         signal?.throwIfAborted();
         if (job.kind === "input") return [this.#input(picture)];
@@ -114,7 +120,7 @@ export class ForwardPass {
   #centre(decode: DecodeMode): Wanted {
     const { preprocess } = this.#packed;
     return {
-      view: (size) => centreView(size, preprocess),
+      view: (size) => this.#tools!.centreView(size, preprocess),
       filter: preprocess.filter,
       gray: preprocess.order === "gray",
       decode,
@@ -127,7 +133,7 @@ export class ForwardPass {
   ): Promise<readonly Float32Array[]> {
     const [, , columns] = nodeOf(this.#packed.graph, node).shape;
     const outputs: Float32Array[] = [];
-    for (const view of made === undefined ? viewsOf(pixels, this.#packed.preprocess, views) : [made]) {
+    for (const view of made === undefined ? this.#tools!.viewsOf(pixels, this.#packed.preprocess, views) : [made]) {
       outputs.push(await this.#forward(node, columns, (kept) => this.#prepare(pixels, kept, view)));
     }
     return outputs;
@@ -258,11 +264,11 @@ export class ForwardPass {
   /** Resizes, crops and normalises one image into the input of the returned plan. */
   #prepare(pixels: Pixels, kept: readonly string[] = [], seen?: View): Forward {
     const { graph, preprocess } = this.#packed;
-    const view = seen ?? centreView(pixels, preprocess);
+    const view = seen ?? this.#tools!.centreView(pixels, preprocess);
     const { width: w, height: h } = view;
     const forward = this.#plan(1, h, w, kept);
     const input = nodeOf(graph, "input");
-    const recipe = planView(pixels, view, preprocess, input.int8 !== undefined);
+    const recipe = this.#tools!.planView(pixels, view, preprocess, input.int8 !== undefined);
     const size = h * w * input.shape[2] * elementBytes(input);
     try {
       this.#make([forward.addresses.get("input")!, size], recipe.bytes, ({ memory, exports }, out, base) => {

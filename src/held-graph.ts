@@ -7,7 +7,11 @@ import { nameOf } from "./models/recognise.ts";
 import { resize } from "./plan.ts";
 
 /** The network of a graph: a ResNet of the table under torchvision's names where it is one, else under its own. */
-export function heldNetwork(checkpoint: Checkpoint, held: Graph, sides: readonly [number, number] | undefined): Network {
+export function heldNetwork(
+  checkpoint: Checkpoint,
+  held: Graph,
+  sides: readonly [number, number] | undefined,
+): Network {
   const graph = sides === undefined ? held : resize(held, [...sides, inputShape(held)[2]]);
   const match = matchResnet(graph);
   if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };

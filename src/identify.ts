@@ -5,7 +5,7 @@
 import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { ELSEWHERE, renamed } from "./formats/renamed.ts";
-import { type Graph, inputShape, type Node, outputNode } from "./graph.ts";
+import { type Graph, type Node, outputNode } from "./graph.ts";
 import { asHeadWeight, findHead, type Head, headNames, withHead, withoutHead } from "./models/head.ts";
 import type { ModelHints } from "./models/metadata.ts";
 import { featuresOf, nameOf, type Recognised, recognise } from "./models/recognise.ts";

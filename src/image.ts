@@ -4,6 +4,7 @@
  */
 
 import { ArgumentTypeError, expectedGot, OptionError } from "./errors.ts";
+import { areSides, channelIndices } from "./pixels.ts";
 import type { Preprocess, Sides } from "./preprocess.ts";
 import { tapsOf } from "./resample.ts";
 import { type Step, step } from "./tape.ts";
@@ -17,24 +18,6 @@ export interface Pixels {
 }
 
 type Size = Pick<Pixels, "width" | "height">;
-
-/** Longest side of an image, in pixels: what JPEG can have. It bounds the weights of a resize. */
-export const SIDE_LIMIT = 65_535;
-
-/** Which of R, G, B each channel of the input is; of a gray pixel they are equal. */
-function channelIndices({ order }: Pick<Preprocess, "order">): readonly number[] {
-  return { rgb: [0, 1, 2], bgr: [2, 1, 0], gray: [0] }[order];
-}
-
-/**
- * From a normalised input to what an int8 network takes, the upper seven bits of each byte: a factor for each channel, then a
- * shift for each. A byte `p` is half of itself less a quarter, which is never half-way between two numbers.
- */
-export function pixelAffine(preprocess: Preprocess): Float32Array {
-  const { mean, std } = preprocess;
-  const channels = channelIndices(preprocess);
-  return Float32Array.from([...channels.map((i) => 127.5 * std[i]!), ...channels.map((i) => 127.5 * mean[i]! - 0.25)]);
-}
 
 /** Bytes for wasm memory. */
 export interface Table {
@@ -76,11 +59,6 @@ function checkPixels(pixels: Pixels): void {
       expectedGot("image", "width · height · 4 bytes of RGBA", `${width}×${height} and ${data.length} bytes`),
     );
   }
-}
-
-/** Whether an image may have these sides. */
-export function areSides(width: number, height: number): boolean {
-  return [width, height].every((side) => Number.isInteger(side) && side > 0 && side <= SIDE_LIMIT);
 }
 
 /** What of an image a network sees: a part of it (`box`) resized, a part of that kept, perhaps mirrored. */

@@ -2,8 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { BYTE_LIMIT } from "../src/decode/bytes.ts";
-import { PIXEL_LIMIT } from "../src/decode/bytes.ts";
+import { BYTE_LIMIT, PIXEL_LIMIT } from "../src/decode/bytes.ts";
 import { PASS_LIMIT } from "../src/decode/image.ts";
 import { LIMIT_BYTES } from "../src/decode/turn.ts";
 import { MAX_FILE_BYTES } from "../src/hub/download.ts";

@@ -11,7 +11,8 @@
  */
 import { release } from "../bytes.ts";
 import { expectedGot, ImageError, type ImageErrorCode } from "../errors.ts";
-import { type Pixels, SIDE_LIMIT } from "../image.ts";
+import type { Pixels } from "../image.ts";
+import { SIDE_LIMIT } from "../pixels.ts";
 import type { Runtime } from "../runtime.ts";
 import { PIXEL_LIMIT } from "./bytes.ts";
 import { Fault } from "./fault.ts";

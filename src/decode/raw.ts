@@ -1,6 +1,7 @@
 /** Pixels as a caller has them → RGBA bytes. */
 import { ArgumentTypeError, expectedGot, OptionError } from "../errors.ts";
-import { areSides, type Pixels, SIDE_LIMIT } from "../image.ts";
+import type { Pixels } from "../image.ts";
+import { areSides, SIDE_LIMIT } from "../pixels.ts";
 
 /**
  * Pixels, row by row: RGBA, RGB or gray, as the length of `data` says. Bytes are 0…255 (an `ImageData` has them); 16-bit

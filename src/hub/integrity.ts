@@ -81,11 +81,7 @@ async function beginHash(
 }
 
 /** The digest of bytes in memory, as hexadecimal digits. */
-export async function digestOf(
-  runtime: Runtime,
-  algorithm: Checksum["algorithm"],
-  bytes: Uint8Array,
-): Promise<string> {
+export async function digestOf(runtime: Runtime, algorithm: Checksum["algorithm"], bytes: Uint8Array): Promise<string> {
   const hash = await beginHash(runtime, algorithm, bytes.byteLength);
   hash!.update(bytes);
   return toHex(hash!.digest());

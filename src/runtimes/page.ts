@@ -11,7 +11,7 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
   "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
   jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
-  webp: () => new URL("../../wasm/webp.wasm", import.meta.url),
+  webp: () => new URL("../../wasm/webp.wasm.gz", import.meta.url),
 };
 
 /** After which a worker that was ended runs no more. */
@@ -29,7 +29,8 @@ async function importLibheif(): Promise<unknown> {
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
   const { name, read, size } = await fetchFile(url.href);
-  const bytes = await read(0, size);
+  const sent = await read(0, size);
+  const bytes = sent[0] === 0x1f && sent[1] === 0x8b ? await inflated(sent) : sent;
   if (bytes[0] !== 0x00 || bytes[1] !== 0x61) {
     const got = bytes[0] === 0x3c ? "a web page" : "something else";
     throw new ModelError(
@@ -38,6 +39,12 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
     );
   }
   return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+}
+
+/** A server may have said that a compressed file is compressed: then it comes as it was before. */
+async function inflated(bytes: Uint8Array): Promise<Uint8Array> {
+  const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 function startWorker(

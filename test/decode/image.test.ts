@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { deflateSync, inflateSync } from "node:zlib";
 import { describe, expect, it, vi } from "vitest";
-import { Idle } from "../../src/decode/idle.ts";
 import { PIXEL_LIMIT } from "../../src/decode/bytes.ts";
+import { Idle } from "../../src/decode/idle.ts";
 import { decodeImage } from "../../src/decode/image.ts";
 import type { Pixels } from "../../src/image.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";

@@ -2,9 +2,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ByteSource, type Folder, fromBytes } from "../../src/bytes.ts";
 import { ModelError } from "../../src/errors.ts";
+import { SHARDED } from "../../src/formats/json.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import { type NamedTensor, writeSafetensors } from "../../src/formats/safetensors.ts";
-import { SHARDED } from "../../src/formats/json.ts";
 import { openSharded } from "../../src/formats/sharded.ts";
 
 const ENTRY = "model.safetensors.index.json";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { type Folder, fromBytes } from "../../src/bytes.ts";
 import { expectedGot, ModelError } from "../../src/errors.ts";
+import { TFJS } from "../../src/formats/json.ts";
 import { openCheckpoint, SAFETENSORS } from "../../src/formats/open.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
-import { TFJS } from "../../src/formats/json.ts";
 import { openTfjs } from "../../src/formats/tfjs.ts";
 
 const FORMATS = [SAFETENSORS, TFJS];

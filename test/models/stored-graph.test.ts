@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { ModelError } from "../../src/errors.ts";
 import type { Graph } from "../../src/graph.ts";
-import { resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { graphToJson } from "../../src/models/metadata.ts";
+import { resnet, resnetSpec } from "../../src/models/resnet.ts";
 import { graphFromJson } from "../../src/models/stored-graph.ts";
 import { randomly } from "../wasm.ts";
 
