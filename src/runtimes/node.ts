@@ -31,6 +31,7 @@ import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { decodeHeif } from "./node-heif.ts";
 import { diskStore } from "./node-store.ts";
+import { checkNode, packageFile } from "./node-package.ts";
 import { mayPackPairs } from "./node-vectors.ts";
 
 export * from "../index.ts";
@@ -59,18 +60,14 @@ export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ..
 /** Writes any model as one safetensors file, piece by piece. */
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
 
-/**
- * Starts `node-worker`, `node-replica` or `node-preparer`, which are in runtimes/, also when this is part of the command: as
- * TypeScript in a checkout, as JavaScript in the package.
- */
+/** Starts `node-worker`, `node-replica` or `node-preparer`, which are in runtimes/, also when this is part of the command. */
 function startWorker(
   onMessage: (message: unknown) => void,
   onExit: (reason: string) => void,
   job: WorkerJob,
   nice?: number,
 ): WorkerHandle {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`../runtimes/node-${job}.${extension}`, import.meta.url), { workerData: { nice } });
+  const worker = new Worker(packageFile(`dist/runtimes/node-${job}.js`), { workerData: { nice } });
   let ended = false;
   const end = (reason: string): void => {
     if (!ended) onExit(reason);
@@ -95,6 +92,7 @@ function startWorker(
  * @param replicaNice the niceness of replicas on Linux, where the caller's thread is to go first
  */
 export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } = {}): Runtime {
+  checkNode(process.versions.node);
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedFiles = new Map();
   const runtime: Runtime = {
@@ -131,21 +129,16 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
 }
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
-  const path = modulePath(name);
+  const path = packageFile(`wasm/${name}.wasm`);
   try {
     return await WebAssembly.compile(await readFile(path));
   } catch (error) {
     if (codeOf(error) !== "ENOENT") throw error;
     throw new ModelError(
       "runtime",
-      expectedGot(`module ${name}`, `${path}`, "no such file", "in a checkout: npm run build"),
+      expectedGot(`module ${name}`, `${path}`, "no such file", "install resnet-wasm beside a bundle; in a checkout: npm run build"),
     );
   }
-}
-
-/** The same from src/runtimes/ and from dist/runtimes/. */
-function modulePath(name: ModuleName): URL {
-  return new URL(`../../wasm/${name}.wasm`, import.meta.url);
 }
 
 /** The Hugging Face hub as its own programs are configured (huggingface.co/docs/huggingface_hub, environment variables). */
