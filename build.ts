@@ -199,7 +199,7 @@ const PAGE_FILES = [
   ["core", /src\/(classifier|runtimes\/page)\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch)|photos|runtimes\/(web-heif|heic))\.ts$/],
   ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash))\.ts$/],
-  ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph)\.ts$/],
+  ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph|headed)\.ts$/],
   ["measuring", /src\/(vectors|dots)\.ts$/],
   ["workers", /src\/(threads|replicas)\.ts$/],
   ["training", /src\/(define|inspect|train\/finetune)\.ts$/],

@@ -145,10 +145,20 @@ async function byWebpack(name: string, module: string): Promise<Outcome> {
   // biome-ignore lint/suspicious/noExplicitAny: statistics of tools without types here
   const stats: any = await new Promise((resolve, reject) => {
     const bundler = tool(module).webpack ?? tool(module).rspack ?? tool(module);
-    const config = { mode: "production", context: folder, entry: "./page.js", output: { path: out, filename: "main.js" } };
+    const config = {
+      mode: "production",
+      context: folder,
+      entry: "./page.js",
+      output: { path: out, filename: "main.js" },
+    };
     bundler(config, (error: unknown, done: unknown) => (error ? reject(error) : resolve(done)));
   });
-  const { warnings, errors, entrypoints } = stats.toJson({ all: false, warnings: true, errors: true, entrypoints: true });
+  const { warnings, errors, entrypoints } = stats.toJson({
+    all: false,
+    warnings: true,
+    errors: true,
+    entrypoints: true,
+  });
   writeFileSync(join(out, "index.html"), HTML);
   const eager = entrypoints.main.assets.map((asset: { name: string }) => join(out, asset.name));
   const said = [...errors, ...warnings].map(({ message }: { message: string }) => message);
@@ -174,7 +184,11 @@ async function byNext(name: string, flags: readonly string[]): Promise<Outcome> 
   const text = `${built.stdout}${built.stderr}`;
   const warnings = "code" in built || /warn|⚠/i.test(text) ? [text] : [];
   if ("code" in built) return { warnings, answers: "no build" };
-  const server = spawn(process.execPath, [bin, "start", "--port", "0"], { cwd: folder, env, stdio: ["ignore", "pipe", 2] });
+  const server = spawn(process.execPath, [bin, "start", "--port", "0"], {
+    cwd: folder,
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   try {
     let said = "";
     for await (const part of server.stdout) {
@@ -238,7 +252,11 @@ const PROJECTS: Readonly<Record<string, () => Promise<Outcome>>> = {
       mode: "production",
       shouldDisableCache: true,
       shouldAutoInstall: false,
-      defaultTargetOptions: { distDir: join(folder, "out"), publicUrl: "/", engines: { browsers: "last 2 Chrome versions" } },
+      defaultTargetOptions: {
+        distDir: join(folder, "out"),
+        publicUrl: "/",
+        engines: { browsers: "last 2 Chrome versions" },
+      },
     });
     try {
       await bundler.run();
@@ -265,7 +283,9 @@ const PROJECTS: Readonly<Record<string, () => Promise<Outcome>>> = {
     const outputs = Object.entries(metafile.outputs).map(([path, { entryPoint, imports }]) => ({
       fileName: path.slice(path.lastIndexOf("/") + 1),
       isEntry: /page\.js$/.test(entryPoint ?? ""),
-      imports: imports.filter(({ kind }) => kind === "import-statement").map(({ path }) => path.slice(path.lastIndexOf("/") + 1)),
+      imports: imports
+        .filter(({ kind }) => kind === "import-statement")
+        .map(({ path }) => path.slice(path.lastIndexOf("/") + 1)),
     }));
     return { warnings: warnings.map(({ text }) => text), answers: await page(out), eager: eagerOf(out, outputs) };
   },
@@ -310,7 +330,9 @@ for (const [name, build] of Object.entries(PROJECTS)) {
   const gzip = contents.reduce((sum, content) => sum + gzipSync(content, { level: 9 }).length, 0);
   rows.push(`| ${name} | ${kB(bytes)} | ${kB(gzip)} |`);
 }
-process.stdout.write(`\n| a page with load, loaded at once | minified | gzip |\n| --- | --- | --- |\n${rows.join("\n")}\n\n`);
+process.stdout.write(
+  `\n| a page with load, loaded at once | minified | gzip |\n| --- | --- | --- |\n${rows.join("\n")}\n\n`,
+);
 await browser.close();
 if (process.env.KEEP === undefined) rmSync(home, { recursive: true });
 finish();

@@ -4,9 +4,9 @@
  */
 import type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
-import { ELSEWHERE, renamed } from "./formats/renamed.ts";
+import { ELSEWHERE } from "./formats/renamed.ts";
 import { type Graph, type Node, outputNode } from "./graph.ts";
-import { asHeadWeight, findHead, type Head, headNames, withHead, withoutHead } from "./models/head.ts";
+import type { Headed } from "./headed.ts";
 import type { ModelHints } from "./models/metadata.ts";
 import { featuresOf, nameOf, type Recognised, recognise } from "./models/recognise.ts";
 import { defaultSize, RESNETS, type ResNetSpec, resnet, resnetSpec } from "./models/resnet.ts";
@@ -69,7 +69,7 @@ export async function identify(
   const sides = size === undefined ? undefined : checkSize(size);
   const network =
     held === undefined
-      ? recognised(where, checkpoint, said, options, sides)
+      ? await recognised(where, checkpoint, said, options, sides)
       : await networkOfGraph(checkpoint, held, sides);
   const guesses = [...(checkpoint.guesses ?? []), ...network.guesses];
   const isHeadless = outputNode(network.graph).op === "globalpool";
@@ -97,13 +97,13 @@ async function networkOfGraph(
   return heldNetwork(checkpoint, held, sides);
 }
 
-function recognised(
+async function recognised(
   where: string,
   checkpoint: Checkpoint,
   { file, beside, known }: Said,
   options: NetworkOptions,
   sides: readonly [number, number] | undefined,
-): Network {
+): Promise<Network> {
   const hints: Partial<ResNetSpec> = { ...beside.spec, ...file.spec };
   const named = options.arch ?? known ?? file.arch ?? beside.arch;
   // This project's own files name networks that need not be in the table, and describe them.
@@ -118,21 +118,39 @@ function recognised(
   const arch = named ?? seen.name;
   const input = [height, width, channelsOf(where, checkpoint)] as const;
   const whole = adapt(resnet(arch, { ...base, classes: 1 }, input, epsilon), checkpoint);
-  const head = findHead(checkpoint, featuresOf(base), (name) => TRUNK.test(name));
-  const classes = head?.classes ?? featuresOf(base);
-  if (saidClasses !== undefined && head !== undefined && options.arch === undefined) {
+  const features = featuresOf(base);
+  const headed = plainHead(whole, checkpoint, features) ?? (await otherHead(where, whole, checkpoint, features));
+  const { graph, classes = features } = headed;
+  if (saidClasses !== undefined && headed.classes !== undefined && options.arch === undefined) {
     checkHints(where, { classes: saidClasses }, { ...base, classes });
   }
-  const graph = head === undefined ? withoutHead(whole) : withHead(whole, head);
   const decided = new Set<GuessKey>();
   if ((table ?? hints).shortcut !== undefined) decided.add("shortcut");
   if ((options.stride ?? hints.stride) !== undefined) decided.add("stride");
   if ((table ?? hints).stem !== undefined) decided.add("stem");
   if (named !== undefined || hints.depths !== undefined) decided.add("layers");
-  const guesses = [...seen.guesses.filter(({ key }) => !decided.has(key)), ...(head?.guesses ?? [])];
+  const guesses = [...seen.guesses.filter(({ key }) => !decided.has(key)), ...headed.guesses];
   // A head of several layers is in no specification: a file of this project's then holds the graph.
-  const spec = head !== undefined && head.layers.length > 1 ? undefined : { ...base, classes };
-  return { arch, spec, graph, checkpoint: headed(where, checkpoint, graph, head), guesses };
+  const spec = headed.layers > 1 ? undefined : { ...base, classes };
+  return { arch, spec, graph, checkpoint: headed.checkpoint, guesses };
+}
+
+/** With the head that most files have, one matrix called `fc`; undefined where there is another, or more besides. */
+function plainHead(whole: Graph, checkpoint: Checkpoint, features: number): Headed | undefined {
+  const { tensors } = checkpoint;
+  const [classes = 0, inputs, ...rest] = tensors.get("fc.weight")?.shape ?? [];
+  const isAll = [...tensors.keys()].every(
+    (name) => TRUNK.test(name) || /^fc\.(?:weight|bias|weight_scale)$/.test(name),
+  );
+  const last = whole.nodes.at(-1)!;
+  if (inputs !== features || rest.length > 0 || !isAll || last.op !== "linear") return undefined;
+  const fc: Node = { ...last, shape: [1, 1, classes], channels: features, bias: tensors.has("fc.bias") };
+  return { graph: { ...whole, nodes: [...whole.nodes.slice(0, -1), fc] }, checkpoint, classes, layers: 1, guesses: [] };
+}
+
+async function otherHead(where: string, whole: Graph, checkpoint: Checkpoint, features: number): Promise<Headed> {
+  const { headedBy } = await import("./headed.ts");
+  return headedBy(where, whole, checkpoint, features, (name) => TRUNK.test(name));
 }
 
 /** What the tensors look like; with `given`, a network that the caller named, they need not look like anything. */
@@ -174,31 +192,6 @@ function channelsOf(where: string, { tensors }: Checkpoint): number {
   throw new ModelError("unsupported", expectedGot(where, "images of 3 channels, or of 1 (gray)", got), {
     subject: name,
   });
-}
-
-/** The checkpoint with its head's tensors under the names of the head's nodes. */
-function headed(where: string, checkpoint: Checkpoint, graph: Graph, head: Head | undefined): Checkpoint {
-  if (head === undefined) return checkpoint;
-  const names = headNames(head);
-  const to = (name: string): string => {
-    const dot = name.lastIndexOf(".");
-    const node = names.get(name.slice(0, dot));
-    return node === undefined ? name : `${node}${name.slice(dot)}`;
-  };
-  // A tensor that has one of these names without being the head's is none of the network's.
-  const taken = new Set([...names].flatMap(([module, node]) => (module === node ? [] : [node])));
-  const free = (name: string): string => {
-    const isTaken = taken.has(name.slice(0, name.lastIndexOf("."))) && to(name) === name;
-    return isTaken ? `unused.${name}` : to(name);
-  };
-  const inner = renamed(where, checkpoint, free);
-  const tensors = new Map(inner.tensors);
-  for (const node of names.values()) {
-    const name = `${node}.weight`;
-    const info = tensors.get(name);
-    if (info !== undefined) tensors.set(name, asHeadWeight(graph, node, info));
-  }
-  return { ...inner, tensors };
 }
 
 /**

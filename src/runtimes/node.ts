@@ -30,8 +30,8 @@ import { measureVectors } from "../vectors.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { decodeHeif } from "./node-heif.ts";
-import { diskStore } from "./node-store.ts";
 import { checkNode, packageFile } from "./node-package.ts";
+import { diskStore } from "./node-store.ts";
 import { mayPackPairs } from "./node-vectors.ts";
 
 export * from "../index.ts";
@@ -136,7 +136,12 @@ async function compile(name: ModuleName): Promise<WebAssembly.Module> {
     if (codeOf(error) !== "ENOENT") throw error;
     throw new ModelError(
       "runtime",
-      expectedGot(`module ${name}`, `${path}`, "no such file", "install resnet-wasm beside a bundle; in a checkout: npm run build"),
+      expectedGot(
+        `module ${name}`,
+        `${path}`,
+        "no such file",
+        "install resnet-wasm beside a bundle; in a checkout: npm run build",
+      ),
     );
   }
 }
