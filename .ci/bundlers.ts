@@ -15,6 +15,7 @@ import { gzipSync } from "node:zlib";
 import { build as esbuild } from "esbuild";
 import { startBrowser } from "../test/runtimes/browsers.ts";
 import { fixtures } from "../test/runtimes/fixtures.ts";
+import { modules, parts } from "../test/sizes.ts";
 import { check, finish, root } from "./checks.ts";
 
 const run = promisify(execFile);
@@ -315,8 +316,16 @@ const PROJECTS: Readonly<Record<string, () => Promise<Outcome>>> = {
 const plain = await program(project("plain"), "server.js");
 check("plain Node", /^\{("\w+":"\d+ 0\.\d{4}",?){5}\}$/.test(plain), plain);
 
-const kB = (bytes: number): string => `${Math.round(bytes / 1000)} kB`;
-const rows: string[] = [];
+/** What the names of README's table stand for. */
+const sizes = new Map<string, readonly [bytes: number, gzip: number]>();
+const wasm = new Map(modules().map(({ name, bytes, gzip }) => [name, [bytes, gzip] as const]));
+sizes.set("kernels, a build", wasm.get("baseline.wasm")!);
+sizes.set("the JPEG decoder's module", wasm.get("jpeg.wasm")!);
+sizes.set("the WebP decoder's", wasm.get("webp.wasm")!);
+const [pictures, hub, formats] = parts();
+sizes.set("for photos", [pictures!.bytes, pictures!.gzip]);
+sizes.set("for names, addresses and the cache", [hub!.bytes, hub!.gzip]);
+sizes.set("for other formats than torchvision's safetensors", [formats!.bytes, formats!.gzip]);
 for (const [name, build] of Object.entries(PROJECTS)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const start = performance.now();
@@ -328,11 +337,17 @@ for (const [name, build] of Object.entries(PROJECTS)) {
   const contents = outcome.eager.map((path) => readFileSync(path));
   const bytes = contents.reduce((sum, { length }) => sum + length, 0);
   const gzip = contents.reduce((sum, content) => sum + gzipSync(content, { level: 9 }).length, 0);
-  rows.push(`| ${name} | ${kB(bytes)} | ${kB(gzip)} |`);
+  sizes.set(`a page with \`load\`, by ${name}`, [bytes, gzip]);
 }
-process.stdout.write(
-  `\n| a page with load, loaded at once | minified | gzip |\n| --- | --- | --- |\n${rows.join("\n")}\n\n`,
-);
+const kB = (bytes: number): string => `${Math.round(bytes / 1000)} kB`;
+const readme = readFileSync(join(root, "README.md"), "utf8");
+for (const [name, measured] of sizes) {
+  const said = readme.split("\n").find((line) => line.startsWith(`| ${name} |`)) ?? "no such row";
+  const numbers = [...said.matchAll(/(\d+) kB/g)].map(([, number]) => 1000 * Number(number));
+  // Half a kilobyte is rounding.
+  const isNear = numbers.length === 2 && measured.every((is, i) => Math.abs(numbers[i]! - is) <= 0.02 * is + 500);
+  check(`README's size of ${name}`, isNear, `${measured.map(kB).join(", ")}; README: ${said}`);
+}
 await browser.close();
 if (process.env.KEEP === undefined) rmSync(home, { recursive: true });
 finish();

@@ -1,6 +1,6 @@
 /** What the package weighs: its modules, and what a bundler makes of an import. */
 import { readdirSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Plugin } from "esbuild";
 
@@ -17,34 +17,38 @@ const sizeOf = (name: string, content: Uint8Array): Size => {
   return { name, bytes: content.length, gzip: gzipSync(content, { level: 9 }).length };
 };
 
-/** Leaves out the decoders: they are other projects' code, and fetched when first needed. */
-const WITHOUT_DECODERS: Plugin = {
-  name: "without decoders",
-  setup({ onResolve }) {
-    onResolve({ filter: /\.wasm$|^node:|^module$/ }, ({ path }) => ({ path, external: true }));
-    onResolve({ filter: /\/image\.ts$/ }, ({ path, resolveDir }) =>
-      basename(resolveDir) === "decode" ? { path, external: true } : undefined,
-    );
-  },
-};
-
 /** Every wasm module of the package. */
 export function modules(): readonly Size[] {
   const names = readdirSync(join(root, "wasm")).filter((name) => name.endsWith(".wasm"));
   return names.map((name) => sizeOf(name, readFileSync(join(root, "wasm", name))));
 }
 
-/** An import of a page or Worker, bundled and minified, without the decoders. */
-export async function imported(name: string, statement: string): Promise<Size> {
+/** Leaves what is imported later where it is. */
+const AT_ONCE: Plugin = {
+  name: "at once",
+  setup({ onResolve }) {
+    onResolve({ filter: /./ }, ({ path, kind }) => (kind === "dynamic-import" ? { path, external: true } : undefined));
+  },
+};
+
+/** What a page loads at once for `statement`, an import of the built entry of pages: bundled and minified, in one file. */
+export async function loadedAtOnce(statement: string): Promise<Size> {
   const { outputFiles } = await build({
-    stdin: { contents: statement, resolveDir: root },
+    stdin: { contents: statement, resolveDir: join(root, "dist/runtimes") },
     bundle: true,
     write: false,
     minify: true,
     format: "esm",
     platform: "browser",
     target: "es2022",
-    plugins: [WITHOUT_DECODERS],
+    plugins: [AT_ONCE],
   });
-  return sizeOf(name, outputFiles[0]!.contents);
+  return sizeOf(statement, outputFiles[0]!.contents);
+}
+
+/** The parts of the page's entry that are imported when they are needed. */
+export function parts(): readonly Size[] {
+  const folder = join(root, "dist/runtimes");
+  const names = ["pictures", "hub", "formats"];
+  return names.map((name) => sizeOf(name, readFileSync(join(folder, `browser-${name}.js`))));
 }

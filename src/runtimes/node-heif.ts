@@ -3,7 +3,6 @@
  * file is met.
  */
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { decodeBy, type Factory } from "../decode/emscripten.ts";
 import { Fault } from "../decode/fault.ts";
 import type { HeifCodec } from "../decode/kind.ts";
@@ -11,6 +10,7 @@ import { upright } from "../decode/orientation.ts";
 import type { Pixels } from "../image.ts";
 import type { HeifSize } from "../runtime.ts";
 import { decodeHeic, LIBHEIF } from "./heic.ts";
+import { installedFile } from "./node-package.ts";
 
 /** Its script and its WebAssembly, without their endings. */
 const AVIF = "@jsquash/avif/codec/dec/avif_dec";
@@ -53,6 +53,6 @@ async function decodeAvif(bytes: Uint8Array, { orientation }: HeifSize): Promise
 
 async function findAvif(): Promise<Avif> {
   const { default: factory } = (await installed(`${AVIF}.js`)) as { readonly default: Factory };
-  const file = createRequire(import.meta.url).resolve(`${AVIF}.wasm`);
+  const file = installedFile(`${AVIF}.wasm`);
   return { factory, module: await WebAssembly.compile(await readFile(file)) };
 }

@@ -15,8 +15,25 @@ export function checkNode(version: string): void {
   throw new ModelError("runtime", expectedGot("resnet-wasm", `Node ${OLDEST_NODE} or later`, `Node ${version}`, hint));
 }
 
-/** Absent where a bundle is CommonJS. A variable, so that no bundler takes the addresses below for assets of its own. */
-const here: string | undefined = import.meta.url;
+/**
+ * The address of this file; none where a bundle is CommonJS. By `String`, so that bundlers do not take what is made of it for assets of
+ * their own: Turbopack follows variables, and then takes all files of the package.
+ */
+function ownAddress(): string | undefined {
+  const address = String(import.meta.url);
+  return address.startsWith("file:") ? address : undefined;
+}
+
+/** Where packages are looked for: beside this file, then from the working directory. */
+function startingPoints(): readonly string[] {
+  return [ownAddress(), pathToFileURL(join(process.cwd(), "main.js")).href].filter((from) => from !== undefined);
+}
+
+/** A file of an installed package. Throws `Error` when there is none. */
+export function installedFile(name: string): string {
+  const [from] = startingPoints() as [string];
+  return createRequire(from).resolve(name);
+}
 
 /**
  * The address of one of the package's files: two folders above this one, which holds in a checkout as in the package; where this is
@@ -26,12 +43,12 @@ const here: string | undefined = import.meta.url;
  * @param path as in the package, `wasm/…` or `dist/runtimes/…`
  */
 export function packageFile(path: string): URL {
+  const here = ownAddress();
   const isSource = here?.endsWith(".ts") === true;
   const own = isSource ? path.replace(/^dist(.*)js$/, "src$1ts") : path;
   const beside = here === undefined ? undefined : new URL(`../../${own}`, here);
   if (beside !== undefined && existsSync(beside)) return beside;
-  for (const from of [here, pathToFileURL(join(process.cwd(), "main.js")).href]) {
-    if (from === undefined) continue;
+  for (const from of startingPoints()) {
     try {
       const found = new URL(path, pathToFileURL(createRequire(from).resolve("resnet-wasm/package.json")));
       if (existsSync(found)) return found;
