@@ -19,7 +19,19 @@ const ENDING_MS = 500;
 
 /** The environment of a page. */
 export function browserRuntime(): Runtime {
-  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker, importLibheif });
+  return webRuntime({ compile: compileHere, startWorker, importLibheif });
+}
+
+/** A page's worker that starts no others: its file must not lead to itself, which bundlers take for a circle. */
+export function workerRuntime(): Runtime {
+  const startWorker = (): never => {
+    throw new ModelError("runtime", expectedGot("a worker", "a page, which starts workers", "a worker"));
+  };
+  return webRuntime({ compile: compileHere, startWorker, importLibheif });
+}
+
+function compileHere(name: ModuleName): Promise<WebAssembly.Module> {
+  return compile(MODULES[name]());
 }
 
 async function importLibheif(): Promise<unknown> {
