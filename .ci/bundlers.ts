@@ -185,7 +185,11 @@ async function byNext(name: string, flags: readonly string[]): Promise<Outcome> 
   const text = `${built.stdout}${built.stderr}`;
   const warnings = "code" in built || /warn|⚠/i.test(text) ? [text] : [];
   if ("code" in built) return { warnings, answers: "no build" };
-  const server = spawn(process.execPath, [bin, "start", "--port", "0"], {
+  const { url: free, server: holder } = await served(folder);
+  const { port } = new URL(free);
+  await new Promise((resolve) => holder.close(resolve));
+  const url = `http://localhost:${port}`;
+  const server = spawn(process.execPath, [bin, "start", "--port", `${port}`], {
     cwd: folder,
     env,
     stdio: ["ignore", "pipe", "inherit"],
@@ -194,8 +198,7 @@ async function byNext(name: string, flags: readonly string[]): Promise<Outcome> 
     let said = "";
     for await (const part of server.stdout) {
       said += part;
-      const url = /http:\/\/localhost:\d+/.exec(said)?.[0];
-      if (url === undefined || !/Ready/.test(said)) continue;
+      if (!/Ready/.test(said)) continue;
       const route = await (await fetch(`${url}/api/answers`)).text();
       const client = await pageAt(url);
       return { warnings, answers: route === client ? route : `route ${route}, client ${client}` };
