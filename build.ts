@@ -15,7 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type BuildOptions, build, type Plugin, transform } from "esbuild";
 import { rolldown } from "rolldown";
@@ -318,5 +318,22 @@ if (!process.argv.includes("--wasm")) {
       "dist",
     ];
     await tool("typescript/bin/tsc", "-p", "tsconfig.build.json", ...types);
+    // What projects may lack of the platform's types.
+    copyFileSync(join(root, "src/runtimes/platform.d.ts"), join(root, "dist/runtimes/platform.d.ts"));
+    for (const entry of [
+      "runtimes/node",
+      "runtimes/browser",
+      "runtimes/edge",
+      "runtimes/inline",
+      "lowlevel",
+      "formats/index",
+    ]) {
+      const file = join(root, `dist/${entry}.d.ts`);
+      const to = relative(dirname(file), join(root, "dist/runtimes/platform.d.ts"));
+      writeFileSync(
+        file,
+        `/// <reference path="${to.startsWith(".") ? to : `./${to}`}" />\n${readFileSync(file, "utf8")}`,
+      );
+    }
   });
 }

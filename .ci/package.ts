@@ -69,6 +69,46 @@ const types = tool(
 );
 check("@arethetypeswrong/cli", types.good, types.good ? "types are right" : types.said);
 
+// Types, in projects that check those of their packages too.
+const typed = mkdtempSync(join(tmpdir(), "resnet-wasm-types-"));
+const place = join(typed, "node_modules/resnet-wasm");
+mkdirSync(place, { recursive: true });
+execFileSync("tar", ["xzf", tarball, "-C", place, "--strip-components", "1"]);
+for (const name of ["@types/node", "undici-types"]) {
+  cpSync(join(root, "node_modules", name), join(typed, "types", name.replace("@types/", "")), { recursive: true });
+}
+cpSync(join(typed, "types/undici-types"), join(typed, "node_modules/undici-types"), { recursive: true });
+const source = `
+  import { load } from "resnet-wasm";
+  export async function classify(): Promise<number | undefined> {
+    const model = await load(new Uint8Array(8));
+    const [best] = await model.classify({ width: 1, height: 1, data: new Uint8Array(4) });
+    await model.dispose();
+    return best?.index;
+  }
+`;
+writeFileSync(join(typed, "package.json"), '{ "type": "module" }');
+writeFileSync(join(typed, "main.ts"), source);
+const inPage = ["--lib", "es2022,dom", "--types", "", "--customConditions", "browser"];
+const inNode = ["--lib", "es2022", "--typeRoots", "types", "--types", "node"];
+for (const [name, flags] of [
+  ["a page, without Node's types", ["--module", "esnext", "--moduleResolution", "bundler", ...inPage]],
+  ["a program for Node, without the DOM's", ["--module", "nodenext", "--moduleResolution", "nodenext", ...inNode]],
+  ["the same for a bundler", ["--module", "esnext", "--moduleResolution", "bundler", ...inNode]],
+] as const) {
+  const common = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "false", "--target", "es2022", "main.ts"];
+  let said = "";
+  try {
+    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...common, ...flags], {
+      cwd: typed,
+    });
+  } catch (error) {
+    said = String((error as { stdout: Buffer }).stdout);
+  }
+  check(`types of ${name}`, said === "", said || "right");
+}
+rmSync(typed, { recursive: true });
+
 // Fresh projects.
 const given = await fixtures();
 function project(name: string, files: Readonly<Record<string, string>>): string {
