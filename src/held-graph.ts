@@ -1,9 +1,9 @@
 /** The network of a file that holds its graph, as ONNX files and heads of several layers have it. */
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, Guess } from "./checkpoint.ts";
 import { type Graph, inputShape, type Node } from "./graph.ts";
-import type { Network } from "./identify.ts";
 import { matchResnet } from "./models/match.ts";
 import { nameOf } from "./models/recognise.ts";
+import type { ResNetSpec } from "./models/resnet.ts";
 import { resize } from "./plan.ts";
 
 /** The network of a graph: a ResNet of the table under torchvision's names where it is one, else under its own. */
@@ -11,7 +11,13 @@ export function heldNetwork(
   checkpoint: Checkpoint,
   held: Graph,
   sides: readonly [number, number] | undefined,
-): Network {
+): {
+  readonly arch: string;
+  readonly spec: ResNetSpec | undefined;
+  readonly graph: Graph;
+  readonly checkpoint: Checkpoint;
+  readonly guesses: readonly Guess[];
+} {
   const graph = sides === undefined ? held : resize(held, [...sides, inputShape(held)[2]]);
   const match = matchResnet(graph);
   if (match === undefined) return { arch: graph.name, spec: undefined, graph, checkpoint, guesses: [] };

@@ -1,18 +1,20 @@
 /** Whatever is no pixels yet: files at an address, in memory or in a stream, and what the platform draws. */
 import { ArgumentTypeError, expectedGot } from "../errors.ts";
+import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
 import { drawnPixels, isDrawable } from "./drawable.ts";
-import type { ImageInput, Photo } from "./input.ts";
-import { type RawPixels, typeName } from "./raw.ts";
+import { typeName } from "./raw.ts";
 
 /** `fetchPhoto` of any image but raw pixels. */
 export async function fetchOther(
-  image: Exclude<ImageInput, RawPixels>,
+  image: unknown,
   runtime: Runtime,
   maxPixels: number,
-): Promise<Photo> {
+): Promise<
+  { readonly pixels: Pixels; readonly isOwned: boolean } | { readonly encoded: Uint8Array; readonly name: string }
+> {
   if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
