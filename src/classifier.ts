@@ -10,7 +10,7 @@ import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { type Forward, ForwardPass, type Job, type Packed, PLANS, type Reading } from "./forward.ts";
 import { featuresNode, type Graph, inputShape, nodeOf, outputNode } from "./graph.ts";
-import type { Build } from "./kernels.ts";
+import { type Build, prepareKernels } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { plan } from "./plan.ts";
@@ -84,8 +84,10 @@ const SHARED_ROOM = 512 * 2 ** 20;
  * @throws ModelError when there is no model or it is not what it says; OptionError when memory or an option is out of range
  */
 export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
-  checkBuildOptions(options);
+  const { build, threads } = checkBuildOptions(options);
   checkDecode(options.decode);
+  // While the model is opened, which may take a download.
+  prepareKernels(runtime, build, threads > 1 || options.replicas !== undefined);
   return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
