@@ -4,6 +4,7 @@ import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError } from "../errors.ts";
+import { LAZY_ONNX, LAZY_TORCH } from "../formats/lazy.ts";
 import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
@@ -30,7 +31,7 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
     name: "browser",
-    formats: [SAFETENSORS, SHARDED, TFJS],
+    formats: [SAFETENSORS, SHARDED, TFJS, LAZY_TORCH, LAZY_ONNX],
     measure: {
       vectors: async (build) => (await measureVectors(runtime, build)).vectors,
       dots: (build) => measureDots(runtime, build),
