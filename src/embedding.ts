@@ -52,7 +52,7 @@ export function similarity(a: Float32Array, b: Float32Array): number {
 
 /**
  * The rows of a matrix that are most similar to a query, best first: each is looked at, none is missed. Of equal ones the first comes
- * first. 100,000 rows of 2,048 numbers, 819 MB, take about a quarter of a second.
+ * first. 100,000 rows of 2,048 numbers, 819 MB, take about 0.4 s.
  *
  *     const album = await model.embed(["a.jpg", "b.jpg", "c.jpg"]);         // [3, 2048]
  *     const [best] = search(await model.embed("query.jpg"), album);         // { index: 1, score: 0.83 }
@@ -93,15 +93,24 @@ export function search(query: Float32Array, matrix: Matrix, { topK = 5 }: Search
 
 /**
  * Cosine of a vector of length 1 and the row at `from`; 0 for a row of zeros. Four sums of each kind, because an addition waits for
- * the one before it: 0.55 of the time of one.
+ * the one before it: 0.55 of the time of one. Sums that are declared by destructuring V8 keeps boxed: four times as long.
  */
 function cosine(unit: Float64Array, data: Float32Array, from: number): number {
-  let [dot0, dot1, dot2, dot3] = [0, 0, 0, 0];
-  let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0];
+  let dot0 = 0;
+  let dot1 = 0;
+  let dot2 = 0;
+  let dot3 = 0;
+  let sum0 = 0;
+  let sum1 = 0;
+  let sum2 = 0;
+  let sum3 = 0;
   let i = 0;
   for (; i + 3 < unit.length; i += 4) {
     const at = from + i;
-    const [a, b, c, d] = [data[at]!, data[at + 1]!, data[at + 2]!, data[at + 3]!];
+    const a = data[at]!;
+    const b = data[at + 1]!;
+    const c = data[at + 2]!;
+    const d = data[at + 3]!;
     dot0 += unit[i]! * a;
     dot1 += unit[i + 1]! * b;
     dot2 += unit[i + 2]! * c;
