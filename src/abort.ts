@@ -53,8 +53,13 @@ export async function* untilAbortedEach<T>(
 /** With a signal, lets the event loop go round, so that a timer or a click can abort it; then throws its reason. */
 export async function breathe(signal: AbortSignal | undefined): Promise<void> {
   if (signal === undefined) return;
-  // A timer of 0 would take up to 4 ms in a browser.
   await new Promise<void>((resolve) => {
+    // Not everywhere at the edge.
+    if (typeof MessageChannel === "undefined") {
+      setTimeout(resolve);
+      return;
+    }
+    // A timer of 0 would take up to 4 ms in a browser.
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       port1.close();

@@ -19,7 +19,7 @@ import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { plan } from "./plan.ts";
 import { type Bounds, type Replicas, startReplicas } from "./replicas.ts";
 import type { Runtime } from "./runtime.ts";
-import { inTurn } from "./several.ts";
+import { inTurn, placed } from "./several.ts";
 import { allFinite } from "./tensor.ts";
 import type { Vectors } from "./variants.ts";
 import type { Views } from "./views.ts";
@@ -340,15 +340,14 @@ export class Classifier {
       const data = new Float32Array(n * columns);
       const each = h * w * c;
       const count = Math.min(BATCH, Math.ceil(n / (this.#replicas?.count ?? 1)));
-      const jobs: Promise<void>[] = [];
-      for (let first = 0; first < n; first += count) {
+      const firsts = Array.from({ length: Math.ceil(n / count) }, (_, i) => i * count);
+      await inTurn(firsts, this.#replicas?.count ?? 1, async (first) => {
         const some = Math.min(count, n - first);
         const part = images.data.subarray(first * each, (first + some) * each);
         const job = { kind: "batch", data: part, shape: [some, h, w], node: name } as const;
-        jobs.push(this.#do(job, bounds).then(([values]) => data.set(values!, first * columns)));
-      }
-      // All of them end before the call does: `dispose` waits for calls.
-      for (const done of await Promise.allSettled(jobs)) if (done.status === "rejected") throw done.reason;
+        const [values] = await this.#do(job, bounds);
+        data.set(values!, first * columns);
+      });
       return { data, shape: [n, columns] } as const;
     });
     return untilAborted(result, signal);
@@ -506,7 +505,7 @@ export class Classifier {
     const one = async (image: ImageInput): Promise<Float32Array> => (await this.#fetched(image, jobOf, options))[0]!;
     const count = 1 + (this.#replicas?.count ?? 1);
     return untilAborted(
-      this.#engine.call(() => inTurn(images, count, one, options.signal)),
+      this.#engine.call(() => inTurn(images, count, one, (error, index) => placed(error, index, options.signal))),
       options.signal,
     );
   }

@@ -98,9 +98,11 @@ export class ForwardPass {
    * the job's turn
    */
   async do(job: Job, signal?: AbortSignal): Promise<readonly Float32Array[]> {
+    // Before its turn, not in it: in a Worker whose client hangs up nothing is woken any more, and others wait for the turn's end.
+    await breathe(signal);
     if (job.kind === "batch") {
       return this.#engine.exclusive(async () => {
-        await breathe(signal);
+        signal?.throwIfAborted();
         return [await this.#batch(job)];
       });
     }
@@ -109,7 +111,7 @@ export class ForwardPass {
     const wanted = job.kind === "views" && !isCentre(job.views) ? undefined : this.#centre(decode);
     return withPicture(photo, this.#decoders, { maxPixels, truncated, wanted }, (picture) =>
       this.#engine.exclusive(async () => {
-        await breathe(signal);
+        signal?.throwIfAborted();
         if (job.kind === "input") return [this.#input(picture)];
         return job.kind === "views" ? this.#views(picture, job) : this.#activations(picture, job.names);
       }),

@@ -1,17 +1,16 @@
-/** Calls for several images: a few at a time, results in the images' order. */
+/** Work on several items: a few at a time, results in the items' order. */
 
 /**
  * Does `work` with every item, `limit` at once.
  *
- * @param given the signal whose reason is passed on as it is
- * @throws what `work` throws first, its message and its property `index` saying with which item; no other item is begun then, and
- * those that were have ended
+ * @param failed what to throw for an error, and the index of the item that it came of; the error when absent
+ * @throws what `work` throws first; no other item is begun then, and those that were have ended
  */
 export async function inTurn<T, R>(
   items: readonly T[],
   limit: number,
   work: (item: T) => Promise<R>,
-  given?: AbortSignal,
+  failed: (error: unknown, index: number) => unknown = (error) => error,
 ): Promise<readonly R[]> {
   const results = new Array<R>(items.length);
   let failure: { readonly error: unknown } | undefined;
@@ -22,7 +21,7 @@ export async function inTurn<T, R>(
       try {
         results[index] = await work(items[index]!);
       } catch (error) {
-        failure ??= { error: given?.aborted === true && error === given.reason ? error : placed(error, index) };
+        failure ??= { error: failed(error, index) };
       }
     }
   };
@@ -31,9 +30,9 @@ export async function inTurn<T, R>(
   return results;
 }
 
-/** The same error, which now says which image it is about. */
-function placed(error: unknown, index: number): unknown {
-  if (!(error instanceof Error)) return error;
+/** The same error, which now says which image it is about; not the signal's reason, which is about none. */
+export function placed(error: unknown, index: number, signal: AbortSignal | undefined): unknown {
+  if (!(error instanceof Error) || (signal?.aborted === true && error === signal.reason)) return error;
   const message = { value: `images[${index}]: ${error.message}`, configurable: true, writable: true };
   return Object.defineProperties(error, { message, index: { value: index, enumerable: true } });
 }

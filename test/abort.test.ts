@@ -1,5 +1,5 @@
 /** Every call that takes time ends at once when its signal aborts, with the signal's reason, and leaves what it was made on usable. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { breathe, untilAborted, untilAbortedEach } from "../src/abort.ts";
 import { type ByteSource, fromBytes } from "../src/bytes.ts";
 import type { Classifier } from "../src/classifier.ts";
@@ -225,13 +225,15 @@ describe("a promise", () => {
     await untilAborted(Promise.reject(new Error("x")), signal).catch(() => {});
     expect(listeners).toBe(0);
   });
-  it("of the event loop's next turn lets a timer abort", async () => {
+  it.each(["MessageChannel", "timers alone"])("of the event loop's next turn lets a timer abort, by %s", async (by) => {
+    if (by === "timers alone") vi.stubGlobal("MessageChannel", undefined);
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error("timer")), 5);
     const spin = async (): Promise<void> => {
       for (;;) await breathe(controller.signal);
     };
     await expect(spin()).rejects.toThrow("timer");
+    vi.unstubAllGlobals();
   });
   it("of each of some items closes their iterator when they are left", async () => {
     let closed = false;
