@@ -46,6 +46,8 @@ export interface Runtime {
   readonly decodeHeif?: (codec: "HEIC" | "AVIF", bytes: Uint8Array, header: HeifSize) => Promise<RgbaPixels>;
   /** Opens a local file. Throws when there is none, or when the runtime has no files. */
   openFile(path: string, signal?: AbortSignal): Promise<ByteSource>;
+  /** The same address for a worker, whose own address may be another. Absent where paths mean the same there. */
+  readonly absolute?: (path: string) => string;
   /** A local folder; opening is lazy. */
   folder(path: string, signal?: AbortSignal): Folder;
   /** Finds a model by its name: `locate` of `hub/locate.ts`, where there is anywhere to look. */

@@ -163,7 +163,8 @@ export async function startPreparer(runtime: Runtime, preprocess: Preprocess): P
         return await new Promise<Float32Array<ArrayBuffer>>((done, failed) => {
           waiting.set(count, { done, failed });
           worker!.setBusy(true);
-          worker!.post({ ...request, kind: "prepare", id: count++ } satisfies ToWorker);
+          const sent = typeof image === "string" ? (runtime.absolute?.(image) ?? image) : image;
+          worker!.post({ ...request, image: sent, kind: "prepare", id: count++ } satisfies ToWorker);
         });
       } catch (error) {
         // A decoder that a page has been given by a function cannot be posted.
