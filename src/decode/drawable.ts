@@ -65,8 +65,8 @@ export async function drawnPixels(drawable: Drawable, maxPixels: number): Promis
   const name = typeName(drawable);
   const tag = tagOf(drawable);
   // Nothing else is awaited: a canvas or a video would show something else then.
-  const source =
-    "decode" in drawable || tag === "SVGImageElement" ? await loaded(drawable as HTMLImageElement) : drawable;
+  const isElement = "decode" in drawable || tag === "SVGImageElement";
+  const source = isElement ? await (await import("./element.ts")).loaded(drawable as HTMLImageElement) : drawable;
   if (tag === "HTMLVideoElement" && (source as HTMLVideoElement).readyState < HAS_FRAME) {
     const hint = "wait for its loadeddata event";
     throw new ImageError("not-found", expectedGot("image", "a video with a frame", "one that has none yet", hint));
@@ -101,40 +101,12 @@ export async function drawnPixels(drawable: Drawable, maxPixels: number): Promis
   }
 }
 
-/** An image of a page once it is there; of one inside an SVG, the picture itself at its own size. */
-async function loaded(element: HTMLImageElement | SVGImageElement): Promise<HTMLImageElement> {
-  let image = element as HTMLImageElement;
-  if ("href" in element) {
-    image = new Image();
-    image.crossOrigin = element.getAttribute("crossorigin");
-    image.src = element.href.baseVal;
-  }
-  // Else it would not load before it is scrolled to.
-  if (image.loading === "lazy" && !image.complete) image.loading = "eager";
-  await image.decode().catch((cause: unknown) => {
-    throw new ImageError("not-found", expectedGot("image", "an element with an image", "one that failed to load"), {
-      cause,
-    });
-  });
-  return image;
-}
-
 /** The size in pixels of what is drawn, not of the element on the page. */
 function sizeOf(drawable: Drawable): readonly [width: number, height: number] {
-  const given = drawable as unknown as Readonly<
-    Record<string, number | { readonly baseVal: { readonly value: number } }>
-  >;
-  const side = (names: readonly string[]): number => {
-    for (const name of names) {
-      const value = given[name];
-      if (value !== undefined) return Math.round(typeof value === "number" ? value : value.baseVal.value);
-    }
-    return 0;
-  };
-  return [
-    side(["naturalWidth", "videoWidth", "displayWidth", "width"]),
-    side(["naturalHeight", "videoHeight", "displayHeight", "height"]),
-  ];
+  const given = drawable as unknown as Readonly<Record<string, number>>;
+  const side = (name: "Width" | "Height"): number =>
+    given[`natural${name}`] ?? given[`video${name}`] ?? given[`display${name}`] ?? given[name.toLowerCase()] ?? 0;
+  return [side("Width"), side("Height")];
 }
 
 function drawn(drawable: Drawable | ImageData, width: number, height: number): OffscreenCanvasRenderingContext2D {
