@@ -43,7 +43,7 @@ function tagOf(value: unknown): string {
  * Whether a value is one of them; a canvas of another library counts when it has a 2D context, and an `ImageData` whose colours
  * are not sRGB.
  */
-export function isDrawable(value: unknown): value is Drawable {
+function isDrawable(value: unknown): value is Drawable {
   if (typeof value !== "object" || value === null) return false;
   const tag = tagOf(value);
   if (tag === "ImageData") return ((value as ImageData).colorSpace ?? "srgb") !== "srgb";
@@ -53,6 +53,11 @@ export function isDrawable(value: unknown): value is Drawable {
 /** Whether a drawable may show something else the next time that it is drawn. */
 export function isLive(value: unknown): boolean {
   return LIVE.includes(tagOf(value));
+}
+
+/** `drawnPixels` of a drawable; `undefined` for anything else. */
+export function drawn(image: unknown, maxPixels: number): Promise<Pixels> | undefined {
+  return isDrawable(image) ? drawnPixels(image, maxPixels) : undefined;
 }
 
 /**
@@ -87,7 +92,7 @@ export async function drawnPixels(drawable: Drawable, maxPixels: number): Promis
     const context =
       "getContext" in source && !NAMES.includes(tag)
         ? (source.getContext("2d") as OffscreenCanvasRenderingContext2D)
-        : drawn(source, width, height);
+        : painted(source, width, height);
     const { data } = context.getImageData(0, 0, width, height);
     return { width, height, data };
   } catch (cause) {
@@ -109,7 +114,7 @@ function sizeOf(drawable: Drawable): readonly [width: number, height: number] {
   return [side("Width"), side("Height")];
 }
 
-function drawn(drawable: Drawable | ImageData, width: number, height: number): OffscreenCanvasRenderingContext2D {
+function painted(drawable: Drawable | ImageData, width: number, height: number): OffscreenCanvasRenderingContext2D {
   if (typeof OffscreenCanvas === "undefined") {
     const hint = "give its encoded bytes, or { width, height, data }";
     throw new ImageError("unsupported", expectedGot("image", "a platform with OffscreenCanvas", "one without", hint));

@@ -6,7 +6,7 @@ import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
-import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
+import type { Drawable } from "./drawable.ts";
 import { type DecodeOptions, type Decoders, decodePicture, PIXEL_LIMIT } from "./image.ts";
 import { isRaw, type RawPixels, rawPixels, type SharpPixels, typeName } from "./raw.ts";
 import { Turn } from "./turn.ts";
@@ -46,7 +46,8 @@ export type Photo =
  * for an image that is not there or has too many bytes
  */
 export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
-  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
+  const drawn = runtime.drawn?.(image, maxPixels);
+  if (drawn !== undefined) return { pixels: await drawn, isOwned: false };
   if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
