@@ -15,7 +15,7 @@ import type { Picture } from "./wanted.ts";
 /**
  * An image as a caller may have it: a path where the runtime has files, a URL (`https:`, `http:`, `file:`, `data:`, `blob:`),
  * an encoded file as bytes, a Blob, a response or a stream; pixels, sharp's raw output among them; or what the platform draws: elements
- * of a page, canvases, bitmaps, video frames.
+ * of a page, canvases, bitmaps, video frames. Canvases and videos are read when the call is made.
  */
 export type ImageInput =
   | string
