@@ -12,7 +12,7 @@ import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { type Forward, ForwardPass, type Job, type Packed, PLANS, type Reading } from "./forward.ts";
 import { featuresNode, type Graph, inputShape, type Node, nodeOf, outputNode, type Shape } from "./graph.ts";
-import type { Heatmap, HeatmapOptions } from "./heatmap.ts";
+import type { Heatmap, HeatmapOptions, HeatmapPlan } from "./heatmap.ts";
 import type { Build } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
@@ -236,7 +236,7 @@ export class Classifier {
    *     const [{ label, probability }] = await model.classify("photo.jpg");
    *     const [ofFirst, ofSecond] = await model.classify(["a.jpg", "b.jpg"], { topK: 3 });
    *
-   * With several images the first that fails fails the call: the error's `index`, and its message, tell which. For an answer or an
+   * A canvas among several is read when its turn comes. With several images the first that fails fails the call: the error's `index`, and its message, tell which. For an answer or an
    * error from each, call it for each: `Promise.allSettled(photos.map((photo) => model.classify(photo)))`.
    *
    * @throws ArgumentTypeError for something that is no image; OptionError for an option out of range; ImageError for an image
@@ -419,10 +419,15 @@ export class Classifier {
    */
   async heatmap(image: ImageInput, options: HeatmapOptions & PhotoOptions = {}): Promise<Heatmap> {
     this.#classKind();
-    const { heatmapOf } = await import("./heatmap.ts");
-    return heatmapOf(this.#packed, this.model.labels, this.#engine.kernels.memory, options, (names) =>
-      this.#photo(image, (photo) => ({ kind: "activations", ...photo, names }), options),
-    );
+    let planned: HeatmapPlan | undefined;
+    // The image is fetched first: what the platform draws is read when the call is made.
+    const jobOf = async (photo: ReadPhoto): Promise<Job> => {
+      const { planHeatmap } = await import("./heatmap.ts");
+      planned = planHeatmap(this.#packed, this.model.labels, this.#engine.kernels.memory, options);
+      return { kind: "activations", ...photo, names: planned.names };
+    };
+    const outputs = await this.#photo(image, jobOf, options);
+    return planned!.heatmapOf(outputs);
   }
 
   /**
@@ -491,7 +496,7 @@ export class Classifier {
     const { signal } = bounds;
     signal?.throwIfAborted();
     const photo = await untilAborted(fetchPhoto(image, this.#runtime, maxPixels, signal), signal);
-    return this.#do(jobOf({ photo, reading: { decode, maxPixels, truncated } }), bounds);
+    return this.#do(await jobOf({ photo, reading: { decode, maxPixels, truncated } }), bounds);
   }
 
   /** A call about several images: one node's output for each. The next is fetched while others are computed. */
@@ -531,7 +536,12 @@ export class Classifier {
   }
 }
 
-type JobOf = (photo: { readonly photo: Photo; readonly reading: Reading }) => Job;
+interface ReadPhoto {
+  readonly photo: Photo;
+  readonly reading: Reading;
+}
+
+type JobOf = (photo: ReadPhoto) => Job | Promise<Job>;
 
 function isSeveral(image: ImageInput | readonly ImageInput[] | ImageTensor): image is readonly ImageInput[] {
   return Array.isArray(image);

@@ -9,6 +9,7 @@ import { type Graph, type LinearNode, type Node, nodeOf, outputNode } from "./gr
 import { centreView } from "./image.ts";
 import { unknownName } from "./near.ts";
 import { classCount } from "./output.ts";
+import { allFinite } from "./tensor.ts";
 import { formOf } from "./variants.ts";
 
 export interface HeatmapOptions {
@@ -41,53 +42,60 @@ export interface Heatmap {
   readonly height: number;
 }
 
-/**
- * @param activations runs the network, and gives these nodes' outputs and the photo's width and height
- * @param memory that the packed weights are in
- */
-export async function heatmapOf(
+/** What is to be computed for a heatmap, and what is made of it. */
+export interface HeatmapPlan {
+  /** The nodes whose outputs are wanted. */
+  readonly names: readonly string[];
+  /** Takes their outputs, and the photo's width and height. */
+  heatmapOf(outputs: readonly Float32Array[]): Heatmap;
+}
+
+/** @param memory that the packed weights are in */
+export function planHeatmap(
   { source, graph, weights, preprocess }: Packed,
   labels: readonly string[],
   memory: WebAssembly.Memory,
   { class: wanted, upsample = false }: HeatmapOptions,
-  activations: (names: readonly string[]) => Promise<readonly Float32Array[]>,
-): Promise<Heatmap> {
+): HeatmapPlan {
   const { features, linear } = endOf(source, graph);
   const classes = classCount(linear.shape[2], labels);
   const asked = wanted === undefined ? undefined : classOf(wanted, labels, classes);
-  const [values, logits, size] = (await activations([features.name, linear.name])) as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
-  // One logit of two classes is the second's; the first's is what is missing to it.
-  const isPair = classes > logits.length;
-  const index = asked ?? (isPair ? Number(logits[0]! > 0) : logits.indexOf(Math.max(...logits)));
-  const sign = isPair && index === 0 ? -1 : 1;
-  const output = isPair ? 0 : index;
-  const { form, address } = {
-    form: formOf(weights.variants.get(linear.name)!.algorithm)!,
-    address: weights.addresses.get(linear.name)!,
-  };
-  const { row, bias } = rowOf(memory.buffer, address, linear, form, output);
-  const [h, w, c] = features.shape;
-  const map = new Float32Array(h * w);
-  for (let place = 0; place < h * w; ++place) {
-    let sum = 0;
-    for (let i = 0; i < c; ++i) sum += row[i]! * values[place * c + i]!;
-    map[place] = sign * sum;
-  }
-  const [width, height] = size as unknown as [number, number];
-  const { resized, left, top, ...view } = centreView({ width, height }, preprocess);
-  const [across, down] = [width / resized[0], height / resized[1]];
-  const area = { left: left * across, top: top * down, width: view.width * across, height: view.height * down };
+  const form = formOf(weights.variants.get(linear.name)!.algorithm)!;
+  const address = weights.addresses.get(linear.name)!;
   return {
-    ...(upsample ? upsampled(map, [h, w], area, [height, width]) : { data: map, shape: [h, w] as const }),
-    index,
-    label: labels[index] ?? `${index}`,
-    logit: sign * logits[output]!,
-    bias: sign * bias,
-    ...{ area, width, height },
+    names: [features.name, linear.name],
+    heatmapOf([values, logits, size]) {
+      if (!allFinite(logits!)) {
+        const hint = "its weights are damaged, or too large for f32";
+        const message = expectedGot(`${source}: "${linear.name}"`, "finite numbers", "others", hint);
+        throw new ModelError("not-finite", message, { subject: linear.name });
+      }
+      // One logit of two classes is the second's; the first's is what is missing to it.
+      const isPair = classes > logits!.length;
+      const index = asked ?? (isPair ? Number(logits![0]! > 0) : logits!.indexOf(Math.max(...logits!)));
+      const sign = isPair && index === 0 ? -1 : 1;
+      const output = isPair ? 0 : index;
+      const { row, bias } = rowOf(memory.buffer, address, linear, form, output);
+      const [h, w, c] = features.shape;
+      const map = new Float32Array(h * w);
+      for (let place = 0; place < h * w; ++place) {
+        let sum = 0;
+        for (let i = 0; i < c; ++i) sum += row[i]! * values![place * c + i]!;
+        map[place] = sign * sum;
+      }
+      const [width, height] = [size![0]!, size![1]!];
+      const { resized, left, top, ...view } = centreView({ width, height }, preprocess);
+      const [across, down] = [width / resized[0], height / resized[1]];
+      const area = { left: left * across, top: top * down, width: view.width * across, height: view.height * down };
+      return {
+        ...(upsample ? upsampled(map, [h, w], area, [height, width]) : { data: map, shape: [h, w] as const }),
+        index,
+        label: labels[index] ?? `${index}`,
+        logit: sign * logits![output]!,
+        bias: sign * bias,
+        ...{ area, width, height },
+      };
+    },
   };
 }
 

@@ -165,6 +165,17 @@ describe("a heatmap", () => {
       expect((await model.heatmap(photo)).label).toBe(best!.label);
     });
   });
+  it("is none of a network whose numbers overflow", async () => {
+    const tensors = paramsOf(resnet("resnet20", SPEC)).map(({ name, shape }) => {
+      const values = goldenTensor(name, shape, "bn2").map((value) => (name === "fc.weight" ? value * 1e18 : value));
+      const large = name.endsWith("conv1.weight") ? values.map((value) => value * 1e9) : values;
+      return { name, shape, dtype: "F32" as const, bytes: new Uint8Array(large.buffer as ArrayBuffer) };
+    });
+    await using(writeSafetensors(tensors), {}, async (model) => {
+      await expect(model.classify(photo)).rejects.toMatchObject({ code: "not-finite" });
+      await expect(model.heatmap(photo)).rejects.toMatchObject({ code: "not-finite" });
+    });
+  });
   it("is none of a network without classes", async () => {
     await using(FILES.f32, { output: "none" }, async (model) => {
       const error = await model.heatmap(photo).catch((each) => each);
