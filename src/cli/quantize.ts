@@ -5,6 +5,7 @@ import { expectedGot } from "../errors.ts";
 import type { Method } from "../quantizer.ts";
 import { type Quantized, quantizeWith } from "../quantizer.ts";
 import { load, nodeRuntime, convert as packed } from "../runtimes/node.ts";
+import { compareAnswers } from "./agreement.ts";
 import { convert } from "./convert.ts";
 import { openImages } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
@@ -86,7 +87,7 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
   return 0;
 }
 
-/** Images that both models are compared on. */
+/** Images on which the layers of both models are compared. */
 const COMPARED = 8;
 
 async function writeReport(
@@ -98,12 +99,20 @@ async function writeReport(
   signal: AbortSignal,
 ): Promise<void> {
   const { quantizationReport } = await import("./report/quantization.ts");
-  const exact = await load(source, loadOptions(options, signal));
-  const rounded = await load(result.bytes);
+  // One thread each: their times then say what a core takes.
+  const alone = { ...loadOptions(options, signal), threads: 1 };
+  const exact = await load(source, alone);
+  const { build, ...how } = alone;
+  const rounded = await load(result.bytes, {
+    threads: 1,
+    ...(build && { build }),
+    ...(how.vectors && { vectors: how.vectors }),
+  });
   try {
+    const agreement = await compareAnswers(exact, rounded, options.calibrate!, images, options, signal);
     const nodes = result.layers.map(({ node }) => node);
     const noise = await signalToNoise(exact, rounded, nodes, images.slice(0, COMPARED));
-    const page = await quantizationReport(result, { source, options, noise });
+    const page = await quantizationReport(result, { source, options, noise, agreement });
     await writeAtomically(path, [new TextEncoder().encode(page)], signal);
   } finally {
     await exact.dispose();

@@ -38,9 +38,10 @@ const VAL_SPLIT = 0.2;
 /** Fine-tunes a model on a folder of images. */
 export async function finetune(source: string, options: TrainCommand): Promise<number> {
   const given = inReplicas(options, Number.POSITIVE_INFINITY);
+  const { train = "head" } = options;
   // The last layer alone is too little work to share.
   const training =
-    (options.train ?? "head") === "head" ? { ...options, threads: options.threads ?? 1 } : onAllCores(options);
+    train === "head" ? { ...options, train, threads: options.threads ?? 1 } : { ...onAllCores(options), train };
   remark(options.quiet, `features by ${workersOf(given)}, training by ${workersOf(training)}`);
   return run(source, training, (dataset, more, signal) => {
     return finetuneWith(nodeRuntime(), options.model, dataset, {
@@ -55,7 +56,7 @@ export async function trainNew(
   options: TrainCommand & { readonly arch: string; readonly data: string },
 ): Promise<number> {
   const { size, preprocess } = options;
-  const training = onAllCores(options);
+  const training = { ...onAllCores(options), train: options.train ?? "all" };
   remark(options.quiet, `training by ${workersOf(training)}`);
   return run(options.data, training, (dataset, more) => {
     const given = { ...(size === undefined ? {} : { size }), ...(preprocess === undefined ? {} : { preprocess }) };
@@ -67,7 +68,7 @@ type Teach = (dataset: Dataset, options: FinetuneOptions, signal: AbortSignal) =
 
 async function run(
   source: string,
-  options: TrainCommand & { readonly threads: number },
+  options: TrainCommand & { readonly threads: number; readonly train: Part },
   teach: Teach,
 ): Promise<number> {
   const signal = interruptible();
@@ -113,10 +114,17 @@ async function run(
   await rm(kept, { force: true });
   if (report !== undefined) {
     const { trainingReport } = await import("./report/training.ts");
-    const page = await trainingReport(result, { source, options, examples: (val ?? train).examples });
+    const page = await trainingReport(result, {
+      source,
+      options,
+      examples: (val ?? train).examples,
+      featuresPerSecond: seen.featuresPerSecond(),
+    });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
-  const { history, trainLoss, trainTop1, valTop1, valMap, imagesPerSecond, classes } = result;
+  const { history, trainLoss, trainTop1, valTop1, valMap, classes } = result;
+  // A step of the head alone has no image in it: features are what takes the time then.
+  const imagesPerSecond = (options.train === "head" ? seen.featuresPerSecond() : undefined) ?? result.imagesPerSecond;
   // Of several labels an image there is no one answer.
   const answers = result.answers.flatMap((answer) => {
     const { label } = answer;
@@ -183,10 +191,8 @@ function live(quiet: boolean): Live {
     show(seen) {
       if (seen.phase === "plan") {
         const { memoryBytes, weights } = seen;
-        remark(
-          quiet,
-          `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${(weights / 1e6).toFixed(2)} M weights`,
-        );
+        const count = weights < 1e5 ? `${weights}` : `${(weights / 1e6).toFixed(2)} M`;
+        remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
         features.from = performance.now();
       } else if (seen.phase === "features") {
         const { done, total } = seen;
@@ -195,21 +201,18 @@ function live(quiet: boolean): Live {
       } else {
         const { epoch, epochs, step, steps, loss, top1, imagesPerSecond } = seen;
         const name = seen.phase === "head" ? "training the last layer" : "training";
-        const stands = `epoch ${epoch} of ${epochs}  loss ${loss.toFixed(4)}  right ${(100 * top1).toFixed(1)} %`;
-        begin(seen.phase, { name, total: steps, unit: "steps" }).update(
-          step,
-          `${stands}  ${imagesPerSecond.toFixed(0)} images/s`,
-        );
+        const rate = seen.phase === "head" ? "" : `  ${imagesPerSecond.toFixed(0)} images/s`;
+        const stands = `epoch ${epoch} of ${epochs}  loss ${loss.toFixed(4)}  right ${(100 * top1).toFixed(1)} %${rate}`;
+        begin(seen.phase, { name, total: steps, unit: "steps" }).update(step, stands);
       }
     },
     epoch({ epoch, trainLoss, trainTop1, valTop1, imagesPerSecond }) {
       if (process.stderr.isTTY) return;
       const seen = valTop1 === undefined ? "" : `  validation ${(100 * valTop1).toFixed(2)} %`;
       const top1 = (100 * trainTop1).toFixed(2);
-      remark(
-        quiet,
-        `epoch ${epoch}  loss ${trainLoss.toFixed(4)}  training ${top1} %${seen}  ${imagesPerSecond} images/s`,
-      );
+      // A step of the head alone has no image in it.
+      const rate = phase === "head" ? "" : `  ${imagesPerSecond} images/s`;
+      remark(quiet, `epoch ${epoch}  loss ${trainLoss.toFixed(4)}  training ${top1} %${seen}${rate}`);
     },
     stop,
     featuresPerSecond() {
