@@ -142,6 +142,22 @@ describe("inspect", () => {
     const tape = await cli("inspect", "model.safetensors", "--tape", "--quiet");
     expect(tape.stdout).toMatch(/^conv1 +(im2col|conv)_f32 +×\d+/m);
   });
+  it("tells classes, preprocessing, what outputs mean, and the licence that a file beside the weights names", async () => {
+    await mkdir(join(dir, "licensed"));
+    await writeFile(join(dir, "licensed", "model.safetensors"), await readFile(join(dir, "model.safetensors")));
+    const told = async (): Promise<readonly string[]> =>
+      (await cli("inspect", "licensed/model.safetensors", "--quiet")).stdout.split("\n");
+    const before = await told();
+    expect(before).toContain("licence not said");
+    expect(before).toContain("output softmax, one class an image");
+    expect(before).toContain("classes 10 classes: without names");
+    expect(before.find((line) => line.startsWith("preprocess "))).toMatch(/resize to .*, crop .*, mean .*, std /);
+    await writeFile(join(dir, "licensed", "README.md"), '---\ntags: [x]\nlicense: "apache-2.0"\n---\n# A model\n');
+    expect(await told()).toContain("licence apache-2.0");
+    await writeFile(join(dir, "licensed", "config.json"), JSON.stringify({ pretrained_cfg: { license: "mit" } }));
+    expect(await told()).toContain("licence mit");
+    expect(JSON.parse((await cli("inspect", "licensed", "--json", "--quiet")).stdout).licence).toBe("mit");
+  });
   it("plans within a memory budget, and says when it is too small", async () => {
     const free = JSON.parse((await cli("inspect", "resnet18", "--json")).stdout);
     expect(free.memoryBytes).toBeGreaterThan(60e6);
@@ -150,7 +166,7 @@ describe("inspect", () => {
     const { code, stderr } = await cli("inspect", "resnet18", "--memory", "20MB");
     expect({ code, stderr }).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/memoryBytes: expected at least .* MB/),
+      stderr: expect.stringMatching(/^--memory: expected at least .* MB/),
     });
   });
 });
