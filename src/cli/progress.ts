@@ -37,7 +37,7 @@ export interface Work {
 /** Milliseconds between two drawings of the line on a terminal. */
 const REDRAW_MS = 100;
 /** Elsewhere a line comes when another tenth is done, and not within this time of the last. */
-const LEAST_MS = 2_000;
+const LEAST_MS = 5_000;
 /** Or when this time is over. */
 const MOST_MS = 10_000;
 /** The rate is that of the last so many milliseconds. */
