@@ -49,7 +49,7 @@ export async function inspect(
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   process.stdout.write(
     [
-      `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} GMAC  weights ${dtype}`,
+      `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} billion multiply-adds  weights ${dtype}`,
       `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels, ${vectors}-bit vectors`,
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
@@ -60,7 +60,7 @@ export async function inspect(
       ...(isModel ? [`licence ${licence ?? "not said"}`] : []),
       "",
       table([
-        ["layer", "how", "output", "MMAC"],
+        ["layer", "how", "output", "million multiply-adds"],
         ...layers.map(({ name, op, algorithm, output, gmacs }) => [
           name,
           algorithm ?? op,
@@ -87,9 +87,8 @@ const SHOWN = 5;
 function describeOutput(kind: OutputKind, outputs: number, labels: readonly string[]): string {
   if (kind === "none") return `none: ${outputs} numbers, no classes`;
   const meaning = kind === "softmax" ? "one class an image" : "any number of classes an image";
-  const names = labels.length === 0 ? "without names" : labels.slice(0, SHOWN).join(", ");
-  const count = `${outputs} ${outputs === 1 ? "class" : "classes"}`;
-  return `${kind}, ${meaning}\nclasses ${count}: ${names}${labels.length > SHOWN ? ", …" : ""}`;
+  const names = `: ${labels.slice(0, SHOWN).join(", ")}${labels.length > SHOWN ? ", …" : ""}`;
+  return `${kind}, ${meaning}\nclasses ${outputs}${labels.length === 0 ? ", without names" : names}`;
 }
 
 function describePreprocess({ resize, crop, squash, filter, mean, std, order }: Preprocess): string {

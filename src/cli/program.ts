@@ -123,7 +123,9 @@ export function program(done: (status: number) => void): Command {
         .argument("<model>", "a model of any format")
         .requiredOption("--out <file>", "the file to write")
         .addOption(
-          new Option("--dtype <dtype>", "number format of the weights").choices(STORAGE_DTYPES).default("f32"),
+          new Option("--dtype <dtype>", "weights in 32, 16 or 8 bits: f16 is half the size")
+            .choices(STORAGE_DTYPES)
+            .default("f32"),
         ),
     ),
     "none",
@@ -139,7 +141,12 @@ export function program(done: (status: number) => void): Command {
           "a hundred sample images like those to come; without, only the weights become int8",
         )
         .addOption(
-          new Option("--method <name>", "how ranges of numbers follow from the images").choices(METHODS).default("mse"),
+          new Option(
+            "--method <name>",
+            "ranges hold all numbers seen (minmax), all but 1 in 10,000, or lose least (mse)",
+          )
+            .choices(METHODS)
+            .default("mse"),
         )
         .option("--limit <n>", "images to use", whole(1), 100)
         .option("--report <file>", "write an HTML report: accuracy, time, and each layer"),

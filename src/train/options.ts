@@ -168,7 +168,7 @@ const RUN_OPTIONS = {
   epochs: row(
     COUNT,
     { trainer: 1, head: 40, part: 8, scratch: 30 },
-    { flag: "--epochs <n>", help: "passes over the data (epochs)" },
+    { flag: "--epochs <n>", help: "passes over all images" },
   ),
   schedule: row<Schedule>(oneOf(SCHEDULES), "cosine", {
     flag: "--schedule <name>",

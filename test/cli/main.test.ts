@@ -150,7 +150,7 @@ describe("inspect", () => {
     const before = await told();
     expect(before).toContain("licence not said");
     expect(before).toContain("output softmax, one class an image");
-    expect(before).toContain("classes 10 classes: without names");
+    expect(before).toContain("classes 10, without names");
     expect(before.find((line) => line.startsWith("preprocess "))).toMatch(/resize to .*, crop .*, mean .*, std /);
     await writeFile(join(dir, "licensed", "README.md"), '---\ntags: [x]\nlicense: "apache-2.0"\n---\n# A model\n');
     expect(await told()).toContain("licence apache-2.0");
