@@ -38,7 +38,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /** `a, b or c` */
-export function oneOf(words: readonly string[]): string {
+function oneOf(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 }
 
