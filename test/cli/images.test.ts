@@ -61,7 +61,7 @@ describe("classify", () => {
     expect(stderr).toMatch(/broken\.jpg: expected a JPEG, PNG, WebP, GIF, HEIC or AVIF image/);
   });
   it.each([
-    ["nothing", /nothing: expected a folder with JPEG, PNG, WebP, GIF, HEIC or AVIF images .*, got none/],
+    ["nothing", /nothing: expected a folder with JPEG, PNG, WebP, GIF, HEIC or AVIF images, got none/],
     ["*.bmp", /\*\.bmp: expected a pattern that some file fits, got none/],
   ])("%s has no image in it", (name, message) => {
     const { status, stderr } = classify([name]);
