@@ -90,7 +90,7 @@ export function progress(
     drawn = "";
   };
   const draw = (line: string): void => {
-    drawn = line.slice(0, Math.max(20, (sink.columns ?? 80) - 1));
+    drawn = line.slice(0, Math.max(20, (sink.columns || 80) - 1));
     sink.write(`${CLEAR}${drawn}`);
   };
   const update = (to: number, note = ""): void => {
