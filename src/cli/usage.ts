@@ -1,27 +1,11 @@
 /** Bad usage of the command, in the form of every other error; exit status 2. */
 import { type Argument, Command, Help, type InvalidArgumentError, type Option } from "commander";
 import { expectedGot } from "../errors.ts";
+import { distance } from "../near.ts";
 
 /** An argument or option that the command does not take. */
 export class UsageError extends Error {
   override name = "UsageError";
-}
-
-/** Insertions, removals, replacements and swaps of neighbours that turn one word into the other. */
-function distance(a: string, b: string): number {
-  const rows = Array.from({ length: a.length + 1 }, (_, i) => [i, ...Array.from({ length: b.length }, () => 0)]);
-  for (let j = 0; j <= b.length; ++j) rows[0]![j] = j;
-  for (let i = 1; i <= a.length; ++i) {
-    for (let j = 1; j <= b.length; ++j) {
-      const same = a[i - 1] === b[j - 1] ? 0 : 1;
-      let least = Math.min(rows[i - 1]![j]! + 1, rows[i]![j - 1]! + 1, rows[i - 1]![j - 1]! + same);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
-        least = Math.min(least, rows[i - 2]![j - 2]! + 1);
-      }
-      rows[i]![j] = least;
-    }
-  }
-  return rows[a.length]![b.length]!;
 }
 
 /** The word that was probably meant: one that begins so, or the one with the fewest differences; none when all are far. */
