@@ -101,7 +101,7 @@ function startsWith(bytes: Uint8Array, at: number, text: string): boolean {
 }
 
 /** The next marker that ends a scan's codes. In these FF is followed by 00, or by a restart marker. */
-function pastCodes(bytes: Uint8Array, start: number): number {
+export function pastCodes(bytes: Uint8Array, start: number): number {
   for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const next = bytes[at + 1];
     if (next === undefined) break;
