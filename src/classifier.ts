@@ -37,6 +37,8 @@ export interface DecodeDefault {
 export interface PhotoOptions extends DecodeDefault {
   /** A limit for encoded images, in pixels. */
   readonly maxPixels?: number;
+  /** A limit for the memory that decoding takes, in bytes: little for JPEGs, whatever their size; all pixels of others, and more. */
+  readonly maxDecodeBytes?: number;
   /** Takes a JPEG that is cut short for what is there of it, gray where nothing is. */
   readonly truncated?: boolean;
 }
@@ -375,13 +377,13 @@ export class Classifier {
   #photo(
     image: ImageInput,
     jobOf: (photo: { readonly photo: Photo; readonly reading: Reading }) => Job,
-    { maxPixels, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds = {},
+    { maxPixels, maxDecodeBytes, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds = {},
   ): Promise<readonly Float32Array[]> {
     checkDecode(decode);
     return this.#engine.call(async () => {
       bounds.signal?.throwIfAborted();
       const photo = await fetchPhoto(image, this.#runtime, maxPixels);
-      return this.#do(jobOf({ photo, reading: { decode, maxPixels, truncated } }), bounds);
+      return this.#do(jobOf({ photo, reading: { decode, maxPixels, maxDecodeBytes, truncated } }), bounds);
     });
   }
 

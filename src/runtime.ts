@@ -26,6 +26,8 @@ export interface Runtime {
   readonly formats: readonly Format[];
   /** Bytes of images that are decoded at once; the limit of `decode/turn.ts` when absent. */
   readonly imageBytes?: number;
+  /** Most memory that decoding one image may take, where the caller does not say; no limit when absent. */
+  readonly maxDecodeBytes?: number;
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
   /**

@@ -82,12 +82,12 @@ async function startService(options: ServeCommand, signal: AbortSignal): Promise
     get memoryBytes() {
       return model.memoryBytes;
     },
-    async classify(photo, { topK, maxPixels, signal: request }) {
+    async classify(photo, { signal: request, ...limited }) {
       request.throwIfAborted();
       // A client that leaves does not end a replica: that would cost more than its photo.
       const bounds = { signal: ending.signal, timeoutMs: Math.min(1000 * options.photoTimeout, 2 ** 31 - 1) };
       try {
-        return await model.classify(photo, { topK, maxPixels, ...bounds });
+        return await model.classify(photo, { ...limited, ...bounds });
       } catch (error) {
         if ((error as Error)?.name !== "TimeoutError") throw error;
         throw new HttpError(422, "work", `the photo takes longer than ${options.photoTimeout} s to decode`);
