@@ -4,7 +4,7 @@ declare namespace Cloudflare {
     ASSETS: Fetcher;
     WEIGHTS?: R2Bucket;
     ORIGINS: string;
-    MAX_PIXELS: string;
+    MAX_DECODE_BYTES: string;
   }
 }
 interface Env extends Cloudflare.Env {}
