@@ -46,6 +46,17 @@ export interface Runtime {
    * @throws Fault "unsupported" when the decoder is not installed
    */
   readonly decodeHeif?: (codec: "HEIC" | "AVIF", bytes: Uint8Array, header: HeifSize) => Promise<RgbaPixels>;
+  /**
+   * Makes a JPEG of a HEIC or AVIF, turned as it is shown, by a service beside this program, which takes the place of `decodeHeif`.
+   *
+   * @param size of the JPEG: all that the network sees of it
+   * @throws Fault "unsupported" when there is no such service here
+   */
+  readonly transcodeHeif?: (
+    codec: "HEIC" | "AVIF",
+    bytes: Uint8Array,
+    size: { readonly width: number; readonly height: number },
+  ) => Promise<Uint8Array>;
   /** Opens a local file. Throws when there is none, or when the runtime has no files. */
   openFile(path: string, signal?: AbortSignal): Promise<ByteSource>;
   /** A local folder; opening is lazy. */

@@ -29,7 +29,10 @@ import { isReduced, type Picture, type Size, scaled, scaleFor, type Wanted, whol
 import { decodeWebp } from "./webp.ts";
 
 /** What decoding takes of a runtime. */
-export type Decoders = Pick<Runtime, "name" | "module" | "imageBytes" | "maxDecodeBytes" | "decodeHeif">;
+export type Decoders = Pick<
+  Runtime,
+  "name" | "module" | "imageBytes" | "maxDecodeBytes" | "decodeHeif" | "transcodeHeif"
+>;
 
 /**
  * Most pixels an image may claim, 120 megapixels: 480 MB of RGBA, and a little more than the 108 that phones save. Checked before
@@ -99,6 +102,14 @@ export async function decodePicture(
   const own = turn ?? new Turn();
   try {
     const header = checkedHeader(codec, bytes, name, maxPixels, truncated && codec === "JPEG");
+    if ((codec === "HEIC" || codec === "AVIF") && runtime.transcodeHeif !== undefined) {
+      // Nobody decodes these bit for bit alike, so that there is no exact picture to keep.
+      const scale = wanted === undefined ? 8 : scaleFor(header, { ...wanted, decode: "fast" });
+      const made = await runtime.transcodeHeif(codec, bytes, scaled(header, scale));
+      const options = { maxPixels, maxDecodeBytes, turn: own, wanted };
+      if (made[0] !== 0xff) throw new Fault("malformed", "one that was not made a JPEG");
+      return await decodePicture(made, runtime, name, options);
+    }
     const orientation = orientationOf(header.exif);
     const job = codec === "JPEG" && wanted !== undefined ? viewJob(header, orientation, wanted) : undefined;
     const memory = decodingBytes(codec, header, job);

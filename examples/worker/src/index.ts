@@ -3,7 +3,9 @@
  * once an isolate, by its first request.
  */
 import { env, waitUntil } from "cloudflare:workers";
-import { type Classifier, createHandler, fromStream, load } from "resnet-wasm/edge";
+import { type Classifier, createHandler, fromStream, init, load } from "resnet-wasm/edge";
+
+if (env.IMAGES !== undefined) init({ images: env.IMAGES });
 
 const MODEL = "model.safetensors";
 
