@@ -82,6 +82,36 @@ describe("answers", () => {
     const { predictions } = await answerOf(handlerOf()(post(form)));
     expect(predictions).toEqual(await model.classify(photo));
   });
+  it.each([
+    [
+      "a preamble and an empty text before it",
+      (head: string) => `preamble\r\n--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n${head}`,
+    ],
+    [
+      "a name in other words",
+      (head: string) => head.replace("Content-Disposition", "CONTENT-disposition").replace("filename=", "filename*="),
+    ],
+    ["a type that says it is text", (head: string) => head.replace("\r\n\r\n", "\r\nContent-Type: text/plain\r\n\r\n")],
+  ])("a form with %s", async (_title, change) => {
+    const head = change('--b\r\nContent-Disposition: form-data; name="photo"; filename="x"\r\n\r\n');
+    const form = Buffer.concat([Buffer.from(head), photo, Buffer.from("\r\n--b--\r\n")]);
+    for (const boundary of ["b", '"b"', "b; charset=utf-8"]) {
+      const type = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
+      const { predictions } = await answerOf(handlerOf()(post(form, "", type)));
+      expect(predictions).toEqual(await model.classify(photo));
+    }
+  });
+  it.each([
+    ["no end", "--b\r\nContent-Disposition: form-data; filename=x\r\n\r\nphoto"],
+    ["no headers", "--b\r\nphoto\r\n--b--"],
+    ["no delimiter", "photo\r\n--c--"],
+    ["a delimiter inside a line", "photo--b\r\n\r\n\r\n--b--"],
+    ["no part", "--b--"],
+    ["an empty file", "--b\r\nContent-Disposition: form-data; filename=x\r\n\r\n\r\n--b--"],
+  ])("a form with %s gives 400", async (_title, text) => {
+    const type = { "Content-Type": "multipart/form-data; boundary=b" };
+    expect((await answerOf(handlerOf()(post(text, "", type)))).status).toBe(400);
+  });
   it("whatever the content type claims", async () => {
     const { status } = await answerOf(handlerOf()(post(photo, "", { "Content-Type": "text/html" })));
     expect(status).toBe(200);
