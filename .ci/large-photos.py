@@ -28,7 +28,7 @@ def mosaic(width, height, across, down):
 
 
 files = {}
-for title, size, cells, quality in (("12", (4000, 3000), (4, 4), 88), ("108", (12000, 9000), (10, 8), 88)):
+for title, size, cells, quality in (("12", (4000, 3000), (4, 4), 92), ("108", (12000, 9000), (10, 8), 94)):
     image = mosaic(*size, *cells)
     for kind, progressive in (("baseline", False), ("progressive", True)):
         path = os.path.join(folder, f"{title}-{kind}.jpg")
