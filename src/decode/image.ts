@@ -157,8 +157,11 @@ function viewJob(header: Header, orientation: Orientation, wanted: Wanted): View
   return { scale, isResized: isReduced(size, view), plan: () => planResize(size, view, wanted.filter, orientation) };
 }
 
-/** Bytes that decoders take for each pixel, their results among them; upright pixels are a copy. */
-const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5, HEIC: 12, AVIF: 12 };
+/**
+ * Bytes that decoders take for each pixel, their results among them; upright pixels are a copy, and what is inflated of a PNG waits for
+ * the garbage collector.
+ */
+const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 8, WebP: 12, GIF: 5, HEIC: 12, AVIF: 12 };
 /** What a JPEG takes for each pixel of a row: the rows of samples, and sums of a resize. */
 const ROW_BYTES = 200;
 /** The same of one of several scans: coefficients of a row of MCUs, of 32 rows at most, for three components or four. */

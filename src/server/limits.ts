@@ -25,7 +25,7 @@ export interface Limits {
   readonly timeoutMs: number;
 }
 
-/** Of WebP 25 megapixels take 300 MB while they are decoded, of PNG 75; JPEGs take less than 10. */
+/** Of WebP 25 megapixels take 300 MB while they are decoded, of PNG 37; JPEGs take less than 10. */
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   maxBytes: 20e6,
   maxPixels: PIXEL_LIMIT,

@@ -16,8 +16,8 @@ import { RESULTS, readCursor, resumeWalk, startWalk, walkOn } from "./walk.ts";
 const FAILED = "classify-failed";
 /** Images at once: one is computed while others are read from the bucket and written to it. */
 const LANES = 4;
-/** Most memory that decoding an image may take: JPEGs of any size, PNGs of 6 megapixels. */
-const MAX_DECODE_BYTES = 24e6;
+/** Most memory that decoding an image may take: JPEGs of any size, PNGs of 2 megapixels. */
+const MAX_DECODE_BYTES = 16e6;
 const JSON_TYPE = { httpMetadata: { contentType: "application/json" } };
 
 let model: Promise<Classifier> | undefined;
