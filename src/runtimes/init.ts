@@ -18,7 +18,10 @@ let imagesBinding: ImagesBinding | undefined;
 
 /** What `init` takes. */
 export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
-  /** Imports libheif-js, when a page meets a HEIC that its browser cannot decode. */
+  /**
+   * Imports libheif-js, when a page meets a HEIC that its browser cannot decode. A function cannot be posted: what replicas and
+   * trainings, whose workers have none, meet of HEIC is decoded on the page.
+   */
   readonly libheif?: () => Promise<unknown>;
   /** A Worker's binding of Cloudflare Images, which makes JPEGs of HEIC and AVIF. */
   readonly images?: ImagesBinding;
