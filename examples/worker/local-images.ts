@@ -1,13 +1,9 @@
-/** examples/worker with a binding of Cloudflare Images, which miniflare simulates. */
-import { mkdtempSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+/** This Worker on this machine with a binding of Cloudflare Images, which miniflare simulates. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundleWorker } from "../examples/worker/workerd.ts";
-import { root } from "./checks.ts";
-
-// Both are installed among the examples.
-const require = createRequire(join(root, "examples/package.json"));
+import { Log, LogLevel, Miniflare } from "miniflare";
+import { bundleWorker } from "./workerd.ts";
 
 export interface ImagesWorker {
   /** Status and text of the answer to a photo. */
@@ -17,7 +13,6 @@ export interface ImagesWorker {
 
 /** Starts it with these weights. */
 export async function startImagesWorker(main: string, weights: Uint8Array<ArrayBuffer>): Promise<ImagesWorker> {
-  const { Log, LogLevel, Miniflare } = require("miniflare") as typeof import("miniflare");
   const folder = mkdtempSync(join(tmpdir(), "resnet-images-"));
   const wasm = await bundleWorker(main, folder);
   const read = (path: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(join(folder, path)));
@@ -35,21 +30,12 @@ export async function startImagesWorker(main: string, weights: Uint8Array<ArrayB
   const address = `${await miniflare.ready}classify`;
   return {
     async classify(photo) {
-      const response = await fetch(address, { method: "POST", body: photo });
+      const response = await fetch(address, { method: "POST", body: photo, headers: { connection: "close" } });
       return { status: response.status, text: await response.text() };
     },
-    stop: () => miniflare.dispose(),
+    async stop() {
+      await miniflare.dispose();
+      rmSync(folder, { recursive: true });
+    },
   };
-}
-
-interface Sharp {
-  resize(width: number, height: number, options: { readonly fit: "fill" }): Sharp;
-  avif(options: { readonly quality: number; readonly effort: number }): Sharp;
-  toBuffer(): Promise<Buffer<ArrayBuffer>>;
-}
-
-/** A photo as an AVIF of this size. */
-export function avifOf(photo: Uint8Array, width: number, height: number): Promise<Buffer<ArrayBuffer>> {
-  const sharp = require("sharp") as (bytes: Uint8Array) => Sharp;
-  return sharp(photo).resize(width, height, { fit: "fill" }).avif({ quality: 70, effort: 0 }).toBuffer();
 }
