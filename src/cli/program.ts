@@ -121,6 +121,7 @@ export function program(done: (status: number) => void): Command {
     .addOption(new Option("--token <text>", "what Authorization: Bearer must hold").env("RESNET_WASM_TOKEN"))
     .option("--max-bytes <bytes>", "largest body, as in 20MB", byteCount, DEFAULT_LIMITS.maxBytes)
     .option("--max-pixels <n>", "largest photo", whole(1), DEFAULT_LIMITS.maxPixels)
+    .option("--max-decode-bytes <bytes>", "most memory to decode one photo", byteCount, DEFAULT_LIMITS.maxDecodeBytes)
     .addOption(decodeOption())
     .option("--max-waiting <n>", "photos that are computed or wait; more are answered 503", whole(1), 32)
     .option("--max-bodies <n>", "bodies that arrive at once; the slowest makes room for others", whole(1), 256)

@@ -20,6 +20,7 @@ export interface ServeCommand extends CommonOptions {
   readonly log: "none" | "text" | "json";
   readonly maxBytes: number;
   readonly maxPixels: number;
+  readonly maxDecodeBytes: number;
   readonly maxWaiting: number;
   readonly maxBodies: number;
   readonly minRate: number;
@@ -113,6 +114,7 @@ export async function serve(options: ServeCommand): Promise<number> {
     load: async () => model,
     concurrency: replicas,
     ...{ origins, maxBytes, maxPixels, maxWaiting, maxBodies, stopping: stopping.signal },
+    maxDecodeBytes: options.maxDecodeBytes,
     ...{ timeoutMs: 1000 * timeout, bodyTimeoutMs: 1000 * bodyTimeout, upstreamTimeoutMs: 1000 * options.urlTimeout },
     ...{ minBytesPerSecond: options.minRate, allowOrigin: options.cors, ...(token !== undefined && { token }) },
     ...logger(options.log, options.quiet === true),
