@@ -5,6 +5,7 @@ import { LAYOUTS, STORAGE_DTYPES } from "../convert.ts";
 import { expectedGot } from "../errors.ts";
 import { RESNETS } from "../models/resnet.ts";
 import { METHODS } from "../quantizer.ts";
+import { DEFAULT_LIMITS } from "../server/limits.ts";
 import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
@@ -221,8 +222,19 @@ export function program(done: (status: number) => void): Command {
           .default([], "none"),
       )
       .optionsGroup("Limits:")
-      .addOption(new Option("--max-bytes <bytes>", "largest body").argParser(byteCount).default(10e6, "10MB"))
-      .addOption(new Option("--max-pixels <n>", "largest photo").argParser(whole(1)).default(25e6, "25000000"))
+      .addOption(
+        new Option("--max-bytes <bytes>", "largest body").argParser(byteCount).default(DEFAULT_LIMITS.maxBytes, "20MB"),
+      )
+      .addOption(
+        new Option("--max-pixels <n>", "largest photo")
+          .argParser(whole(1))
+          .default(DEFAULT_LIMITS.maxPixels, `${DEFAULT_LIMITS.maxPixels}`),
+      )
+      .addOption(
+        new Option("--max-decode-bytes <bytes>", "most memory to decode one photo")
+          .argParser(byteCount)
+          .default(DEFAULT_LIMITS.maxDecodeBytes, "300MB"),
+      )
       .option("--max-waiting <n>", "photos that are computed or wait; more are answered 503", whole(1), 32)
       .option("--max-bodies <n>", "bodies that arrive at once; the slowest makes room for others", whole(1), 256)
       .addOption(
