@@ -9,7 +9,7 @@ import {
   Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
   ORDER, scanComponents, scanned, ZIGZAG,
 } from "./frame";
-import { END, long_code } from "./huffman";
+import { END, entry_at, long_code } from "./huffman";
 import { clear, decode_block, signed, transform } from "./sequential";
 
 /** A block with room behind it, which `decode_block` needs and the kept ones have not. */
@@ -55,7 +55,7 @@ function fill(bits: u64, valid: i32, from: usize): void {
 function dc_first(component: Component, block: usize): void {
   if (count < 32) fill(buffer, count, at);
   let bits = buffer, valid = count;
-  let entry = load<i32>(component.dcTable + (<usize>(bits >> 54) << 2));
+  let entry = load<i32>(entry_at(component.dcTable, bits));
   if (entry == 0) entry = long_code(component.dcTable, bits, 0);
   bits <<= entry & 31;
   valid -= entry & 31;
@@ -86,7 +86,7 @@ function ac_first(component: Component, block: usize): void {
       valid = count;
       from = at;
     }
-    let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+    let entry = load<i32>(entry_at(table, bits));
     if (entry == 0) entry = long_code(table, bits, 0);
     bits <<= entry & 31;
     valid -= entry & 31;
@@ -152,7 +152,7 @@ function ac_refine(component: Component, block: usize): void {
         valid = count;
         from = at;
       }
-      let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+      let entry = load<i32>(entry_at(table, bits));
       if (entry == 0) entry = long_code(table, bits, 1);
       bits <<= entry & 31;
       valid -= entry & 31;

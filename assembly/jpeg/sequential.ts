@@ -5,7 +5,7 @@ import {
 import {
   Component, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross, ORDER, scanComponents, scanned,
 } from "./frame";
-import { END, long_code } from "./huffman";
+import { alone, END, entry_at, long_code } from "./huffman";
 import { idct, idct_corner, idct_flat } from "./idct";
 import { idct_1, idct_2, idct_4 } from "./idct_reduced";
 
@@ -35,7 +35,7 @@ export function decode_block(component: Component, block: usize, places: usize):
       from = at;
     }
   }
-  let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+  let entry = load<i32>(entry_at(table, bits));
   if (entry == 0) entry = long_code(table, bits, 0);
   let length = entry & 31;
   bits <<= length;
@@ -69,20 +69,27 @@ export function decode_block(component: Component, block: usize, places: usize):
         from = at;
       }
     }
-    entry = load<i32>(table + (<usize>(bits >> 54) << 2));
-    if (entry == 0) entry = long_code(table, bits, 0);
-    length = entry & 31;
-    bits <<= length;
-    valid -= length;
-    k += (entry >> 9) & 127;
-    size = (entry >> 5) & 15;
-    value = entry >> 16;
+    let codes = load<u64>(entry_at(table, bits));
+    if (codes == 0) codes = alone(long_code(table, bits, 0));
+    length = <i32>codes & 31;
+    k += (<i32>codes >> 9) & 127;
+    size = (<i32>codes >> 5) & 15;
     if (size != 0) {
-      value = signed(bits, size);
+      bits <<= length;
+      store<i16>(block + load<u8>(order + k), <i16>signed(bits, size));
       bits <<= size;
-      valid -= size;
+      valid -= length + size;
+    } else {
+      store<i16>(block + load<u8>(order + k), <i16>(codes >> 16));
+      if (k < 64) {
+        // The second, or the first once more.
+        length = <i32>(codes >> 32) & 31;
+        k += <i32>(codes >> 41) & 127;
+        store<i16>(block + load<u8>(order + k), <i16>(codes >> 48));
+      }
+      bits <<= length;
+      valid -= length;
     }
-    store<i16>(block + load<u8>(order + k), <i16>value);
   } while (k < 64);
   put_bits(bits, valid, from);
   return k > END ? k - END - 1 : 63;

@@ -16,7 +16,8 @@ type Exports = Awaited<ReturnType<typeof instantiate>>;
 
 const PAGE_BYTES = 65536;
 const MAX_PAGES = 65536;
-const TABLE_BYTES = 4496;
+/** Of a table of Huffman codes: see `assembly/jpeg/huffman.ts`. */
+const TABLE_BYTES = 16784;
 /** Beside a row, for vectors that reach beyond it; before it, for the neighbour of its first sample. */
 const [PADDING, MARGIN] = [64, 16];
 /** What ends the data of a scan, whatever a file ends with. */
