@@ -2,9 +2,7 @@
  * Scans into kept coefficients: the four kinds of progressive scans (ISO 10918-1, annex G), and sequential scans that do not
  * have all components. Afterwards, the rows of MCUs through the inverse DCT.
  */
-import {
-  at, buffer, check_bits, count, is_plain, put_bits, refill, restart_due, starved, word_at,
-} from "./bits";
+import { at, buffer, check_bits, count, fill, put_bits, restart_due, starved } from "./bits";
 import {
   Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
   ORDER, scanComponents, scanned, ZIGZAG,
@@ -38,18 +36,6 @@ export function set_scan(scan: i32, from: i32, to: i32, by: i32): void {
   last = to;
   shift = by;
   emptyBlocks = 0;
-}
-
-/** The buffer filled to 56 bits or more. The reader's state is local in each function: it puts it here, and takes it back. */
-function fill(bits: u64, valid: i32, from: usize): void {
-  const word = word_at(from);
-  if (is_plain(word)) {
-    const bytes = (63 - valid) >> 3;
-    put_bits(bits | (word >> valid), valid + (bytes << 3), from + bytes);
-  } else {
-    put_bits(bits, valid, from);
-    refill();
-  }
 }
 
 function dc_first(component: Component, block: usize): void {

@@ -1,7 +1,5 @@
 /** Blocks of sequential scans, and the rows of MCUs that go through the inverse DCT as they are decoded. */
-import {
-  at, buffer, check_bits, count, is_plain, put_bits, refill, restart_due, starved, word_at,
-} from "./bits";
+import { at, buffer, check_bits, count, fill, put_bits, restart_due, starved } from "./bits";
 import {
   Component, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross, ORDER, scanComponents, scanned,
 } from "./frame";
@@ -18,23 +16,9 @@ const BLOCK = memory.data(144, 16);
  * @returns the zigzag index of the last coefficient
  */
 export function decode_block(component: Component, block: usize, places: usize): i32 {
+  if (count < 32) fill(buffer, count, at);
   let bits = buffer, valid = count, from = at;
   let table = component.dcTable;
-  if (valid < 32) {
-    const word = word_at(from);
-    if (is_plain(word)) {
-      bits |= word >> valid;
-      const bytes = (63 - valid) >> 3;
-      from += bytes;
-      valid += bytes << 3;
-    } else {
-      put_bits(bits, valid, from);
-      refill();
-      bits = buffer;
-      valid = count;
-      from = at;
-    }
-  }
   let entry = load<i32>(entry_at(table, bits));
   if (entry == 0) entry = long_code(table, bits, 0);
   let length = entry & 31;
@@ -55,19 +39,10 @@ export function decode_block(component: Component, block: usize, places: usize):
   let k = 1;
   do {
     if (valid < 32) {
-      const word = word_at(from);
-      if (is_plain(word)) {
-        bits |= word >> valid;
-        const bytes = (63 - valid) >> 3;
-        from += bytes;
-        valid += bytes << 3;
-      } else {
-        put_bits(bits, valid, from);
-        refill();
-        bits = buffer;
-        valid = count;
-        from = at;
-      }
+      fill(bits, valid, from);
+      bits = buffer;
+      valid = count;
+      from = at;
     }
     let codes = load<u64>(entry_at(table, bits));
     if (codes == 0) codes = alone(long_code(table, bits, 0));
