@@ -8,7 +8,7 @@ import {
   ORDER, scanComponents, scanned, ZIGZAG,
 } from "./frame";
 import { END, entry_at, long_code } from "./huffman";
-import { clear, decode_block, signed, transform } from "./sequential";
+import { clear, decode_block, decode_dc, signed, transform } from "./sequential";
 
 /** A block with room behind it, which `decode_block` needs and the kept ones have not. */
 const BLOCK = memory.data(144, 16);
@@ -39,16 +39,7 @@ export function set_scan(scan: i32, from: i32, to: i32, by: i32): void {
 }
 
 function dc_first(component: Component, block: usize): void {
-  if (count < 32) fill(buffer, count, at);
-  let bits = buffer, valid = count;
-  let entry = load<i32>(entry_at(component.dcTable, bits));
-  if (entry == 0) entry = long_code(component.dcTable, bits, 0);
-  bits <<= entry & 31;
-  valid -= entry & 31;
-  const size = (entry >> 5) & 15;
-  component.prediction += size != 0 ? signed(bits, size) : entry >> 16;
-  put_bits(bits << size, valid - size, at);
-  store<i16>(block, <i16>(component.prediction << shift));
+  store<i16>(block, <i16>(decode_dc(component) << shift));
 }
 
 function dc_refine(block: usize): void {

@@ -10,31 +10,30 @@ import { idct_1, idct_2, idct_4 } from "./idct_reduced";
 /** One block, and room for the coefficients that are not used. */
 const BLOCK = memory.data(144, 16);
 
+/** Decodes a DC code. Gives the component's new prediction. */
+// @ts-ignore: decorator
+@inline
+export function decode_dc(component: Component): i32 {
+  if (count < 32) fill(buffer, count, at);
+  let bits = buffer;
+  let entry = load<i32>(entry_at(component.dcTable, bits));
+  if (entry == 0) entry = long_code(component.dcTable, bits, 0);
+  bits <<= entry & 31;
+  const size = (entry >> 5) & 15;
+  component.prediction += size != 0 ? signed(bits, size) : entry >> 16;
+  put_bits(bits << size, count - (entry & 31) - size, at);
+  return component.prediction;
+}
+
 /**
  * Decodes a block's codes. `block` is zero, and a word behind it too. `places` is `ORDER` or `ZIGZAG`.
  *
  * @returns the zigzag index of the last coefficient
  */
 export function decode_block(component: Component, block: usize, places: usize): i32 {
-  if (count < 32) fill(buffer, count, at);
+  store<i16>(block, <i16>decode_dc(component));
   let bits = buffer, valid = count, from = at;
-  let table = component.dcTable;
-  let entry = load<i32>(entry_at(table, bits));
-  if (entry == 0) entry = long_code(table, bits, 0);
-  let length = entry & 31;
-  bits <<= length;
-  valid -= length;
-  let size = (entry >> 5) & 15;
-  let value = entry >> 16;
-  if (size != 0) {
-    value = signed(bits, size);
-    bits <<= size;
-    valid -= size;
-  }
-  component.prediction += value;
-  store<i16>(block, <i16>component.prediction);
-
-  table = component.acTable;
+  const table = component.acTable;
   const order = places - 1;
   let k = 1;
   do {
@@ -46,9 +45,9 @@ export function decode_block(component: Component, block: usize, places: usize):
     }
     let codes = load<u64>(entry_at(table, bits));
     if (codes == 0) codes = alone(long_code(table, bits, 0));
-    length = <i32>codes & 31;
+    let length = <i32>codes & 31;
     k += (<i32>codes >> 9) & 127;
-    size = (<i32>codes >> 5) & 15;
+    const size = (<i32>codes >> 5) & 15;
     if (size != 0) {
       bits <<= length;
       store<i16>(block + load<u8>(order + k), <i16>signed(bits, size));
