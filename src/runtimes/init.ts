@@ -16,7 +16,10 @@ let importLibheif: (() => Promise<unknown>) | undefined;
 
 /** What `init` takes. */
 export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
-  /** Imports libheif-js, when a page meets a HEIC that its browser cannot decode. */
+  /**
+   * Imports libheif-js, when a page meets a HEIC that its browser cannot decode. A function cannot be posted: what replicas and
+   * trainings, whose workers have none, meet of HEIC is decoded on the page.
+   */
   readonly libheif?: () => Promise<unknown>;
 }
 
