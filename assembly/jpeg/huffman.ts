@@ -46,9 +46,10 @@ export function extended(bits: i32, size: i32): i32 {
  * @param counts [16] u8: codes of each length
  * @param symbols [sum of counts] u8
  * @param plain 1 for scans that refine AC: entries are symbol << 16 | length
+ * @param pairs 1 for AC of sequential scans: entries have the next code too
  * @returns 0 when there are more codes of a length than there can be
  */
-export function huffman(table: usize, counts: usize, symbols: usize, plain: i32): i32 {
+export function huffman(table: usize, counts: usize, symbols: usize, plain: i32, pairs: i32): i32 {
   memory.fill(table, 0, TABLE_BYTES);
   let code = 0, index = 0;
   for (let length = 1; length <= 16; ++length) {
@@ -77,7 +78,7 @@ export function huffman(table: usize, counts: usize, symbols: usize, plain: i32)
     code <<= 1;
   }
   store<i32>(table + LARGEST + 4 * 17, 0xfffff);
-  if (plain == 0) pair(table);
+  if (pairs != 0) pair(table);
   return 1;
 }
 

@@ -276,7 +276,8 @@ class Job {
     }
     const table = this.#room.take(TABLE_BYTES);
     const [counts, symbols] = [this.#room.put(codes.counts), this.#room.put(codes.symbols)];
-    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0) === 0) {
+    const isPaired = kind === "ac" && !this.#tables.frame!.progressive;
+    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0, isPaired ? 1 : 0) === 0) {
       throw new Fault("malformed", "one with a broken Huffman table");
     }
     built.set(codes, table);
