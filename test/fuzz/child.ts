@@ -32,6 +32,8 @@ const TYPED: readonly unknown[] = [...Object.values(errors), HttpError, Diverged
 const isTyped = (error: unknown): boolean =>
   TYPED.some((type) => typeof type === "function" && type.prototype instanceof Error && error instanceof type);
 
+const isTrap = (cause: unknown): boolean => cause instanceof WebAssembly.RuntimeError || cause instanceof TypeError;
+
 /** What one input did: it was answered, refused in a typed way, or something is wrong. */
 interface Outcome {
   readonly kind: "answered" | "refused" | "untyped" | "not-finite" | "slow" | "memory" | "pristine";
@@ -56,6 +58,10 @@ function frameOf(error: Error): string {
   return own.replace(/^.*\/(src\/[^)]*?):\d+\)?$/, "$1").trim();
 }
 
+function causeOf(error: unknown): string {
+  return error instanceof Error && error.cause instanceof Error ? `\n${error.cause.stack}` : "";
+}
+
 /** One input; again when it took too long, since the first run may have paid for the compiler or the collector. */
 async function outcomeOf(target: Target, bytes: Uint8Array): Promise<Outcome> {
   const outcome = await runOnce(target, bytes);
@@ -72,12 +78,15 @@ async function runOnce(target: Target, bytes: Uint8Array): Promise<Outcome> {
     else outcome = { kind: "not-finite", signature: "not-finite", detail: `number ${at} of the answer: ${answer[at]}` };
   } catch (error) {
     const { name, message, code = "" } = error as Error & { code?: string };
-    const typed = isTyped(error);
+    // A decoder that trapped is refused as a broken file; here it is what it is.
+    const typed = isTyped(error) && !isTrap((error as Error).cause);
     const where = typed ? "" : ` at ${error instanceof Error ? frameOf(error) : "nowhere"}`;
     outcome = {
       kind: typed ? "refused" : "untyped",
       signature: `${name} ${code} ${typed ? shapeOf(`${message}`) : where}`,
-      detail: typed ? `${name} (${code}): ${message}` : `${error instanceof Error ? error.stack : error}`,
+      detail: typed
+        ? `${name} (${code}): ${message}`
+        : `${error instanceof Error ? error.stack : error}${causeOf(error)}`,
       code,
     };
   }
