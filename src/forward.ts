@@ -31,6 +31,7 @@ export interface Packed {
 export interface Reading {
   readonly decode: DecodeMode;
   readonly maxPixels?: number | undefined;
+  readonly maxDecodeBytes?: number | undefined;
   /** Takes a JPEG that is cut short for what is there of it. */
   readonly truncated?: boolean | undefined;
 }
@@ -107,9 +108,9 @@ export class ForwardPass {
       });
     }
     const { photo, reading } = job;
-    const { decode, maxPixels, truncated } = reading;
+    const { decode, ...limits } = reading;
     const wanted = job.kind === "views" && !isCentre(job.views) ? undefined : this.#centre(decode);
-    return withPicture(photo, this.#decoders, { maxPixels, truncated, wanted }, (picture) =>
+    return withPicture(photo, this.#decoders, { ...limits, wanted }, (picture) =>
       this.#engine.exclusive(async () => {
         signal?.throwIfAborted();
         if (job.kind === "input") return [this.#input(picture)];

@@ -1,11 +1,13 @@
 /**
  * Scans into kept coefficients: the four kinds of progressive scans (ISO 10918-1, annex G), and sequential scans that do not
- * have all components. Afterwards, the rows of MCUs through the inverse DCT.
+ * have all components. All scans of a file go on together: a row of MCUs of each, then these through the inverse DCT. So the coefficients of
+ * one row are all that is kept, where one scan after the other would need those of the whole picture: 6 bytes a pixel in 4:4:4.
  */
-import { at, buffer, check_bits, count, fill, put_bits, restart_due, starved } from "./bits";
+import { at, buffer, check_bits, count, fill, load_bits, put_bits, restart_due, save_bits, starved } from "./bits";
+import { Cursor, CURSOR_BYTES } from "./cursor";
 import {
-  Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
-  ORDER, scanComponents, scanned, ZIGZAG,
+  Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, load_scanned, mcusAcross,
+  ORDER, save_scanned, scanComponents, scanned, ZIGZAG,
 } from "./frame";
 import { END, entry_at, long_code } from "./huffman";
 import { clear, decode_block, decode_dc, signed, transform } from "./sequential";
@@ -201,6 +203,7 @@ function decode(component: Component, block: usize): void {
   }
 }
 
+/** A block of the row of MCUs that is under way. */
 // @ts-ignore: decorator
 @inline
 function block_at(component: Component, x: i32, y: i32): usize {
@@ -214,14 +217,17 @@ function begin_mcu(): void {
   }
 }
 
-/** One row of a scan's MCUs into coefficients; of a scan of one component, a row of its blocks. */
-export function scan_row(row: i32): void {
+/** One row of a scan's MCUs into coefficients; of a scan of one component, its blocks of that row. */
+function scan_row(row: i32): void {
   if (scanComponents == 1) {
     const component = scanned(0);
-    for (let x = 0; x < component.blocksAcross; ++x) {
-      begin_mcu();
-      if (!starved) decode(component, block_at(component, x, row));
-      check_bits();
+    const count = min(component.v, component.blocksDown - row * component.v);
+    for (let y = 0; y < count; ++y) {
+      for (let x = 0; x < component.blocksAcross; ++x) {
+        begin_mcu();
+        if (!starved) decode(component, block_at(component, x, y));
+        check_bits();
+      }
     }
     return;
   }
@@ -232,7 +238,7 @@ export function scan_row(row: i32): void {
         const component = scanned(slot);
         const h = component.h, v = component.v;
         for (let y = 0; y < v; ++y) {
-          for (let x = 0; x < h; ++x) decode(component, block_at(component, mcu * h + x, row * v + y));
+          for (let x = 0; x < h; ++x) decode(component, block_at(component, mcu * h + x, y));
         }
       }
     }
@@ -240,16 +246,52 @@ export function scan_row(row: i32): void {
   }
 }
 
-/** One row of MCUs from coefficients to samples. */
-export function transform_row(row: i32): void {
-  if (row < firstRow || row >= lastRow) return;
+/** Keeps where the current scan is, for `decode_scans`. */
+export function save_scan(to: usize): void {
+  const cursor = changetype<Cursor>(to);
+  save_bits(cursor);
+  save_scanned(cursor);
+  cursor.kind = kind;
+  cursor.first = first;
+  cursor.last = last;
+  cursor.shift = shift;
+  cursor.emptyBlocks = emptyBlocks;
+}
+
+function load_scan(cursor: Cursor): void {
+  load_bits(cursor);
+  load_scanned(cursor);
+  kind = cursor.kind;
+  first = cursor.first;
+  last = cursor.last;
+  shift = cursor.shift;
+  emptyBlocks = cursor.emptyBlocks;
+}
+
+/** One row of MCUs of `count` scans, whose cursors are one behind the other, and its samples where they are wanted. */
+export function decode_scans(row: i32, cursors: usize, count: i32): void {
+  for (let index = 0; index < components; ++index) {
+    const component = component_at(index);
+    memory.fill(component.coefs, 0, <usize>(component.v * component.coefBlocks) << 7);
+  }
+  for (let scan = 0; scan < count; ++scan) {
+    const cursor = cursors + scan * CURSOR_BYTES;
+    load_scan(changetype<Cursor>(cursor));
+    scan_row(row);
+    save_scan(cursor);
+  }
+  if (row >= firstRow && row < lastRow) transform_row(row);
+}
+
+/** The row of MCUs from coefficients to samples. */
+function transform_row(row: i32): void {
   for (let index = 0; index < components; ++index) {
     const component = component_at(index);
     const h = component.h, v = component.v, size = component.size;
     for (let y = 0; y < v; ++y) {
       const line = component.plane + (row * v + y) * size % component.rows * component.stride;
       for (let x = firstMcu * h; x < lastMcu * h; ++x) {
-        const kept = block_at(component, x, row * v + y);
+        const kept = block_at(component, x, y);
         const nonzero = present(kept);
         for (let rest = nonzero; rest != 0; rest &= rest - 1) {
           const index = <usize>ctz(rest);

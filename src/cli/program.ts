@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LAYOUTS, STORAGE_DTYPES } from "../convert.ts";
 import { METHODS } from "../quantizer.ts";
+import { DEFAULT_LIMITS } from "../server/limits.ts";
 import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
@@ -118,8 +119,9 @@ export function program(done: (status: number) => void): Command {
     .option("--origins <list>", "origins that ?url= may name, with commas between them", origins, [])
     .option("--cors <origin>", "origin whose pages may call, * or none", corsOrigin, "*")
     .addOption(new Option("--token <text>", "what Authorization: Bearer must hold").env("RESNET_WASM_TOKEN"))
-    .option("--max-bytes <bytes>", "largest body, as in 10MB", byteCount, 10e6)
-    .option("--max-pixels <n>", "largest photo", whole(1), 25e6)
+    .option("--max-bytes <bytes>", "largest body, as in 20MB", byteCount, DEFAULT_LIMITS.maxBytes)
+    .option("--max-pixels <n>", "largest photo", whole(1), DEFAULT_LIMITS.maxPixels)
+    .option("--max-decode-bytes <bytes>", "most memory to decode one photo", byteCount, DEFAULT_LIMITS.maxDecodeBytes)
     .addOption(decodeOption())
     .option("--max-waiting <n>", "photos that are computed or wait; more are answered 503", whole(1), 32)
     .option("--max-bodies <n>", "bodies that arrive at once; the slowest makes room for others", whole(1), 256)

@@ -51,6 +51,37 @@ describe("a JPEG is decoded as Pillow decodes it:", () => {
       expect(pixels.data.every((value, at) => at % 4 !== 3 || value === 255)).toBe(true);
     });
   });
+  it.each(Object.keys(golden))("%s, through windows of a few bytes", (name) => {
+    const files = [encoded(name), ...(golden[name]!.cut ?? []).map(([length]) => encoded(name).subarray(0, length))];
+    for (const bytes of files) {
+      const whole = digestOf(decodeJpeg(module, bytes));
+      for (const size of [4, 5, 6, 7, 11, 64]) {
+        expect(digestOf(decodeJpeg(module, bytes, 8, size)), `${size} bytes`).toBe(whole);
+      }
+    }
+  });
+  it("damaged alike, whatever window the damage is in", () => {
+    const random = randomly(5);
+    const below = (n: number): number => Math.floor(((random() + 1) / 2) * n);
+    for (const name of ["sampling 2x2", "progressive", "restarts each block"]) {
+      for (let i = 0; i < 200; ++i) {
+        const bytes = encoded(name);
+        // Beyond the tables, whose damage is refused.
+        for (let hits = below(4); hits >= 0; --hits) {
+          const at = 700 + below(bytes.length - 702);
+          bytes[at] = [0xff, 0xd0 + below(8), below(256)][below(3)]!;
+        }
+        const [a, b] = [16384, 5].map((size) => {
+          try {
+            return digestOf(decodeJpeg(module, bytes, 8, size));
+          } catch (error) {
+            return (error as Error).message;
+          }
+        });
+        expect(b, `${name}, ${i}`).toBe(a);
+      }
+    }
+  });
   it("whatever was decoded before", () => {
     const names = Object.keys(golden);
     const random = randomly(3);
