@@ -258,11 +258,11 @@ export class ForwardPass {
     const address = forward.addresses.get(name)!;
     const unit = node.int8?.scale;
     if (unit === undefined) return this.#engine.floats(address, count).slice();
-    const bytes = new Int8Array(this.#engine.kernels.memory.buffer, address, count);
-    if (node.op !== "input") return Float32Array.from(bytes, (value) => value * unit);
+    const values = new Float32Array(new Int8Array(this.#engine.kernels.memory.buffer, address, count));
+    if (node.op !== "input") return values.map((value) => value * unit);
     const affine = pixelAffine(this.#packed.preprocess);
     const channels = affine.length / 2;
-    return Float32Array.from(bytes, (value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
+    return values.map((value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */

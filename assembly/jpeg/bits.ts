@@ -65,7 +65,7 @@ export function put_bits(newBuffer: u64, newCount: i32, newAt: usize): void {
 /** Eight bytes in the order of reading. */
 // @ts-ignore: decorator
 @inline
-export function word_at(address: usize): u64 {
+function word_at(address: usize): u64 {
   const bytes = v128.load64_zero(address);
   return <u64>i64x2.extract_lane(v128.shuffle<i8>(bytes, bytes, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0);
 }
@@ -73,7 +73,7 @@ export function word_at(address: usize): u64 {
 /** Whether none of eight bytes is FF. */
 // @ts-ignore: decorator
 @inline
-export function is_plain(word: u64): bool {
+function is_plain(word: u64): bool {
   return ((~word - 0x0101010101010101) & word & 0x8080808080808080) == 0;
 }
 
@@ -122,7 +122,7 @@ function slide(): void {
 }
 
 /** Fills the buffer to 57 bits or more, byte by byte: past stuffed zeros, up to a marker. */
-export function refill(): void {
+function refill(): void {
   let bits = count == 0 ? 0 : (buffer >> (64 - count)) << (64 - count);
   while (count <= 56) {
     if (marker != 0) {
@@ -153,6 +153,18 @@ export function refill(): void {
     count += 8;
   }
   buffer = bits;
+}
+
+/** The buffer filled to 56 bits or more. The reader's state is local in each function: it puts it here, and takes it back. */
+export function fill(bits: u64, valid: i32, from: usize): void {
+  const word = word_at(from);
+  if (is_plain(word)) {
+    const bytes = (63 - valid) >> 3;
+    put_bits(bits | (word >> valid), valid + (bytes << 3), from + bytes);
+  } else {
+    put_bits(bits, valid, from);
+    refill();
+  }
 }
 
 /** At the end of an MCU: whether it had all its bits. */

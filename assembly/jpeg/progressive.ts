@@ -3,16 +3,14 @@
  * have all components. All scans of a file go on together: a row of MCUs of each, then these through the inverse DCT. So the coefficients of
  * one row are all that is kept, where one scan after the other would need those of the whole picture: 6 bytes a pixel in 4:4:4.
  */
-import {
-  at, buffer, check_bits, count, is_plain, load_bits, put_bits, refill, restart_due, save_bits, starved, word_at,
-} from "./bits";
+import { at, buffer, check_bits, count, fill, load_bits, put_bits, restart_due, save_bits, starved } from "./bits";
 import { Cursor, CURSOR_BYTES } from "./cursor";
 import {
   Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, load_scanned, mcusAcross,
   ORDER, save_scanned, scanComponents, scanned, ZIGZAG,
 } from "./frame";
-import { END, long_code } from "./huffman";
-import { clear, decode_block, signed, transform } from "./sequential";
+import { END, entry_at, long_code } from "./huffman";
+import { clear, decode_block, decode_dc, signed, transform } from "./sequential";
 
 /** A block with room behind it, which `decode_block` needs and the kept ones have not. */
 const BLOCK = memory.data(144, 16);
@@ -42,29 +40,8 @@ export function set_scan(scan: i32, from: i32, to: i32, by: i32): void {
   emptyBlocks = 0;
 }
 
-/** The buffer filled to 56 bits or more. The reader's state is local in each function: it puts it here, and takes it back. */
-function fill(bits: u64, valid: i32, from: usize): void {
-  const word = word_at(from);
-  if (is_plain(word)) {
-    const bytes = (63 - valid) >> 3;
-    put_bits(bits | (word >> valid), valid + (bytes << 3), from + bytes);
-  } else {
-    put_bits(bits, valid, from);
-    refill();
-  }
-}
-
 function dc_first(component: Component, block: usize): void {
-  if (count < 32) fill(buffer, count, at);
-  let bits = buffer, valid = count;
-  let entry = load<i32>(component.dcTable + (<usize>(bits >> 54) << 2));
-  if (entry == 0) entry = long_code(component.dcTable, bits, 0);
-  bits <<= entry & 31;
-  valid -= entry & 31;
-  const size = (entry >> 5) & 15;
-  component.prediction += size != 0 ? signed(bits, size) : entry >> 16;
-  put_bits(bits << size, valid - size, at);
-  store<i16>(block, <i16>(component.prediction << shift));
+  store<i16>(block, <i16>(decode_dc(component) << shift));
 }
 
 function dc_refine(block: usize): void {
@@ -88,7 +65,7 @@ function ac_first(component: Component, block: usize): void {
       valid = count;
       from = at;
     }
-    let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+    let entry = load<i32>(entry_at(table, bits));
     if (entry == 0) entry = long_code(table, bits, 0);
     bits <<= entry & 31;
     valid -= entry & 31;
@@ -154,7 +131,7 @@ function ac_refine(component: Component, block: usize): void {
         valid = count;
         from = at;
       }
-      let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+      let entry = load<i32>(entry_at(table, bits));
       if (entry == 0) entry = long_code(table, bits, 1);
       bits <<= entry & 31;
       valid -= entry & 31;

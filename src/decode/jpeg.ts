@@ -17,7 +17,8 @@ import { Windows } from "./jpeg-windows.ts";
 
 type Exports = Awaited<ReturnType<typeof instantiate>>;
 
-const TABLE_BYTES = 4496;
+/** Of a table of Huffman codes: see `assembly/jpeg/huffman.ts`. */
+const TABLE_BYTES = 16784;
 /** Beside a row, for vectors that reach beyond it; before it, for the neighbour of its first sample. */
 const [PADDING, MARGIN] = [64, 16];
 
@@ -267,7 +268,8 @@ class Job {
     }
     const table = this.#room.take(TABLE_BYTES);
     const [counts, symbols] = [this.#room.put(codes.counts), this.#room.put(codes.symbols)];
-    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0) === 0) {
+    const isPaired = kind === "ac" && !this.#tables.frame!.progressive;
+    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0, isPaired ? 1 : 0) === 0) {
       throw new Fault("malformed", "one with a broken Huffman table");
     }
     built.set(codes, table);

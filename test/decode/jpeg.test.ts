@@ -226,6 +226,16 @@ describe("a JPEG that is cut short", () => {
       expect(digestOf(pixels), `${length} bytes`).toBe(sha256);
     }
   });
+  // By libjpeg-turbo 2.1.5 with do_block_smoothing = FALSE; Pillow leaves it on.
+  it.each([
+    ["progressive", 406, "1004bfe945ead0f5dceb20f008453ba4ef531ea3ba3e1ae2890449d0c8fd003e"],
+    ["progressive, restarts", 640, "95af2f963d8591f593121d347fd02d00945c3761af00e9e15c4dc652a062ac7b"],
+    ["progressive, restarts", 1022, "a94266d9753cbccef200ae10fe1df1676fd4c799047e049c53876028f9634633"],
+  ])("is what is there of its scans, not smoothed: %s, %i bytes", async (name, length, sha256) => {
+    const beginning = encoded(name).subarray(0, length);
+    const { pixels } = await decodePicture(beginning, runtime, "x.jpg", { truncated: true });
+    expect(digestOf(pixels)).toBe(sha256);
+  });
   it("before its codes is refused nevertheless", async () => {
     const head = bytes.subarray(0, 100);
     await expect(decodePicture(head, runtime, "x.jpg", { truncated: true })).rejects.toMatchObject({
