@@ -41,6 +41,8 @@ export interface DecodeDefault {
 export interface PhotoOptions extends DecodeDefault, CallOptions {
   /** A limit for encoded images, in pixels. */
   readonly maxPixels?: number;
+  /** A limit for the memory that decoding takes, in bytes: little for JPEGs, whatever their size; all pixels of others, and more. */
+  readonly maxDecodeBytes?: number;
   /** Takes a JPEG that is cut short for what is there of it, gray where nothing is. */
   readonly truncated?: boolean;
 }
@@ -493,12 +495,12 @@ export class Classifier {
   async #fetched(
     image: ImageInput,
     jobOf: JobOf,
-    { maxPixels, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds,
+    { maxPixels, maxDecodeBytes, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds,
   ): Promise<readonly Float32Array[]> {
     const { signal } = bounds;
     signal?.throwIfAborted();
     const photo = await untilAborted(fetchPhoto(image, this.#runtime, maxPixels, signal), signal);
-    return this.#do(await jobOf({ photo, reading: { decode, maxPixels, truncated } }), bounds);
+    return this.#do(await jobOf({ photo, reading: { decode, maxPixels, maxDecodeBytes, truncated } }), bounds);
   }
 
   /** A call about several images: one node's output for each. The next is fetched while others are computed. */
