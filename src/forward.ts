@@ -2,6 +2,7 @@
  * Images → outputs of nodes: decoding, preparing, planning and running one network. What is to be done is a job, plain data,
  * so that it is done alike in the caller's thread and in a replica.
  */
+import { breathe } from "./abort.ts";
 import type { Decoders } from "./decode/image.ts";
 import type { Photo } from "./decode/input.ts";
 import type { DecodeMode, Picture, Wanted } from "./decode/wanted.ts";
@@ -32,6 +33,7 @@ export interface Packed {
 export interface Reading {
   readonly decode: DecodeMode;
   readonly maxPixels?: number | undefined;
+  readonly maxDecodeBytes?: number | undefined;
   /** Takes a JPEG that is cut short for what is there of it. */
   readonly truncated?: boolean | undefined;
 }
@@ -46,7 +48,7 @@ export type Job =
       readonly views: Views;
       readonly node: string;
     }
-  /** The outputs of these nodes for an image. */
+  /** The outputs of these nodes for an image, then the image's width and height. */
   | {
       readonly kind: "activations";
       readonly photo: Photo;
@@ -101,13 +103,20 @@ export class ForwardPass {
    * the job's turn
    */
   async do(job: Job, signal?: AbortSignal): Promise<readonly Float32Array[]> {
-    if (job.kind === "batch") return this.#engine.exclusive(async () => [await this.#batch(job)]);
+    // Before its turn, not in it: in a Worker whose client hangs up nothing is woken any more, and others wait for the turn's end.
+    await breathe(signal);
+    if (job.kind === "batch") {
+      return this.#engine.exclusive(async () => {
+        signal?.throwIfAborted();
+        return [await this.#batch(job)];
+      });
+    }
     const { photoTools } = await import("./photos.ts");
     this.#tools = photoTools;
     const { photo, reading } = job;
-    const { decode, maxPixels, truncated } = reading;
+    const { decode, ...limits } = reading;
     const wanted = job.kind === "views" && !isCentre(job.views) ? undefined : this.#centre(decode);
-    return photoTools.withPicture(photo, this.#decoders, { maxPixels, truncated, wanted }, (picture) =>
+    return photoTools.withPicture(photo, this.#decoders, { ...limits, wanted }, (picture) =>
       this.#engine.exclusive(async () => {
         signal?.throwIfAborted();
         if (job.kind === "input") return [this.#input(picture)];
@@ -139,13 +148,14 @@ export class ForwardPass {
     return outputs;
   }
 
-  async #activations({ pixels, view }: Picture, names: readonly string[]): Promise<readonly Float32Array[]> {
+  async #activations({ size, pixels, view }: Picture, names: readonly string[]): Promise<readonly Float32Array[]> {
     const forward = this.#prepare(pixels, names, view);
     await this.#engine.run(forward.tape);
-    return names.map((name) => {
+    const outputs = names.map((name) => {
       const [h, w, c] = nodeOf(this.#packed.graph, name).shape;
       return this.#values(forward, name, h * w * c);
     });
+    return [...outputs, Float32Array.of(size.width, size.height)];
   }
 
   #input({ pixels, view }: Picture): Float32Array {
@@ -254,11 +264,11 @@ export class ForwardPass {
     const address = forward.addresses.get(name)!;
     const unit = node.int8?.scale;
     if (unit === undefined) return this.#engine.floats(address, count).slice();
-    const bytes = new Int8Array(this.#engine.kernels.memory.buffer, address, count);
-    if (node.op !== "input") return Float32Array.from(bytes, (value) => value * unit);
+    const values = new Float32Array(new Int8Array(this.#engine.kernels.memory.buffer, address, count));
+    if (node.op !== "input") return values.map((value) => value * unit);
     const affine = pixelAffine(this.#packed.preprocess);
     const channels = affine.length / 2;
-    return Float32Array.from(bytes, (value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
+    return values.map((value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */

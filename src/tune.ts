@@ -3,8 +3,10 @@
  * result is plain JSON: save it, and load with it as often as you like.
  */
 
+import { breathe } from "./abort.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { engineTarget } from "./engine.ts";
+import { expectedGot, ModelError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node, type Shape } from "./graph.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
@@ -100,7 +102,14 @@ export interface TuneOptions extends ModelOptions {
 export async function tuneWith(runtime: Runtime, source: Source, options: TuneOptions = {}): Promise<Tuning> {
   const { build } = engineTarget(options.build === undefined ? {} : { build: options.build });
   const { graph } = await networkOfSource(runtime, source, options);
-  return tuneGraph(runtime, graph, build);
+  if (graph.nodes[0]!.int8 !== undefined) {
+    const hint = "tune the model that it was quantized from: int8 layers are chosen by the CPU, without --tuning";
+    throw new ModelError(
+      "unsupported",
+      expectedGot(graph.name, "a model with float weights", "one that is int8 already", hint),
+    );
+  }
+  return tuneGraph(runtime, graph, build, options.signal);
 }
 
 /** Elements of a convolution's weight. */
@@ -114,7 +123,7 @@ export function weightElements({ node }: Alone): number {
  *
  * @param graph as trained or folded
  */
-export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): Promise<Tuning> {
+export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build, signal?: AbortSignal): Promise<Tuning> {
   const other = new Float64Array(FLUSH_BYTES / 8);
   const vectors = (await runtime.measure?.vectors(build)) ?? 128;
   const tuning: Record<string, Record<string, number>> = {};
@@ -126,6 +135,7 @@ export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): P
     for (const variant of variants) entries.push(await makeReady(runtime, each, variant, build, weight, 1, vectors));
     const times: Record<string, number> = {};
     for (let round = 0; round < ROUNDS; ++round) {
+      await breathe(signal);
       for (const { variant, kernels, tape } of round % 2 === 0 ? entries : entries.toReversed()) {
         other.fill(round);
         const start = performance.now();

@@ -4,6 +4,7 @@
  */
 
 import { PANEL_COLUMNS } from "../wasm/tile.js";
+import { breathe, untilAborted } from "./abort.ts";
 import type { Checkpoint, PackedWeights } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
@@ -83,10 +84,16 @@ const MAX_WEIGHT = 2 ** 60;
 /** Elements of a slice of `sum_squares_f32`. */
 const SLICE = 4096;
 
-function checkFinite(where: string, name: string, values: Float32Array): void {
+/** The index of the first value that is not, or the length. A loop: few engines have optimised a callback by then. */
+function firstUnlessSmall(values: Float32Array): number {
   let at = 0;
   // NaN is not below anything.
   while (at < values.length && Math.abs(values[at]!) <= MAX_WEIGHT) ++at;
+  return at;
+}
+
+function checkFinite(where: string, name: string, values: Float32Array): void {
+  const at = firstUnlessSmall(values);
   if (at === values.length) return;
   throw new ModelError(
     "not-finite",
@@ -106,7 +113,8 @@ export function isPackedFor({ layout, form }: PackedWeights, name: string, { alg
  * stays near the final size.
  *
  * @param where the file's name, for errors
- * @throws ModelError when a tensor is short or not finite; the memory's contents are then worthless
+ * @throws ModelError when a tensor is short or not finite, the signal's reason when it aborts; the memory's contents are then
+ * worthless
  */
 export async function packWeights(
   where: string,
@@ -130,7 +138,7 @@ export async function packWeights(
     const length = elements(info) * DTYPE_BYTES[info.dtype];
     const address = reserve(length);
     const place = new Uint8Array(memory.buffer, address, length);
-    const bytes = await checkpoint.read(name, place);
+    const bytes = await untilAborted(checkpoint.read(name, place), signal);
     if (bytes !== place) new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
     return { address, length };
   };
@@ -158,13 +166,15 @@ export async function packWeights(
   /** Whether sums of squares show that all numbers are finite and within `MAX_WEIGHT`: faster than a look at each from here. */
   const isSmall = (address: number, count: number): boolean => {
     const n = count - (count % SLICE);
+    // A look at each is all there is to do.
+    if (n === 0) return false;
     const before = free;
     const out = reserve((4 * n) / SLICE);
     runStep(exports, step("", "sum_squares_f32", n / SLICE, { n, input: address, out }));
     free = before;
     const sums = new Float32Array(memory.buffer, out, n / SLICE);
     const rest = new Float32Array(memory.buffer, address + 4 * n, count - n);
-    return sums.every((sum) => sum <= MAX_WEIGHT ** 2) && rest.every((value) => Math.abs(value) <= MAX_WEIGHT);
+    return sums.every((sum) => sum <= MAX_WEIGHT ** 2) && firstUnlessSmall(rest) === rest.length;
   };
   const raw = async (name: string): Promise<{ address: number; readonly bytes: Uint8Array }> => {
     const { address, length } = await stage(name);
@@ -186,7 +196,7 @@ export async function packWeights(
       const variant = weights.variants.get(name)!;
       if (packed === undefined || !isPackedFor(packed, name, variant)) return false;
       const place = new Uint8Array(memory.buffer, address, bytes);
-      const read = await packed.read(name, place);
+      const read = await untilAborted(packed.read(name, place), signal);
       if (read !== place) place.set(read);
       const isF32 = packed.form(name) === "f32";
       if (isF32 && !isSmall(address, bytes / 4))
@@ -227,7 +237,7 @@ export async function packWeights(
     planned.sort((a, b) => last(a.node) - last(b.node));
   }
   for (const { node, address } of planned) {
-    signal?.throwIfAborted();
+    await breathe(signal);
     const op = opOf(node);
     // In the order they lie: what is behind this node's weights is still free.
     free = checkpoint.sequential ? weights.end : align(address + op.weightBytes(node, packer.variant(node.name)));

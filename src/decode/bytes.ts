@@ -3,8 +3,11 @@ import { ArgumentTypeError, expectedGot, ImageError } from "../errors.ts";
 
 /** Most bytes an encoded image may have: no photo within the limit of pixels needs as many. */
 export const BYTE_LIMIT = 512e6;
-/** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
-export const PIXEL_LIMIT = 100e6;
+/**
+ * Most pixels an image may claim, 120 megapixels: 480 MB of RGBA, and a little more than the 108 that phones save. Checked before
+ * anything is decoded.
+ */
+export const PIXEL_LIMIT = 120e6;
 
 /** Throws ImageError "too-large" above the limit. */
 export function checkBytes(name: string, bytes: number): void {

@@ -1,24 +1,19 @@
-/** Whatever is no pixels yet: files at an address, in memory or in a stream, and what the platform draws. */
+/** Files of images, wherever they are: at an address, in memory, in a stream. */
 import { ArgumentTypeError, expectedGot } from "../errors.ts";
-import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
-import { drawnPixels, isDrawable } from "./drawable.ts";
 import { typeName } from "./raw.ts";
 
-/** `fetchPhoto` of any image but raw pixels. */
+/** `fetchPhoto` of any image but pixels. */
 export async function fetchOther(
   image: unknown,
   runtime: Runtime,
-  maxPixels: number,
-): Promise<
-  { readonly pixels: Pixels; readonly isOwned: boolean } | { readonly encoded: Uint8Array; readonly name: string }
-> {
-  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
+  signal?: AbortSignal,
+): Promise<{ readonly encoded: Uint8Array; readonly name: string }> {
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
-  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
+  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime, signal);
   return { encoded, name };
 }
 

@@ -6,14 +6,14 @@ import type { Runtime } from "../runtime.ts";
 import { PIXEL_LIMIT } from "./bytes.ts";
 import type { Drawable } from "./drawable.ts";
 import type { DecodeOptions, Decoders } from "./image.ts";
-import { type RawPixels, rawPixels } from "./raw.ts";
+import { isRaw, type RawPixels, rawPixels, type SharpPixels } from "./raw.ts";
 import { Turn } from "./turn.ts";
 import type { Picture } from "./wanted.ts";
 
 /**
  * An image as a caller may have it: a path where the runtime has files, a URL (`https:`, `http:`, `file:`, `data:`, `blob:`),
- * an encoded file as bytes, a Blob, a response or a stream; pixels; or what the platform draws: elements of a page, canvases,
- * bitmaps, video frames.
+ * an encoded file as bytes, a Blob, a response or a stream; pixels, sharp's raw output among them; or what the platform draws: elements
+ * of a page, canvases, bitmaps, video frames. Canvases and videos are read when the call is made.
  */
 export type ImageInput =
   | string
@@ -25,6 +25,7 @@ export type ImageInput =
   | ReadableStream<Uint8Array>
   | AsyncIterable<Uint8Array>
   | RawPixels
+  | SharpPixels
   | Drawable;
 
 /** An image that has been fetched, as it can be posted to a worker: pixels, or a file that is still encoded. */
@@ -39,13 +40,21 @@ export type Photo =
  * Fetches an image, without decoding it.
  *
  * @param maxPixels a limit for what the platform draws
+ * @param signal ends a download
  * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
  * for an image that is not there or has too many bytes
  */
-export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
+export async function fetchPhoto(
+  image: ImageInput,
+  runtime: Runtime,
+  maxPixels = PIXEL_LIMIT,
+  signal?: AbortSignal,
+): Promise<Photo> {
+  const drawn = runtime.drawn?.(image, maxPixels);
+  if (drawn !== undefined) return { pixels: await drawn, isOwned: false };
   if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
   const { fetchOther } = await import("./fetch.ts");
-  return fetchOther(image, runtime, maxPixels);
+  return fetchOther(image, runtime, signal);
 }
 
 /**
@@ -60,7 +69,7 @@ export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = 
 
 /** The pixels of a photo, or of the view of it that is wanted. */
 async function decodePhoto(photo: Photo, decoders: Decoders, options: DecodeOptions): Promise<Picture> {
-  if ("pixels" in photo) return { pixels: photo.pixels, view: undefined };
+  if ("pixels" in photo) return { size: photo.pixels, pixels: photo.pixels, view: undefined };
   const { decodePicture } = await import("./image.ts");
   return decodePicture(photo.encoded, decoders, photo.name, options);
 }
@@ -87,9 +96,4 @@ export async function withPicture<T>(
   } finally {
     turn.release();
   }
-}
-
-/** Whether an image is pixels already, so that nothing is decoded. */
-function isRaw(image: ImageInput): image is RawPixels {
-  return typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image;
 }

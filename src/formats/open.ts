@@ -1,7 +1,7 @@
 /**
  * A weight file of any format this package reads, recognised by its content, under torchvision's names.
  */
-import type { ByteSource, Folder } from "../bytes.ts";
+import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { openSafetensors } from "./safetensors.ts";
@@ -58,7 +58,7 @@ export async function openCheckpoint(
     const found = { folder, entry, source, kind };
     const format = formats.find((each) => each.reads(found));
     if (format !== undefined) {
-      const opened = await format.open(found);
+      const opened = await format.open(kind === "safetensors" ? found : await inMemory(found));
       // What has a graph of its own names its tensors for that.
       if (opened.graph !== undefined || (opened.metadata.graph && opened.metadata.architecture)) return opened;
       if (key === undefined && hasOurNames(opened)) return opened;
@@ -67,8 +67,7 @@ export async function openCheckpoint(
     }
     const labels = formats.map(({ label }) => label);
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
-    const hint =
-      kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
+    const hint = kind === "html" ? "the address it came from answered with a page, not with the file" : undefined;
     throw new ModelError("not-a-model", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
   } catch (error) {
     await source.close();
@@ -83,4 +82,17 @@ const OURS =
 /** Whether nothing is to be renamed, chosen or left out: `underOurNames` would change nothing. */
 function hasOurNames({ tensors, foreign }: Checkpoint): boolean {
   return (foreign?.size ?? 0) === 0 && [...tensors.keys()].every((name) => OURS.test(name));
+}
+
+/** The same file: of a stream its bytes, because other formats than safetensors have their tables at the end, or are read twice. */
+async function inMemory(found: Found): Promise<Found> {
+  const { source, folder, entry } = found;
+  if (source.whole === undefined) return found;
+  const held = fromBytes(source.name, await source.whole());
+  await source.close();
+  return {
+    ...found,
+    source: held,
+    folder: { ...folder, open: async (path) => (path === entry ? held : folder.open(path)) },
+  };
 }

@@ -2,6 +2,7 @@
 
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName } from "../runtime.ts";
+import type { ImagesBinding } from "./cloudflare-images.ts";
 
 /** What a module can be made from: itself, its bytes, or where it can be fetched. The last two only where code may be compiled. */
 export type ModuleInit =
@@ -13,11 +14,17 @@ export type ModuleInit =
 const given = new Map<ModuleName, ModuleInit>();
 
 let importLibheif: (() => Promise<unknown>) | undefined;
+let imagesBinding: ImagesBinding | undefined;
 
 /** What `init` takes. */
 export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
-  /** Imports libheif-js, when a page meets a HEIC that its browser cannot decode. */
+  /**
+   * Imports libheif-js, when a page meets a HEIC that its browser cannot decode. A function cannot be posted: what replicas and
+   * trainings, whose workers have none, meet of HEIC is decoded on the page.
+   */
   readonly libheif?: () => Promise<unknown>;
+  /** A Worker's binding of Cloudflare Images, which makes JPEGs of HEIC and AVIF. */
+  readonly images?: ImagesBinding;
 }
 
 /**
@@ -26,16 +33,23 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
  * @example
  * init({ libheif: () => import("libheif-js/libheif-wasm/libheif-bundle.mjs") });
  *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; and how to import libheif-js
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; and how to import libheif-js;
+ * and the binding of Cloudflare Images
  */
-export function init({ libheif, ...modules }: InitOptions): void {
+export function init({ libheif, images, ...modules }: InitOptions): void {
   if (libheif !== undefined) importLibheif = libheif;
+  if (images !== undefined) imagesBinding = images;
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
 }
 
 /** libheif-js, where the caller has said how to import it. */
 export function givenLibheif(): Promise<unknown> | undefined {
   return importLibheif?.();
+}
+
+/** Cloudflare Images, where the caller has given the binding. */
+export function givenImages(): ImagesBinding | undefined {
+  return imagesBinding;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Pages whose modules and workers are files beside the script. */
 
 import { expectedGot, ModelError } from "../errors.ts";
+import type { Format } from "../formats/open.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { fetchFile, webRuntime } from "./web.ts";
 
@@ -17,9 +18,13 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
 /** After which a worker that was ended runs no more. */
 const ENDING_MS = 500;
 
-/** The environment of a page. */
-export function browserRuntime(): Runtime {
-  return webRuntime({ compile: compileHere, startWorker, importLibheif });
+/**
+ * The environment of a page.
+ *
+ * @param formats of weights, besides those that need no large reader
+ */
+export function pageRuntime(formats: readonly Format[] = []): Runtime {
+  return webRuntime({ compile: compileHere, startWorker, importLibheif, formats });
 }
 
 /** A page's worker that starts no others: its file must not lead to itself, which bundlers take for a circle. */

@@ -3,9 +3,11 @@
  * first called: names and the cache, HEIC, measuring.
  */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { schemeOf } from "../decode/address.ts";
+import { drawn } from "../decode/drawable.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { SHARDED, TFJS } from "../formats/json.ts";
-import { SAFETENSORS } from "../formats/open.ts";
+import { type Format, SAFETENSORS } from "../formats/open.ts";
 import { codeOfStatus } from "../hub/status.ts";
 import type { ModuleName, Runtime, Store } from "../runtime.ts";
 import { givenModule } from "./init.ts";
@@ -18,15 +20,17 @@ export interface WebParts {
   startWorker: Runtime["startWorker"];
   /** Absent where nothing may be imported any more. */
   importLibheif?: () => Promise<unknown>;
+  /** Weight formats besides those that need no large reader. */
+  readonly formats?: readonly Format[];
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker, importLibheif }: WebParts): Runtime {
+export function webRuntime({ compile, startWorker, importLibheif, formats = [] }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
     name: "browser",
-    formats: [SAFETENSORS, SHARDED, TFJS],
+    formats: [SAFETENSORS, SHARDED, TFJS, ...formats],
     measure: {
       async vectors(build) {
         const { measureVectors } = await import("../vectors.ts");
@@ -46,7 +50,9 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
       const { heifDecoder } = await import("./web-heif.ts");
       return heifDecoder(importLibheif)(...given);
     },
+    drawn,
     openFile: fetchFile,
+    absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => storeOf(name, verified),
     async registry() {

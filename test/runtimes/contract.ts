@@ -8,7 +8,7 @@ import heif from "../golden/heif.json" with { type: "json" };
 /** What the cases use of the package; every entry has it. */
 export type Package = Pick<
   typeof Library,
-  keyof Library.Library | "ImageSet" | "ModelError" | "OptionError" | "StateError" | "supportsRelaxed"
+  keyof Library.Library | "ImageSet" | "ModelError" | "OptionError" | "StateError" | "search" | "supportsRelaxed"
 >;
 
 /** What the runner brings. */
@@ -16,6 +16,11 @@ export interface Given {
   /** Small models, safetensors. */
   readonly f32: Uint8Array;
   readonly int8: Uint8Array;
+  /** One small model as PyTorch and as ONNX save it. */
+  readonly torch: Uint8Array;
+  readonly onnx: Uint8Array;
+  /** Whether safetensors is the only format of this runtime. */
+  readonly onlySafetensors?: boolean;
   /** An encoded photo. */
   readonly photo: Uint8Array;
   /** Why there is one thread only; absent where there may be two. */
@@ -24,6 +29,8 @@ export interface Given {
   readonly stalled: string;
   /** Formats that this runtime has no decoder for. */
   readonly undecoded?: readonly ("heic" | "avif")[];
+  /** Where the photo is, relative to the page. */
+  readonly path?: string;
   /** Whether models are loaded from responses instead of addresses. */
   readonly streams: boolean;
 }
@@ -90,6 +97,10 @@ function drawn(set: Library.ImageSet): Library.ImageSet {
   return set;
 }
 
+function unpacked(name: "plain.heic" | "plain.avif"): Uint8Array {
+  return Uint8Array.from(atob(heif[name]), (character) => character.charCodeAt(0));
+}
+
 /** The picture in `golden/heif.json`. */
 function picture(): { width: number; height: number; data: Uint8Array } {
   const [width, height] = [64, 48];
@@ -108,7 +119,7 @@ function picture(): { width: number; height: number; data: Uint8Array } {
  */
 export async function runContract(library: Package, given: Given, expected?: Expected): Promise<readonly Outcome[]> {
   const { convert, createTrainer, finetune, ImageSet, inspect, load, ModelError, openModel } = library;
-  const { OptionError, quantize, StateError, supportsRelaxed } = library;
+  const { OptionError, quantize, search, StateError, supportsRelaxed } = library;
   const { f32, int8, photo } = given;
   const logits = async (options: Library.LoadOptions): Promise<string> => {
     const model = await load(int8, options);
@@ -124,6 +135,55 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       same(model.model.arch, "resnet20");
       await model.dispose();
     },
+    async "models in any form"() {
+      const bytes = f32 as Uint8Array<ArrayBuffer>;
+      const blob = new Blob([bytes]);
+      const sources: Library.Source[] = [
+        blob,
+        new File([bytes], "model.safetensors"),
+        new Response(bytes),
+        blob.stream(),
+      ];
+      sources.push(bytes.slice().buffer, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      if (!given.streams) sources.push(new URL(URL.createObjectURL(blob)));
+      for (const source of sources) {
+        const model = await load(source);
+        same(model.layers.at(-1)!.shape, [1, 1, 10]);
+        await model.dispose();
+      }
+    },
+    async "PyTorch and ONNX"() {
+      const best: number[] = [];
+      for (const bytes of [given.torch, given.onnx] as Uint8Array<ArrayBuffer>[]) {
+        for (const source of [new File([bytes], "model"), new Response(bytes)]) {
+          if (given.onlySafetensors === true) {
+            hasCode(await rejection(load(source)), "not-a-model");
+            continue;
+          }
+          const model = await load(source);
+          best.push((await model.classify(photo, { topK: 1 }))[0]!.index);
+          await model.dispose();
+        }
+      }
+      if (given.onlySafetensors === true) throw new Skip("safetensors is the only format there");
+      return same(new Set(best).size, 1);
+    },
+    async "several images, a heatmap, an embedding"() {
+      const model = await load(f32);
+      try {
+        const each = await model.classify([photo, new Blob([photo as Uint8Array<ArrayBuffer>])], { topK: 2 });
+        same(each[1], each[0]);
+        same((await rejection(model.classify([photo, new Uint8Array(9)]))).message.startsWith("images[1]: "), true);
+        const { data, shape, bias, logit, index } = await model.heatmap(photo);
+        same(shape, [8, 8]);
+        same(index, each[0]![0]!.index);
+        const mean = data.reduce((a, b) => a + b) / data.length;
+        if (!(Math.abs(mean + bias - logit) < 1e-4)) throw new Error(`expected ${logit}, got ${mean} + ${bias}`);
+        same(search(await model.embed(photo), await model.embed([picture(), photo]), { topK: 1 })[0]!.index, 1);
+      } finally {
+        await model.dispose();
+      }
+    },
     async classify() {
       const model = await load(int8);
       const [best] = await model.classify(photo, { topK: 1 });
@@ -134,7 +194,7 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       const model = await load(int8);
       const expected = await model.preprocess(picture());
       for (const name of ["plain.heic", "plain.avif"] as const) {
-        const file = Uint8Array.from(atob(heif[name]), (character) => character.charCodeAt(0));
+        const file = unpacked(name);
         const decoded = model.preprocess(file);
         if (given.undecoded?.includes(name.slice(-4) as "heic" | "avif") === true) {
           hasCode(await rejection(decoded), "unsupported");
@@ -184,6 +244,23 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       } finally {
         await model.dispose();
       }
+    },
+    async "photos that workers read"() {
+      if (given.undecoded?.includes("heic") === true) throw new Skip("no decoder of HEIC");
+      const heic = unpacked("plain.heic");
+      const set = new ImageSet();
+      for (const image of [photo, ...(given.path === undefined ? [] : [given.path])]) set.add(image, "photo");
+      set.add(heic, "drawn");
+      const { failed } = await finetune(f32, set, { epochs: 1, batch: 2, augment: "none" });
+      same(failed, []);
+      if (given.oneThread !== undefined) return;
+      const inputs: string[] = [];
+      for (const options of [{}, { replicas: 1 }]) {
+        const model = await load(int8, options);
+        inputs.push(await sha256((await model.preprocess(heic)).data));
+        await model.dispose();
+      }
+      same(inputs[1], inputs[0]);
     },
     async "fine-tune a head"() {
       const { history, bytes } = await finetune(f32, drawn(new ImageSet()), { epochs: 4, batch: 8, augment: "none" });
