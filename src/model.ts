@@ -11,6 +11,7 @@ import { inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { isOwn, readMetadata } from "./models/metadata.ts";
+import type { Pretrained } from "./models/pretrained.ts";
 import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
   channelsOf,
@@ -103,6 +104,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     const assumed = defaultPreset(network);
     const preset = checkPreset(described ?? assumed);
     const guesses = [...network.guesses];
+    if (located.assumed !== undefined) guesses.push({ key: "source", message: located.assumed });
     if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     // What a configuration says of classes is about a head, which this file may not have.
@@ -124,7 +126,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
       network = { ...network, graph: { ...network.graph, output: "sigmoid" } };
       guesses.push({ key: "output", message: "one number for each image is the logit of yes or no, not a softmax" });
     }
-    const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
+    const published = known === undefined ? undefined : await publishedLabels(located.folder, known);
     const [height, width, channels] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
     const normalised = checkPreset({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
@@ -201,6 +203,12 @@ export function checkPreset(preset: PresetName | PreprocessOptions): Preprocess 
       expectedGot(field === "" ? "preprocess" : `preprocess.${field}`, expected, got),
     );
   });
+}
+
+/** The class names of a short name. */
+async function publishedLabels(folder: Folder, { labels }: Pretrained): Promise<readonly string[]> {
+  if (labels !== undefined) return readLabels(folder, labels);
+  return (await import("./models/imagenet-labels.ts")).imagenetLabels();
 }
 
 /** Class names from a JSON array, or an object from index to name; underscores are spaces. */

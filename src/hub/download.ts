@@ -92,7 +92,7 @@ async function attempt(
   const start = resumes ? from : 0;
   await feed(file, start, verifying, options.signal);
   const note: Note = { validator: validatorOf(response), total, checksums };
-  const canResume = note.validator !== undefined || checksums.some(({ hex }) => hex.length >= 40);
+  const canResume = note.validator !== undefined || isPinned(checksums);
   const text = canResume && !isEncoded(response) ? JSON.stringify(note) : undefined;
   let isBegun = resumes;
   if (resumes) await file.begin(file.note, from);
@@ -122,6 +122,11 @@ async function attempt(
   if (total === undefined) options.onDownload?.({ name: request.name, loaded: file.size, total: file.size });
 }
 
+/** Whether checksums tell any other file. */
+function isPinned(checksums: readonly Checksum[]): boolean {
+  return checksums.some(({ hex }) => hex.length >= 40);
+}
+
 /** Asks for the file from byte `from` on, if it still is the one that the note is about; from its beginning without one. */
 async function sendFrom(
   request: Request,
@@ -132,7 +137,9 @@ async function sendFrom(
   options: LocateOptions,
 ): Promise<Fetched> {
   if (from === 0) return send(request, {}, timeout, options);
-  const range = { range: `bytes=${from}-`, ...(note?.validator === undefined ? {} : { "if-range": note.validator }) };
+  // What has a checksum needs no If-Range, for which a page would have to ask the server of another origin beforehand.
+  const validator = isPinned(note?.checksums ?? []) ? undefined : note?.validator;
+  const range = { range: `bytes=${from}-`, ...(validator === undefined ? {} : { "if-range": validator }) };
   try {
     return await send(request, range, timeout, options);
   } catch (error) {

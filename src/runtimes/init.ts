@@ -13,11 +13,16 @@ export type ModuleInit =
 const given = new Map<ModuleName, ModuleInit>();
 
 let importLibheif: (() => Promise<unknown>) | undefined;
+const addresses: { hub?: string; registry?: string } = {};
 
 /** What `init` takes. */
 export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
   /** Imports libheif-js, when a page meets a HEIC that its browser cannot decode. */
   readonly libheif?: () => Promise<unknown>;
+  /** Address of the Hugging Face hub for `hf:` and short names, in pages: a mirror's, as `HF_ENDPOINT` elsewhere. */
+  readonly hub?: string | URL;
+  /** Address of npm's registry for `npm:` and short names, in pages. */
+  readonly registry?: string | URL;
 }
 
 /**
@@ -26,16 +31,24 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
  * @example
  * init({ libheif: () => import("libheif-js/libheif-wasm/libheif-bundle.mjs") });
  *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; and how to import libheif-js
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; how to import libheif-js, and
+ * where models with a name come from
  */
-export function init({ libheif, ...modules }: InitOptions): void {
+export function init({ libheif, hub, registry, ...modules }: InitOptions): void {
   if (libheif !== undefined) importLibheif = libheif;
+  if (hub !== undefined) addresses.hub = `${hub}`.replace(/\/+$/, "");
+  if (registry !== undefined) addresses.registry = `${registry}`.replace(/\/*$/, "/");
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
 }
 
 /** libheif-js, where the caller has said how to import it. */
 export function givenLibheif(): Promise<unknown> | undefined {
   return importLibheif?.();
+}
+
+/** Where models with a name come from, where the caller has said so. */
+export function givenAddresses(): { readonly hub?: string; readonly registry?: string } {
+  return addresses;
 }
 
 /**

@@ -19,7 +19,6 @@ import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { TORCH } from "../formats/torch/format.ts";
-import { locate } from "../hub/locate.ts";
 import { inspectWith } from "../inspect.ts";
 import { openModelWith } from "../model.ts";
 import { quantizeWith } from "../quantizer.ts";
@@ -33,6 +32,7 @@ import { codeOf, folder, openFile } from "./node-files.ts";
 import { decodeHeif } from "./node-heif.ts";
 import { diskStore } from "./node-store.ts";
 import { mayPackPairs } from "./node-vectors.ts";
+import { locateOrMake } from "./twin.ts";
 
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
@@ -126,7 +126,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
     },
     huggingFace,
     hash: (algorithm) => createHash(algorithm),
-    locate: (source, options) => locate(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
+    locate: (source, options) => locateOrMake(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
   };
   return runtime;
 }

@@ -8,10 +8,10 @@ import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { codeOfStatus } from "../hub/fetch.ts";
-import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { measureVectors } from "../vectors.ts";
-import { givenModule } from "./init.ts";
+import { givenAddresses, givenModule } from "./init.ts";
+import { locateOrMake } from "./twin.ts";
 import { heifDecoder } from "./web-heif.ts";
 import { cacheStore, type VerifiedEntries } from "./web-store.ts";
 
@@ -44,16 +44,15 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
     openFile: fetchFile,
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name, verified),
-    async registry() {
-      const hint = "serve the model's files and load their URL";
-      throw new ModelError("runtime", expectedGot("npm:", "a runtime that knows npm's registry", "a browser", hint));
-    },
+    // Both answer pages of any origin.
+    registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",
     async huggingFace() {
-      return { endpoint: "https://huggingface.co", token: undefined, cache: undefined };
+      const endpoint = givenAddresses().hub ?? "https://huggingface.co";
+      return { endpoint, token: undefined, cache: undefined, lists: true };
     },
     hash: (algorithm) => HASHES[algorithm].create(),
     startWorker,
-    locate: (source, options) => locate(source, runtime, options),
+    locate: (source, options) => locateOrMake(source, runtime, options),
   };
   return runtime;
 }
