@@ -1,8 +1,8 @@
 /** The network of a source: of a model, or of a name in the table that needs no weights. */
 import type { Guess, PackedWeights } from "./checkpoint.ts";
+import { ModelError } from "./errors.ts";
 import type { Graph } from "./graph.ts";
 import { type ModelOptions, type Source, withModel } from "./model.ts";
-import { ModelError } from "./errors.ts";
 import { pretrained } from "./models/pretrained.ts";
 import { RESNETS, resnet, resnetSpec } from "./models/resnet.ts";
 import type { OutputKind } from "./output.ts";

@@ -14,6 +14,8 @@ import { downloadBar } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { readTuning } from "./tuning-file.ts";
 
+/** What `--model` takes. */
+const SOURCES = `${Object.keys(PRETRAINED).join(", ")} (see resnet-wasm models), a path, owner/repo of Hugging Face (hf:owner/repo@revision), npm:package@version/path, https://…`;
 /** A few of the names that `--arch` takes. */
 const ARCH_EXAMPLES = Object.keys(RESNETS).slice(0, 4).join(", ");
 const VECTORS = ["auto", "128", "256"] as const;
@@ -121,21 +123,16 @@ export function workersOf({ threads = 1, replicas }: Pick<CommonOptions, "thread
 
 /** Adds `--model`. */
 export function withModel(command: Command): Command {
-  const known = Object.keys(PRETRAINED).join(", ");
-  return withCommon(command.option("--model <source>", `${known}, a path, or npm:package@version/path`, DEFAULT_MODEL));
+  return withCommon(command.option("--model <source>", SOURCES, DEFAULT_MODEL));
 }
 
 /** Adds `--model`, which may come several times. */
 export function withModels(command: Command): Command {
-  const known = Object.keys(PRETRAINED).join(", ");
   const add = (source: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), source];
   return withCommon(
     command
       .addOption(
-        new Option(
-          "--model <source>",
-          `${known}, a path …; several are averaged (default: "${DEFAULT_MODEL}")`,
-        ).argParser(add),
+        new Option("--model <source>", `${SOURCES}; several are averaged (default: "${DEFAULT_MODEL}")`).argParser(add),
       )
       .hook("preAction", (_, action) => {
         if (action.getOptionValue("model") === undefined) action.setOptionValue("model", [DEFAULT_MODEL]);

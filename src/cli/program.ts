@@ -9,6 +9,7 @@ import { classify } from "./classify.ts";
 import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { inspect } from "./inspect.ts";
+import { listModels, removeModels } from "./models.ts";
 import { decodeOption, withCommon, withModel, withModels, withReplicas } from "./options.ts";
 import {
   byteCount,
@@ -142,8 +143,19 @@ export function program(done: (status: number) => void): Command {
     .description("measures the algorithms for each convolution on this machine")
     .requiredOption("--out <file>", "the file to write, for --tuning")
     .action(async (source, options) => done(await tune(source, options)));
+  const models = withCache(command.command("models"))
+    .description("the models with a short name: size, accuracy, licence, and what is in the cache")
+    .action(async (options) => done(await listModels(options)));
+  withCache(models.command("rm").argument("<name...>", "names, or sources as models shows them"))
+    .description("remove models from the cache")
+    .action(async (names, _, rm: Command) => done(await removeModels(names, rm.optsWithGlobals())));
   for (const each of command.commands) each.exitOverride();
   return command;
+}
+
+/** Adds the options of commands that look into the cache. */
+function withCache(command: Command): Command {
+  return command.option("--cache <dir>", "folder for downloads").option("--json", "results as JSON");
 }
 
 /** Adds how weights lie in the file that a command writes. */

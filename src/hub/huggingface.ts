@@ -9,8 +9,8 @@ import type { HuggingFace, Located, LocateOptions, Runtime, StoreWriter } from "
 import { lookUp, offlineError, verifyCached } from "./cache.ts";
 import { download, type Promised } from "./download.ts";
 import { displayUrl, fetchBytes, type Request, StatusError } from "./fetch.ts";
-import { type Listing, readListing } from "./listing.ts";
 import { type Checksum, digestOf, parseIntegrity } from "./integrity.ts";
+import { type Listing, readListing } from "./listing.ts";
 import { checkPath, MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
 
 interface Source {

@@ -126,7 +126,8 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
     },
     huggingFace,
     hash: (algorithm) => createHash(algorithm),
-    locate: (source, options) => locateOrMake(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
+    locate: (source, options) =>
+      locateOrMake(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
   };
   return runtime;
 }

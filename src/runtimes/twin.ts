@@ -12,7 +12,7 @@ import type { Located, LocateOptions, Runtime } from "../runtime.ts";
 
 /** Counts up when the same weights would become others. */
 const RECIPE = 1;
-/** 16, 24 and 40 agree with f32 on as many photos; each takes about 0.2 s. */
+/** ResNet-50 on 300 ImageNet photos: 79.7 % with 24, 79.3 % with 40, in f32 79.7 %; the best class is that of f32 on 96.7 and 96.3 %. */
 const IMAGES = 24;
 const ENTRY = "model.safetensors";
 
