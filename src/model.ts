@@ -208,7 +208,8 @@ export function checkPreset(preset: PresetName | PreprocessOptions): Preprocess 
 /** The class names of a short name. */
 async function publishedLabels(folder: Folder, { labels }: Pretrained): Promise<readonly string[]> {
   if (labels !== undefined) return readLabels(folder, labels);
-  return (await import("./models/imagenet-labels.ts")).imagenetLabels();
+  const { imagenetLabels } = await import("./models/imagenet-labels.ts");
+  return imagenetLabels();
 }
 
 /** Class names from a JSON array, or an object from index to name; underscores are spaces. */

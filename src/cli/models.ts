@@ -5,7 +5,7 @@ import { packageKey, parseNpm } from "../hub/npm.ts";
 import { PRETRAINED, pretrained } from "../models/pretrained.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { cachedEntries, removeEntry } from "../runtimes/node-cache.ts";
-import { twinKey, twinOf } from "../runtimes/twin.ts";
+import { twinKey, twinOf } from "../twin.ts";
 import { table } from "./terminal.ts";
 
 export interface ModelsCommand {

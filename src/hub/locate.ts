@@ -12,7 +12,7 @@ import { locateRepository } from "./huggingface.ts";
 import { openPackage, parseNpm } from "./npm.ts";
 import { locateUrl } from "./url.ts";
 
-const SOURCES = "a path or owner/repo, npm:package@version/path, hf:owner/repo, https://host/path";
+const SOURCES = "a path or npm:package@version/path, owner/repo or hf:owner/repo, https://host/path";
 
 /**
  * Finds a model. `source` is one of

@@ -10,13 +10,14 @@ import { quantizeWith } from "../quantizer.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { withTwins } from "../twin.ts";
 import { browserRuntime } from "./page.ts";
 
 export * from "../index.ts";
 export { type InitOptions, init, type ModuleInit } from "./init.ts";
 export { browserRuntime } from "./page.ts";
 
-const runtime = /* @__PURE__ */ browserRuntime();
+const runtime = /* @__PURE__ */ withTwins(browserRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */

@@ -19,6 +19,7 @@ import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { TORCH } from "../formats/torch/format.ts";
+import { locate } from "../hub/locate.ts";
 import { inspectWith } from "../inspect.ts";
 import { openModelWith } from "../model.ts";
 import { quantizeWith } from "../quantizer.ts";
@@ -26,19 +27,19 @@ import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { withTwins } from "../twin.ts";
 import { measureVectors } from "../vectors.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { decodeHeif } from "./node-heif.ts";
 import { diskStore } from "./node-store.ts";
 import { mayPackPairs } from "./node-vectors.ts";
-import { locateOrMake } from "./twin.ts";
 
 export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
 export { enableWideVectors } from "./node-vectors.ts";
 
-const runtime = /* @__PURE__ */ nodeRuntime();
+const runtime = /* @__PURE__ */ withTwins(nodeRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */
@@ -126,8 +127,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
     },
     huggingFace,
     hash: (algorithm) => createHash(algorithm),
-    locate: (source, options) =>
-      locateOrMake(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
+    locate: (source, options) => locate(/^file:/i.test(source) ? fileURLToPath(source) : source, runtime, options),
   };
   return runtime;
 }

@@ -8,10 +8,10 @@ import { SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { codeOfStatus } from "../hub/fetch.ts";
+import { locate } from "../hub/locate.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { measureVectors } from "../vectors.ts";
 import { givenAddresses, givenModule } from "./init.ts";
-import { locateOrMake } from "./twin.ts";
 import { heifDecoder } from "./web-heif.ts";
 import { cacheStore, type VerifiedEntries } from "./web-store.ts";
 
@@ -52,7 +52,7 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
     },
     hash: (algorithm) => HASHES[algorithm].create(),
     startWorker,
-    locate: (source, options) => locateOrMake(source, runtime, options),
+    locate: (source, options) => locate(source, runtime, options),
   };
   return runtime;
 }

@@ -19,6 +19,7 @@ import { RESNETS, resnetSpec } from "../../src/models/resnet.ts";
 import type { Runtime } from "../../src/runtime.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { cachedEntries } from "../../src/runtimes/node-cache.ts";
+import { withTwins } from "../../src/twin.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 import { file, gitHash, redirect, sha256, startServer, status, type TestServer } from "./server.ts";
 
@@ -38,7 +39,7 @@ beforeEach(async () => {
   vi.stubEnv("HF_HOME", join(root, "hf"));
   vi.stubEnv("HF_ENDPOINT", hub.origin);
   vi.stubEnv("npm_config_registry", `${hub.origin}/`);
-  runtime = nodeRuntime();
+  runtime = withTwins(nodeRuntime());
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
