@@ -21,7 +21,7 @@ import {
 } from "./train/finetune.ts";
 import type { Trainer } from "./train/trainer.ts";
 import { type TuneOptions, tuneWith } from "./tune.ts";
-import { withTwins } from "./twin.ts";
+import { withTwins } from "./twins.ts";
 import type { Tuning } from "./variants.ts";
 
 /** What every entry exports. */

@@ -97,10 +97,13 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     const quantization = isOwn(opened.metadata) ? readQuantization(name, opened.metadata) : undefined;
     const checkpoint = quantization === undefined ? dequantized(name, opened) : opened;
     const file = readMetadata(name, checkpoint.metadata);
-    const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
+    // Beside a file that says all itself nothing is asked for: in a page, what is not there would be an error in its console.
+    const isWhole = isOwn(opened.metadata) && file.preprocess !== undefined && file.labels !== undefined;
+    const hints = isWhole ? undefined : await located.hints?.({ preprocess: options.preprocess === undefined });
+    const beside = hints ?? { said: [] };
     let network = identify(name, checkpoint, { file, beside, known: known?.arch }, options);
-    const hints = { ...beside, ...file };
-    const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
+    const said = { ...beside, ...file };
+    const described = options.preprocess ?? known?.preprocess ?? said.preprocess;
     const assumed = defaultPreset(network);
     const preset = checkPreset(described ?? assumed);
     const guesses = [...network.guesses];
@@ -109,7 +112,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     const classes = outputNode(network.graph).shape[2];
     // What a configuration says of classes is about a head, which this file may not have.
     const isNamed = (labels: readonly string[]): boolean => classCount(classes, labels) === labels.length;
-    const named = network.graph.output === "none" && !isNamed(hints.labels ?? []) ? undefined : hints.labels;
+    const named = network.graph.output === "none" && !isNamed(said.labels ?? []) ? undefined : said.labels;
     const expected = classes === 1 ? "1, or 2 for no and yes" : `${classes}, one for each class`;
     if (named !== undefined && !isNamed(named)) {
       const message = expectedGot(`${name}: labels`, expected, `${named.length}`);

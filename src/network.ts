@@ -51,11 +51,8 @@ function networkAlone(source: string, options: ModelOptions): Network {
   const { size, stride = spec.stride } = options;
   const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
   const graph = resnet(source, { ...spec, stride }, shape);
-  const known = pretrained(source);
-  const message = `the network alone: the weights of ${source} are not in the cache`;
-  const guesses: readonly Guess[] = known === undefined ? [] : [{ key: "source", message }];
-  const unknown = { dtypes: [], labels: [], preprocess: undefined };
-  return { arch: source, graph, output: "softmax", ...unknown, licence: known?.licence, guesses };
+  const unknown = { dtypes: [], labels: [], preprocess: undefined, guesses: [] };
+  return { arch: source, graph, output: "softmax", ...unknown, licence: pretrained(source)?.licence };
 }
 
 function networkOfModel(runtime: Runtime, source: Source, options: ModelOptions): Promise<Network> {

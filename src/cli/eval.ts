@@ -1,7 +1,7 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images, by one model or several together, in one view or many. */
 import { type Classifier, loadWith } from "../classifier.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
-import { withTwins } from "../twin.ts";
+import { withTwins } from "../twins.ts";
 import { type Answered, hits, suspicion, wilson } from "./accuracy.ts";
 import { BEST } from "./eval-journal.ts";
 import { type EvalCommand, type Evaluation, evaluateModels, type Member, THRESHOLD } from "./evaluate.ts";

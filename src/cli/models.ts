@@ -2,10 +2,11 @@
 import { expectedGot } from "../errors.ts";
 import { repositoryKey } from "../hub/huggingface.ts";
 import { packageKey, parseNpm } from "../hub/npm.ts";
+import { twinKey } from "../int8-twin.ts";
 import { PRETRAINED, pretrained } from "../models/pretrained.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { cachedEntries, removeEntry } from "../runtimes/node-cache.ts";
-import { twinKey, twinOf } from "../twin.ts";
+import { twinOf } from "../twins.ts";
 import { table } from "./terminal.ts";
 
 export interface ModelsCommand {

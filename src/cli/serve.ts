@@ -7,7 +7,7 @@ import { expectedGot } from "../errors.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { createHandler, type HandlerOptions, type PhotoClassifier, type RequestRecord } from "../server/handler.ts";
 import { HttpError, unavailable } from "../server/refusal.ts";
-import { withTwins } from "../twin.ts";
+import { withTwins } from "../twins.ts";
 import { type CommonOptions, loadOptions, workersOf } from "./options.ts";
 import { messageOf, remark } from "./terminal.ts";
 

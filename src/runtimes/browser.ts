@@ -10,7 +10,7 @@ import { quantizeWith } from "../quantizer.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
-import { withTwins } from "../twin.ts";
+import { withTwins } from "../twins.ts";
 import { browserRuntime } from "./page.ts";
 
 export * from "../index.ts";

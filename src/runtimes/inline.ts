@@ -17,7 +17,7 @@ import type { ModuleName, Runtime } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
-import { withTwins } from "../twin.ts";
+import { withTwins } from "../twins.ts";
 import { webRuntime } from "./web.ts";
 
 export * from "../index.ts";

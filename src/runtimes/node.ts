@@ -27,7 +27,7 @@ import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
-import { withTwins } from "../twin.ts";
+import { withTwins } from "../twins.ts";
 import { measureVectors } from "../vectors.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";

@@ -5,7 +5,9 @@
  */
 import { lookUp } from "./hub/cache.ts";
 import { digestOf } from "./hub/integrity.ts";
+import { leafImages } from "./leaves.ts";
 import { pretrained } from "./models/pretrained.ts";
+import { quantizeWith } from "./quantizer.ts";
 import type { Located, LocateOptions, Runtime } from "./runtime.ts";
 
 /** Counts up when the same weights would become others. */
@@ -13,23 +15,6 @@ const RECIPE = 1;
 /** ResNet-50 on 300 ImageNet photos: 79.7 % with 24, 79.3 % with 40, in f32 79.7 %; the best class is that of f32 on 96.7 and 96.3 %. */
 const IMAGES = 24;
 const ENTRY = "model.safetensors";
-
-/** A runtime that makes twins where its own `locate` only finds what others made. */
-export function withTwins(runtime: Runtime): Runtime {
-  const both: Runtime = {
-    ...runtime,
-    async locate(source, options) {
-      const name = twinOf(source);
-      return name === undefined ? runtime.locate(source, options) : locateTwin(name, both, options);
-    },
-  };
-  return both;
-}
-
-/** `NAME` of `int8:NAME`. */
-export function twinOf(source: string): string | undefined {
-  return /^int8:(.+)$/.exec(source)?.[1];
-}
 
 /** The cache's key of a twin: another recipe, or other f32 weights, make another. */
 export function twinKey(name: string, runtime: Runtime): string {
@@ -39,14 +24,12 @@ export function twinKey(name: string, runtime: Runtime): string {
 }
 
 /** The twin in the cache, or a new one. */
-async function locateTwin(name: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
+export async function locateTwin(name: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
   const store = runtime.store(options.cache);
   const key = twinKey(name, runtime);
   const { found, problem } = await lookUp(store, key, async (folder) => folder);
   if (found !== undefined) return { folder: found, entry: ENTRY };
   const make = async (): Promise<Uint8Array> => {
-    const { quantizeWith } = await import("./quantizer.ts");
-    const { leafImages } = await import("./leaves.ts");
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     const { beside: _, integrity: __, ...passed } = Object.fromEntries(given);
     return (await quantizeWith(runtime, name, leafImages(IMAGES), passed)).bytes;
