@@ -20,7 +20,7 @@ export { BYTE_LIMIT } from "./decode/bytes.ts";
 export type { Drawable } from "./decode/drawable.ts";
 export { PIXEL_LIMIT } from "./decode/image.ts";
 export type { ImageInput } from "./decode/input.ts";
-export type { RawPixels } from "./decode/raw.ts";
+export type { RawPixels, SharpPixels } from "./decode/raw.ts";
 export type { DecodeMode } from "./decode/wanted.ts";
 export { defineRuntime, type Library } from "./define.ts";
 export type { EngineOptions } from "./engine.ts";

@@ -3,8 +3,9 @@
  * threads are for the time of one. A replica that ends, or is ended because its job takes too long, is replaced by another over
  * the same memory; the others do not notice.
  */
+import { withPicture } from "./decode/input.ts";
 import type { Engine, Region } from "./engine.ts";
-import { expectedGot } from "./errors.ts";
+import { expectedGot, ImageError } from "./errors.ts";
 import type { Forward, Job, Packed } from "./forward.ts";
 import { fromPortable } from "./portable-error.ts";
 import { type FromReplica, portable, type ToReplica } from "./replica.ts";
@@ -195,25 +196,41 @@ export async function startReplicas(
       waiting.add(take);
       signal?.addEventListener("abort", leave, { once: true });
     });
+  const runIn = async (job: Job, bounds: Bounds): Promise<readonly Float32Array[]> => {
+    bounds.signal?.throwIfAborted();
+    const replica = await next(bounds.signal);
+    try {
+      return await replica.run(compact(job), bounds);
+    } finally {
+      const [take] = waiting;
+      if (take === undefined) idle.push(replica);
+      else {
+        waiting.delete(take);
+        take(replica);
+      }
+    }
+  };
   return {
     count: replicas.length,
     get ownBytes() {
       return replicas.reduce((sum, { ownBytes }) => sum + ownBytes, 0);
     },
     async run(job, bounds) {
-      bounds.signal?.throwIfAborted();
-      const replica = await next(bounds.signal);
       try {
-        return await replica.run(compact(job), bounds);
-      } finally {
-        const [take] = waiting;
-        if (take === undefined) idle.push(replica);
-        else {
-          waiting.delete(take);
-          take(replica);
-        }
+        return await runIn(job, bounds);
+      } catch (error) {
+        // A decoder that a page has been given by a function cannot be posted: photos that need it are decoded here.
+        if (!isUnsupported(error) || job.kind === "batch" || "pixels" in job.photo) throw error;
+        const { maxPixels } = job.reading;
+        return withPicture(job.photo, runtime, { maxPixels }, ({ pixels }) =>
+          runIn({ ...job, photo: { pixels, isOwned: false } }, bounds),
+        );
       }
     },
     dispose,
   };
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof ImageError && error.code === "unsupported";
 }

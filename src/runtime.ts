@@ -44,8 +44,15 @@ export interface Runtime {
    * @throws Fault "unsupported" when the decoder is not installed
    */
   readonly decodeHeif?: (codec: "HEIC" | "AVIF", bytes: Uint8Array, header: HeifSize) => Promise<RgbaPixels>;
+  /**
+   * The pixels of what the platform draws, or a canvas of a library; `undefined` for anything else. What a canvas or a video shows is
+   * read before it returns. Absent where nothing is drawn: Workers do without the code.
+   */
+  readonly drawn?: (image: unknown, maxPixels: number) => Promise<RgbaPixels> | undefined;
   /** Opens a local file. Throws when there is none, or when the runtime has no files. */
   openFile(path: string, signal?: AbortSignal): Promise<ByteSource>;
+  /** The same address for a worker, whose own address may be another. Absent where paths mean the same there. */
+  readonly absolute?: (path: string) => string;
   /** A local folder; opening is lazy. */
   folder(path: string, signal?: AbortSignal): Folder;
   /** Finds a model by its name: `locate` of `hub/locate.ts`, where there is anywhere to look. */

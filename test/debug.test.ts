@@ -1,14 +1,11 @@
-/** The debug build of the kernels (`npm run debug`): what a kernel's header says must hold is an assertion there. */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+/** The debug build of the kernels: what a kernel's header says must hold is an assertion there. Only in `npm run debug`. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { instantiateSync } from "@assemblyscript/loader";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { KernelExports } from "../src/tape.ts";
 
-const root = join(import.meta.dirname, "..");
-const folder = mkdtempSync(join(tmpdir(), "resnet-wasm-debug-"));
+const folder = join(import.meta.dirname, "../wasm");
 /** The second page: the first holds the tables that `exp` reads. */
 const at = 65536;
 
@@ -27,13 +24,9 @@ function instance(file: string): Instance {
 }
 
 beforeAll(() => {
-  const file = join(folder, "debug.wasm");
-  const args = ["--config", "asconfig.json", "--target", "debug", "--outFile", file];
-  execFileSync(process.execPath, [join(root, "node_modules/assemblyscript/bin/asc.js"), ...args], { cwd: root });
-  debug = instance(file);
-  release = instance(join(root, "wasm/baseline.wasm"));
+  debug = instance(join(folder, "debug/baseline.wasm"));
+  release = instance(join(folder, "baseline.wasm"));
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("the debug build", () => {
   it("gives the bytes of the release build", () => {

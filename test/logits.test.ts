@@ -1,6 +1,6 @@
 /** Whole networks against PyTorch: weights are functions of their names, so a golden file is only logits. */
 import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadWith } from "../src/classifier.ts";
 import { type ResNetSpec, resnetSpec } from "../src/models/resnet.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
@@ -30,13 +30,21 @@ const { networks } = JSON.parse(readFileSync(new URL("golden/logits.json", impor
  */
 const TOLERANCE = { direct: 1e-5, winograd: 1e-4 } as const;
 
-describe.each(RUNNABLE)("%s", (build) => {
-  it.each(networks.map((golden) => [golden.name, golden] as const))("%s", async (_name, golden) => {
-    const spec = { ...resnetSpec(golden.arch), ...golden.spec };
-    const bytes = goldenCheckpoint(spec, golden.lastNorm);
-    // Only tensors without weights for shortcuts leave the network open: then its name is needed.
-    const named = spec.shortcut === "A" || spec.shortcut === "none" ? { arch: golden.arch } : {};
-    const largest = Math.max(...golden.logits.map(Math.abs));
+describe.each(networks.map((golden) => [golden.name, golden] as const))("%s", (_name, golden) => {
+  const spec = { ...resnetSpec(golden.arch), ...golden.spec };
+  // Only tensors without weights for shortcuts leave the network open: then its name is needed.
+  const named = spec.shortcut === "A" || spec.shortcut === "none" ? { arch: golden.arch } : {};
+  const largest = Math.max(...golden.logits.map(Math.abs));
+  /** Made once for all builds, and dropped before the next network: up to 270 MB. */
+  let bytes = new Uint8Array();
+  beforeAll(() => {
+    bytes = goldenCheckpoint(spec, golden.lastNorm);
+  });
+  afterAll(() => {
+    bytes = new Uint8Array();
+  });
+
+  it.each(RUNNABLE)("%s", async (build) => {
     for (const [way, tolerance] of Object.entries(TOLERANCE)) {
       const model = await loadWith(nodeRuntime(), bytes, { build, ...named, winograd: way === "winograd" });
       expect(model.model.spec).toEqual(spec);

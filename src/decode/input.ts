@@ -6,16 +6,16 @@ import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { brief, bytesAt, fromResponse } from "./address.ts";
 import { checkBytes, collect, gather } from "./bytes.ts";
-import { type Drawable, drawnPixels, isDrawable } from "./drawable.ts";
+import type { Drawable } from "./drawable.ts";
 import { type DecodeOptions, type Decoders, decodePicture, PIXEL_LIMIT } from "./image.ts";
-import { type RawPixels, rawPixels, typeName } from "./raw.ts";
+import { isRaw, type RawPixels, rawPixels, type SharpPixels, typeName } from "./raw.ts";
 import { Turn } from "./turn.ts";
 import type { Picture } from "./wanted.ts";
 
 /**
  * An image as a caller may have it: a path where the runtime has files, a URL (`https:`, `http:`, `file:`, `data:`, `blob:`),
- * an encoded file as bytes, a Blob, a response or a stream; pixels; or what the platform draws: elements of a page, canvases,
- * bitmaps, video frames.
+ * an encoded file as bytes, a Blob, a response or a stream; pixels, sharp's raw output among them; or what the platform draws: elements
+ * of a page, canvases, bitmaps, video frames. Canvases and videos are read when the call is made.
  */
 export type ImageInput =
   | string
@@ -27,6 +27,7 @@ export type ImageInput =
   | ReadableStream<Uint8Array>
   | AsyncIterable<Uint8Array>
   | RawPixels
+  | SharpPixels
   | Drawable;
 
 /** An image that has been fetched, as it can be posted to a worker: pixels, or a file that is still encoded. */
@@ -45,8 +46,9 @@ export type Photo =
  * for an image that is not there or has too many bytes
  */
 export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
+  const drawn = runtime.drawn?.(image, maxPixels);
+  if (drawn !== undefined) return { pixels: await drawn, isOwned: false };
   if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
-  if (isDrawable(image)) return { pixels: await drawnPixels(image, maxPixels), isOwned: false };
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
   const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
@@ -91,11 +93,6 @@ export async function withPicture<T>(
   } finally {
     turn.release();
   }
-}
-
-/** Whether an image is pixels already, so that nothing is decoded. */
-function isRaw(image: ImageInput): image is RawPixels {
-  return typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image;
 }
 
 /** The bytes of an encoded image. */

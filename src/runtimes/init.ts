@@ -17,7 +17,10 @@ const addresses: { hub?: string; registry?: string } = {};
 
 /** What `init` takes. */
 export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
-  /** Imports libheif-js, when a page meets a HEIC that its browser cannot decode. */
+  /**
+   * Imports libheif-js, when a page meets a HEIC that its browser cannot decode. A function cannot be posted: what replicas and
+   * trainings, whose workers have none, meet of HEIC is decoded on the page.
+   */
   readonly libheif?: () => Promise<unknown>;
   /** Address of the Hugging Face hub for `hf:` and short names, in pages: a mirror's, as `HF_ENDPOINT` elsewhere. */
   readonly hub?: string | URL;

@@ -11,6 +11,7 @@ import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
+import { drawn } from "../decode/drawable.ts";
 import type { Library } from "../define.ts";
 import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
@@ -117,6 +118,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
       },
       dots: (build) => measureDots(runtime, build),
     },
+    drawn,
     openFile,
     folder,
     startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),

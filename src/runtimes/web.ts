@@ -2,6 +2,8 @@
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { schemeOf } from "../decode/address.ts";
+import { drawn } from "../decode/drawable.ts";
 import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { SAFETENSORS } from "../formats/open.ts";
@@ -41,7 +43,9 @@ export function webRuntime({ compile, startWorker, importLibheif }: WebParts): R
       return module;
     },
     decodeHeif: heifDecoder(importLibheif),
+    drawn,
     openFile: fetchFile,
+    absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => cacheStore(name, verified),
     // Both answer pages of any origin.

@@ -1,5 +1,7 @@
 /** Labelled images, wherever they come from. */
+import { isLive } from "../decode/drawable.ts";
 import type { ImageInput } from "../decode/input.ts";
+import { typeName } from "../decode/raw.ts";
 import { ArgumentTypeError, DatasetError, expectedGot, OptionError } from "../errors.ts";
 import { matchLabels } from "../labels.ts";
 import { uniform } from "../models/random.ts";
@@ -60,10 +62,10 @@ export class ImageSet implements Dataset {
   /**
    * Adds an image.
    *
-   * @param image read again in every epoch, so not a stream
+   * @param image read again in every epoch, so not a stream, nor a canvas or a video, which may show something else then
    * @param classNames its class; an array, which may be empty, in a set of several labels an image
    * @param name for messages; its number when absent
-   * @throws ArgumentTypeError for a stream, or a class without a name
+   * @throws ArgumentTypeError for a stream, a canvas or a video, or a class without a name
    */
   add(
     image: Exclude<ImageInput, Response | ReadableStream>,
@@ -75,6 +77,10 @@ export class ImageSet implements Dataset {
         "image",
         expectedGot("image", "one that can be read again", "a stream", "add its bytes, or its Blob"),
       );
+    }
+    if (isLive(image)) {
+      const hint = "add what it shows now: a Blob of it (toBlob, convertToBlob), or createImageBitmap(it)";
+      throw new ArgumentTypeError("image", expectedGot("image", "one that stays", typeName(image), hint));
     }
     const given = typeof classNames === "string" ? [classNames] : classNames;
     if (!Array.isArray(given) || given.some((each) => typeof each !== "string" || each === "")) {

@@ -4,10 +4,13 @@
  */
 
 import { type ImageInput, toPixels } from "../decode/input.ts";
+import { isRaw } from "../decode/raw.ts";
+import { ImageError } from "../errors.ts";
 import { type Pixels, planView } from "../image.ts";
 import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
 import { uniform } from "../models/random.ts";
 import { align } from "../plan.ts";
+import { fromPortable, type PortableError, toPortable } from "../portable-error.ts";
 import { channelsOf, type Preprocess } from "../preprocess.ts";
 import type { Runtime, WorkerHandle } from "../runtime.ts";
 import { runStep } from "../tape.ts";
@@ -53,7 +56,7 @@ async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<
     if (known !== undefined) return known;
     const pixels = await toPixels(image, runtime);
     // What came as pixels is the caller's, and costs nothing to have again.
-    if (!isPixels(image) && bytes + pixels.data.byteLength <= KEPT_BYTES) {
+    if (!isRaw(image) && bytes + pixels.data.byteLength <= KEPT_BYTES) {
       bytes += pixels.data.byteLength;
       kept.set(key, pixels);
     }
@@ -81,15 +84,11 @@ async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<
   };
 }
 
-function isPixels(image: ImageInput): image is Pixels {
-  return typeof image === "object" && image !== null && "data" in image && "width" in image;
-}
-
 /** What the worker receives, and what it answers. */
 type ToWorker =
   | { readonly kind: "open"; readonly preprocess: Preprocess }
   | ({ readonly kind: "prepare" } & PrepareRequest & Numbered);
-type FromWorker = Numbered & { readonly input?: Float32Array<ArrayBuffer>; readonly error?: string };
+type FromWorker = Numbered & { readonly input?: Float32Array<ArrayBuffer>; readonly error?: PortableError };
 interface Numbered {
   readonly id: number;
 }
@@ -114,7 +113,7 @@ export function servePreparer(
       const input = await (await preparer!).prepare(order);
       answer({ id: order.id, input }, [input.buffer]);
     } catch (error) {
-      answer({ id: order.id, error: error instanceof Error ? error.message : String(error) }, []);
+      answer({ id: order.id, error: toPortable(error) }, []);
     }
   };
 }
@@ -144,7 +143,7 @@ export async function startPreparer(runtime: Runtime, preprocess: Preprocess): P
         const { done, failed } = waiting.get(id)!;
         waiting.delete(id);
         worker?.setBusy(waiting.size > 0);
-        if (input === undefined) failed(new Error(error));
+        if (input === undefined) failed(fromPortable(error!));
         else done(input);
       },
       lose,
@@ -158,17 +157,19 @@ export async function startPreparer(runtime: Runtime, preprocess: Preprocess): P
   return {
     async prepare(request) {
       const { image } = request;
-      const isHere =
-        isPixels(image) || !(typeof image === "string" || image instanceof Blob || ArrayBuffer.isView(image));
+      const isHere = isRaw(image) || !(typeof image === "string" || image instanceof Blob || ArrayBuffer.isView(image));
       if (worker === undefined || isHere) return local.prepare(request);
       try {
         return await new Promise<Float32Array<ArrayBuffer>>((done, failed) => {
           waiting.set(count, { done, failed });
           worker!.setBusy(true);
-          worker!.post({ ...request, kind: "prepare", id: count++ } satisfies ToWorker);
+          const sent = typeof image === "string" ? (runtime.absolute?.(image) ?? image) : image;
+          worker!.post({ ...request, image: sent, kind: "prepare", id: count++ } satisfies ToWorker);
         });
       } catch (error) {
-        if (error instanceof WorkerLost) return local.prepare(request);
+        // A decoder that a page has been given by a function cannot be posted.
+        const isUnsupported = error instanceof ImageError && error.code === "unsupported";
+        if (isUnsupported || error instanceof WorkerLost) return local.prepare(request);
         throw error;
       }
     },

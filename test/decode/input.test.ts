@@ -75,6 +75,22 @@ describe("raw pixels", () => {
     expect([...pixels.data]).toEqual(want);
     expect([pixels.width, pixels.height]).toEqual([2, 1]);
   });
+  it.each([
+    [4, [1, 2, 3, 9, 4, 5, 6, 9], [1, 2, 3, 9, 4, 5, 6, 9]],
+    [3, [1, 2, 3, 4, 5, 6], [1, 2, 3, 255, 4, 5, 6, 255]],
+    [2, [1, 9, 4, 9], [1, 1, 1, 255, 4, 4, 4, 255]],
+    [1, [1, 4], [1, 1, 1, 255, 4, 4, 4, 255]],
+  ])("as sharp gives them, %s channels", async (channels, data, want) => {
+    const image = {
+      data: Buffer.from(data),
+      info: { format: "raw", width: 2, height: 1, channels, size: data.length },
+    };
+    expect([...(await toPixels(image, runtime)).data]).toEqual(want);
+    // `raw({ depth: "ushort" })` gives twice the bytes; of one channel they would be taken for gray and alpha.
+    const deep = toPixels({ ...image, data: Buffer.from([...data, ...data]) }, runtime);
+    await expect(deep).rejects.toMatchObject({ name: "OptionError", option: "image" });
+    await expect(deep).rejects.toThrow(/hint: give raw\(\) no depth/);
+  });
   it("RGBA, as they are", async () => {
     const data = new Uint8ClampedArray([1, 2, 3, 4]);
     expect((await toPixels({ width: 1, height: 1, data }, runtime)).data).toBe(data);
@@ -135,7 +151,22 @@ describe("what a platform draws", () => {
     expect(await take(image)).toEqual({ width: 2, height: 1, data });
     expect(drawn).toEqual([[image, 0, 0, 2, 1]]);
   });
+  it("an image that loads later, though it waits to be scrolled to", async () => {
+    const element = Object.assign(
+      canvas(() => ({ data })),
+      { loading: "lazy", complete: false },
+    );
+    const decode = async (): Promise<void> => expect(element.loading).toBe("eager");
+    expect(await take(Object.assign(element, { decode }))).toEqual({ width: 2, height: 1, data });
+  });
   it.each([
+    [
+      "a video without a frame",
+      () =>
+        Object.assign(Object.create({ [Symbol.toStringTag]: "HTMLVideoElement" }), { videoWidth: 2, readyState: 1 }),
+      "not-found",
+      /a video with a frame, got one that has none yet\n {2}hint: wait for its loadeddata event/,
+    ],
     [
       "without a canvas to draw to",
       () => bitmap({ width: 2, height: 1 }),
@@ -161,7 +192,7 @@ describe("what a platform draws", () => {
           throw Object.assign(new Error("tainted"), { name: "SecurityError" });
         }),
       "unsupported",
-      /image of another origin\n {2}hint: load it with crossorigin/,
+      /image of another origin\n {2}hint: load it with crossorigin="anonymous"/,
     ],
   ] as const)("%s is refused", async (_title, make, code, message) => {
     await expect(take(make())).rejects.toMatchObject({ name: "ImageError", code });

@@ -12,20 +12,31 @@
  * - the input: 4u − 2
  */
 
-/** `count` numbers that follow from `name` alone: `map` of numbers in [0, 1). A loop, for networks have up to 67 million. */
-function uniforms(name: string, count: number, map: (u: number) => number): Float32Array {
+function seedOf(name: string): number {
   let seed = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(name)) seed = Math.imul(seed ^ byte, 0x01000193);
+  return seed;
+}
+
+/** Element i of a tensor: u, in [0, 1). */
+function uniformAt(seed: number, i: number): number {
+  let h = seed + Math.imul(i, 0x9e3779b1);
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  h ^= h >>> 16;
+  return (h >>> 0) / 2 ** 32;
+}
+
+/**
+ * `count` numbers that follow from `name` alone: (u · scale + shift) · gain. Numbers, not a function that would be called
+ * for each: networks have up to 67 million.
+ */
+function uniforms(name: string, count: number, scale: number, shift: number, gain: number): Float32Array {
+  const seed = seedOf(name);
   const numbers = new Float32Array(count);
-  for (let i = 0; i < count; ++i) {
-    let h = seed + Math.imul(i, 0x9e3779b1);
-    h ^= h >>> 16;
-    h = Math.imul(h, 0x85ebca6b);
-    h ^= h >>> 13;
-    h = Math.imul(h, 0xc2b2ae35);
-    h ^= h >>> 16;
-    numbers[i] = map((h >>> 0) / 2 ** 32);
-  }
+  for (let i = 0; i < count; ++i) numbers[i] = (uniformAt(seed, i) * scale + shift) * gain;
   return numbers;
 }
 
@@ -45,26 +56,27 @@ export function goldenTensor(name: string, shape: readonly number[], lastNorm: s
   const count = elements(shape);
   if (shape.length === 4) {
     const bound = Math.sqrt(6 / elements(shape.slice(1)));
-    return uniforms(name, count, (x) => (x * 2 - 1) * bound);
+    return uniforms(name, count, 2, -1, bound);
   }
   if (shape.length === 2) {
     const bound = Math.sqrt(3 / shape[1]!);
-    return uniforms(name, count, (x) => (x * 2 - 1) * bound);
+    return uniforms(name, count, 2, -1, bound);
   }
-  if (/\.(bias|running_mean)$/.test(name)) return uniforms(name, count, (x) => (x - 0.5) * 0.2);
+  if (/\.(bias|running_mean)$/.test(name)) return uniforms(name, count, 1, -0.5, 0.2);
   const gain = lastNorm !== null && name.endsWith(`.${lastNorm}.weight`) ? 0.25 : 1;
-  return uniforms(name, count, (x) => (0.5 + x) * gain);
+  return uniforms(name, count, 1, 0.5, gain);
 }
 
 /** The input of every golden network: `[n, h, w, 3]`, −2…2. */
 export function goldenInput(shape: readonly number[]): Float32Array {
-  return uniforms("input", elements(shape), (x) => x * 4 - 2);
+  return uniforms("input", elements(shape), 4, -2, 1);
 }
 
 /** Squares of 8 by 8, noise beside gradients: `[height, width, 4]` RGBA. */
 export function goldenPixels(width: number, height: number): Uint8Array {
-  const noise = new Uint8Array(uniforms(`image ${width}x${height}`, width * height * 4, (u) => Math.floor(u * 256)));
-  return noise.map((value, i) => {
+  const seed = seedOf(`image ${width}x${height}`);
+  return new Uint8Array(width * height * 4).map((_, i) => {
+    const value = Math.floor(uniformAt(seed, i) * 256);
     const x = (i >> 2) % width;
     const y = Math.floor((i >> 2) / width);
     if (((x >> 3) + (y >> 3)) % 2 === 0) return value;

@@ -24,6 +24,8 @@ export interface Given {
   readonly stalled: string;
   /** Formats that this runtime has no decoder for. */
   readonly undecoded?: readonly ("heic" | "avif")[];
+  /** Where the photo is, relative to the page. */
+  readonly path?: string;
   /** Whether models are loaded from responses instead of addresses. */
   readonly streams: boolean;
 }
@@ -90,6 +92,10 @@ function drawn(set: Library.ImageSet): Library.ImageSet {
   return set;
 }
 
+function unpacked(name: "plain.heic" | "plain.avif"): Uint8Array {
+  return Uint8Array.from(atob(heif[name]), (character) => character.charCodeAt(0));
+}
+
 /** The picture in `golden/heif.json`. */
 function picture(): { width: number; height: number; data: Uint8Array } {
   const [width, height] = [64, 48];
@@ -134,7 +140,7 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       const model = await load(int8);
       const expected = await model.preprocess(picture());
       for (const name of ["plain.heic", "plain.avif"] as const) {
-        const file = Uint8Array.from(atob(heif[name]), (character) => character.charCodeAt(0));
+        const file = unpacked(name);
         const decoded = model.preprocess(file);
         if (given.undecoded?.includes(name.slice(-4) as "heic" | "avif") === true) {
           hasCode(await rejection(decoded), "unsupported");
@@ -184,6 +190,23 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       } finally {
         await model.dispose();
       }
+    },
+    async "photos that workers read"() {
+      if (given.undecoded?.includes("heic") === true) throw new Skip("no decoder of HEIC");
+      const heic = unpacked("plain.heic");
+      const set = new ImageSet();
+      for (const image of [photo, ...(given.path === undefined ? [] : [given.path])]) set.add(image, "photo");
+      set.add(heic, "drawn");
+      const { failed } = await finetune(f32, set, { epochs: 1, batch: 2, augment: "none" });
+      same(failed, []);
+      if (given.oneThread !== undefined) return;
+      const inputs: string[] = [];
+      for (const options of [{}, { replicas: 1 }]) {
+        const model = await load(int8, options);
+        inputs.push(await sha256((await model.preprocess(heic)).data));
+        await model.dispose();
+      }
+      same(inputs[1], inputs[0]);
     },
     async "fine-tune a head"() {
       const { history, bytes } = await finetune(f32, drawn(new ImageSet()), { epochs: 4, batch: 8, augment: "none" });

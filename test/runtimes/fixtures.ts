@@ -29,6 +29,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".mjs": "text/javascript",
   ".wasm": "application/wasm",
   ".html": "text/html",
+  ".jpg": "image/jpeg",
 };
 
 export interface Site {
@@ -60,6 +61,8 @@ export async function serve(
       response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
       response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
     }
+    // Images may be shown by pages of another origin, but not read there.
+    response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");
     response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
     if (path === "/clock") return response.end(`${performance.now()}`);
     if (path === "/stalled.safetensors") {

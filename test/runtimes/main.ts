@@ -15,6 +15,7 @@ const folder = bundleFolder();
 const { f32, int8, photo } = await fixtures();
 const local = await bundled(folder.path, "local", "node");
 const page = readFileSync(await bundled(folder.path, "page", "browser"), "utf8");
+const inputs = readFileSync(await bundled(folder.path, "inputs-worker", "browser"), "utf8");
 const entry = join(root, "dist/runtimes/node.js");
 /** What all runtimes gave when this was last changed on purpose: `node test/runtimes/main.ts --write`. */
 const committed = join(import.meta.dirname, "expected.json");
@@ -24,8 +25,10 @@ const taskOf = (expected: string, file: string): Task => ({
   local,
   localArguments: (program) => [file, /deno|bun/.test(program) ? entry : `file://${entry}`],
   worker: join(import.meta.dirname, "worker.ts"),
-  site: (isolated) =>
-    serve({ "/f32": f32, "/int8": int8, "/photo": photo, "/expected.json": expected }, page, isolated),
+  site: (isolated) => {
+    const files = { "/f32": f32, "/int8": int8, "/photo": photo, "/photo.jpg": photo };
+    return serve({ ...files, "/inputs.js": inputs, "/expected.json": expected }, page, isolated);
+  },
   timeoutMs: 300_000,
 });
 

@@ -46,6 +46,16 @@ describe("a part for validation", () => {
   });
 });
 
+test("what may show something else in the next epoch is refused", () => {
+  const tagged = (name: string): object => Object.create({ [Symbol.toStringTag]: name });
+  for (const name of ["HTMLCanvasElement", "OffscreenCanvas", "HTMLVideoElement"]) {
+    const add = (): void => new ImageSet().add(tagged(name) as OffscreenCanvas, "a");
+    expect(add).toThrow(/image: expected one that stays, got an .*\n {2}hint: add what it shows now: a Blob/);
+    expect(add).toThrow(expect.objectContaining({ name: "ArgumentTypeError", option: "image" }));
+  }
+  new ImageSet().add(tagged("ImageBitmap") as ImageBitmap, "a");
+});
+
 describe("a validation set", () => {
   const train = setOf("Cat", "Dog", "cow");
   test("whose classes have another order, another spelling and a gap gets the training set's", () => {
