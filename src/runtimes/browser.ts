@@ -17,7 +17,7 @@ export * from "../index.ts";
 export { type InitOptions, init, type ModuleInit } from "./init.ts";
 export { browserRuntime } from "./page.ts";
 
-const runtime = /* @__PURE__ */ withTwins(browserRuntime());
+const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ browserRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */

@@ -28,7 +28,7 @@ export function inlineRuntime(): Runtime {
   return webRuntime({ compile, startWorker });
 }
 
-const runtime = /* @__PURE__ */ withTwins(inlineRuntime());
+const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ inlineRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */

@@ -40,7 +40,7 @@ export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
 export { enableWideVectors } from "./node-vectors.ts";
 
-const runtime = /* @__PURE__ */ withTwins(nodeRuntime());
+const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ nodeRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */
