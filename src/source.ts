@@ -1,7 +1,7 @@
 /** Where a model comes from, in any form that a caller may have it in. */
 import { type ByteSource, checkRange, type Folder, fromBytes, fromStream } from "./bytes.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "./errors.ts";
-import { type Pretrained, pretrained } from "./models/pretrained.ts";
+import type { Pretrained } from "./models/pretrained.ts";
 import type { DownloadProgress, Located, Runtime } from "./runtime.ts";
 
 /**
@@ -48,6 +48,8 @@ export async function findSource(runtime: Runtime, source: FileSource, options: 
   if (typeof from !== "string") return alone(fileOf(from));
   // The parts of an address that hold the file itself, or lead to it in this page only.
   if (/^(?:data|blob):/i.test(from)) return alone(fileOf(await fetch(from), from.slice(0, 5)));
+  // Bytes and streams do without the table.
+  const { pretrained } = await import("./models/pretrained.ts");
   const known = pretrained(from);
   const located = await runtime.locate(
     known?.source ?? from,

@@ -17,10 +17,11 @@ const sizeOf = (name: string, content: Uint8Array): Size => {
   return { name, bytes: content.length, gzip: gzipSync(content, { level: 9 }).length };
 };
 
-/** Leaves out the decoders: they are other projects' code, and fetched when first needed. */
+/** Leaves out the decoders, which are fetched when first needed, and what is imported when a model or a name needs it. */
 const WITHOUT_DECODERS: Plugin = {
   name: "without decoders",
   setup({ onResolve }) {
+    onResolve({ filter: /./ }, ({ path, kind }) => (kind === "dynamic-import" ? { path, external: true } : undefined));
     onResolve({ filter: /\.wasm$|^node:|^module$/ }, ({ path }) => ({ path, external: true }));
     onResolve({ filter: /\/image\.ts$/ }, ({ path, resolveDir }) =>
       basename(resolveDir) === "decode" ? { path, external: true } : undefined,
