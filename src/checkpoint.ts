@@ -1,4 +1,5 @@
 /** A weight file opened at the door: its tensors by name, and their values as f32. */
+import { untilAborted } from "./abort.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import type { Graph } from "./graph.ts";
 import type { Build } from "./tape.ts";
@@ -91,10 +92,12 @@ export interface Checkpoint {
 /**
  * The same tensors, to be read in any order and as often as need be: of a stream they are read now, and held in memory.
  */
-export async function rereadable(checkpoint: Checkpoint): Promise<Checkpoint> {
+export async function rereadable(checkpoint: Checkpoint, signal?: AbortSignal): Promise<Checkpoint> {
   if (checkpoint.sequential !== true) return checkpoint;
   const held = new Map<string, Uint8Array>();
-  for (const name of checkpoint.tensors.keys()) held.set(name, (await checkpoint.read(name)).slice());
+  for (const name of checkpoint.tensors.keys()) {
+    held.set(name, (await untilAborted(checkpoint.read(name), signal)).slice());
+  }
   const { sequential: _, packed: __, ...rest } = checkpoint;
   return { ...rest, read: async (name) => held.get(name)! };
 }

@@ -4,6 +4,7 @@
  */
 
 import { PANEL_COLUMNS } from "../wasm/tile.js";
+import { untilAbortedEach } from "./abort.ts";
 import { type Checkpoint, type Layout, type PackedLayer, readValues, rereadable } from "./checkpoint.ts";
 import { type BuildOptions, checkBuildOptions, chooseHere } from "./choice.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
@@ -71,8 +72,9 @@ export function convertWith(
     const model = await openModelWith(runtime, source, options);
     try {
       // A stream has its tensors in another order.
-      const again = { ...model, checkpoint: await rereadable(model.checkpoint) };
-      yield* layout === "packed" ? convertPacked(runtime, again, options) : convertModel(again, { dtype });
+      const again = { ...model, checkpoint: await rereadable(model.checkpoint, options.signal) };
+      const made = layout === "packed" ? convertPacked(runtime, again, options) : convertModel(again, { dtype });
+      yield* untilAbortedEach(made, options.signal);
     } finally {
       if (model !== source) await model.close();
     }

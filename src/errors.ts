@@ -94,6 +94,8 @@ export class ModelError extends Error {
 export class ImageError extends Error {
   override name = "ImageError";
   readonly code: ImageErrorCode;
+  /** Where several images were given: which of them. */
+  readonly index?: number;
 
   constructor(code: ImageErrorCode, message: string, details: { readonly cause?: unknown } = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });

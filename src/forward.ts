@@ -2,6 +2,7 @@
  * Images → outputs of nodes: decoding, preparing, planning and running one network. What is to be done is a job, plain data,
  * so that it is done alike in the caller's thread and in a replica.
  */
+import { breathe } from "./abort.ts";
 import type { Decoders } from "./decode/image.ts";
 import { type Photo, withPicture } from "./decode/input.ts";
 import type { DecodeMode, Picture, Wanted } from "./decode/wanted.ts";
@@ -44,7 +45,7 @@ export type Job =
       readonly views: Views;
       readonly node: string;
     }
-  /** The outputs of these nodes for an image. */
+  /** The outputs of these nodes for an image, then the image's width and height. */
   | {
       readonly kind: "activations";
       readonly photo: Photo;
@@ -97,7 +98,14 @@ export class ForwardPass {
    * the job's turn
    */
   async do(job: Job, signal?: AbortSignal): Promise<readonly Float32Array[]> {
-    if (job.kind === "batch") return this.#engine.exclusive(async () => [await this.#batch(job)]);
+    // Before its turn, not in it: in a Worker whose client hangs up nothing is woken any more, and others wait for the turn's end.
+    await breathe(signal);
+    if (job.kind === "batch") {
+      return this.#engine.exclusive(async () => {
+        signal?.throwIfAborted();
+        return [await this.#batch(job)];
+      });
+    }
     const { photo, reading } = job;
     const { decode, maxPixels, truncated } = reading;
     const wanted = job.kind === "views" && !isCentre(job.views) ? undefined : this.#centre(decode);
@@ -133,13 +141,14 @@ export class ForwardPass {
     return outputs;
   }
 
-  async #activations({ pixels, view }: Picture, names: readonly string[]): Promise<readonly Float32Array[]> {
+  async #activations({ size, pixels, view }: Picture, names: readonly string[]): Promise<readonly Float32Array[]> {
     const forward = this.#prepare(pixels, names, view);
     await this.#engine.run(forward.tape);
-    return names.map((name) => {
+    const outputs = names.map((name) => {
       const [h, w, c] = nodeOf(this.#packed.graph, name).shape;
       return this.#values(forward, name, h * w * c);
     });
+    return [...outputs, Float32Array.of(size.width, size.height)];
   }
 
   #input({ pixels, view }: Picture): Float32Array {

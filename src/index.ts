@@ -6,12 +6,14 @@
 export { type ByteSource, type Folder, fromBytes, fromStream } from "./bytes.ts";
 export type { Checkpoint, Guess, GuessKey } from "./checkpoint.ts";
 export type {
+  Activation,
+  CallOptions,
   Classifier,
   ClassifyOptions,
   DecodeDefault,
   ImageTensor,
+  Layer,
   LoadOptions,
-  Matrix,
   PhotoOptions,
   Prediction,
 } from "./classifier.ts";
@@ -23,6 +25,7 @@ export type { ImageInput } from "./decode/input.ts";
 export type { RawPixels, SharpPixels } from "./decode/raw.ts";
 export type { DecodeMode } from "./decode/wanted.ts";
 export { defineRuntime, type Library } from "./define.ts";
+export { type Match, type Matrix, type SearchOptions, search, similarity } from "./embedding.ts";
 export type { EngineOptions } from "./engine.ts";
 export {
   ArgumentTypeError,
@@ -38,6 +41,7 @@ export {
 export { type Format, SAFETENSORS } from "./formats/open.ts";
 export type { NamedTensor } from "./formats/safetensors.ts";
 export type { Graph, Node, Shape } from "./graph.ts";
+export type { Heatmap, HeatmapOptions } from "./heatmap.ts";
 export type { Pixels } from "./image.ts";
 export type { Inspection, InspectOptions, LayerInspection } from "./inspect.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";

@@ -1,6 +1,7 @@
 /**
  * A model before any of it is in wasm memory: what a source turned out to be. `inspect` stops here, `load` goes on.
  */
+import { untilAborted } from "./abort.ts";
 import type { Folder } from "./bytes.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
@@ -89,9 +90,15 @@ export async function withModel<T>(
  * @throws ModelError when there is no model or it is not what it says; OptionError for an option out of range
  */
 export async function openModelWith(runtime: Runtime, source: Source, options: ModelOptions = {}): Promise<Model> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   if (isModel(source)) return source;
   if (options.output !== undefined) checkKind(options.output);
-  const { name, located, known } = await findSource(runtime, source, options);
+  return untilAborted(openFile(runtime, source, options), signal, (model) => model.close());
+}
+
+async function openFile(runtime: Runtime, source: FileSource, options: ModelOptions): Promise<Model> {
+  const { name, located, known, opened: onOpened } = await findSource(runtime, source, options);
   const opened = await openCheckpoint(located.folder, located.entry, options.formats ?? runtime.formats, options.key);
   try {
     const quantization = isOwn(opened.metadata) ? readQuantization(name, opened.metadata) : undefined;
@@ -157,6 +164,7 @@ export async function openModelWith(runtime: Runtime, source: Source, options: M
     checkWeights(name, graph, network.checkpoint);
     guesses.push(...leftOver(name, network, graph, options.arch !== undefined));
     const labels = options.labels ?? published ?? named ?? [];
+    onOpened?.();
     return closable({ source: name, ...network, graph, preprocess, labels, guesses });
   } catch (error) {
     await opened.close();

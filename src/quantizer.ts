@@ -4,9 +4,10 @@
  * behind a ReLU and 8 elsewhere, one scale per tensor, biases corrected for what rounding the weights shifts.
  */
 
+import { breathe, untilAbortedEach } from "./abort.ts";
 import { readValues, rereadable } from "./checkpoint.ts";
 import { checkBuildOptions } from "./choice.ts";
-import { type Classifier, type LoadOptions, loadModel } from "./classifier.ts";
+import { type Activation, type Classifier, type LoadOptions, loadModel } from "./classifier.ts";
 import type { ImageInput } from "./decode/input.ts";
 import { expectedGot, ImageError, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -161,7 +162,7 @@ export async function quantizeWith(
     const graph = fold(opened.graph);
     checkGraph(opened, graph);
     // Its weights are read twice: to run, and to be rounded.
-    const model = { ...opened, checkpoint: await rereadable(opened.checkpoint) };
+    const model = { ...opened, checkpoint: await rereadable(opened.checkpoint, options.signal) };
     const classifier = await loadModel(runtime, model, { ...options, decode: "exact" });
     try {
       return await calibrate(model, graph, classifier, images, options);
@@ -187,20 +188,19 @@ async function calibrate(
   const names = [...new Set([...watched, ...means.keys()])];
   const failed: string[] = [];
   let seen = 0;
-  for await (const image of images) {
-    signal?.throwIfAborted();
-    let outputs: ReadonlyMap<string, Float32Array>;
+  for await (const image of untilAbortedEach(images, signal)) {
+    let outputs: ReadonlyMap<string, Activation>;
     try {
-      outputs = await classifier.activations(image, names);
+      outputs = await classifier.activations(image, names, signal === undefined ? {} : { signal });
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;
       failed.push(error.message);
       onProgress?.({ images: seen, failed: failed.length });
       continue;
     }
-    for (const [name, values] of outputs) {
-      histograms.get(name)?.add(name, values);
-      means.get(name)?.add(values);
+    for (const [name, { data }] of outputs) {
+      histograms.get(name)?.add(name, data);
+      means.get(name)?.add(data);
     }
     seen += 1;
     onProgress?.({ images: seen, failed: failed.length });
@@ -215,7 +215,7 @@ async function calibrate(
     return { node, largest: histogram.largest, scale: histogram.range(method) / LIMIT };
   });
   const scales = Object.fromEntries(layers.map(({ node, scale }) => [node, scale]));
-  const bytes = await write(model, graph, scales, means);
+  const bytes = await write(model, graph, scales, means, signal);
   return { bytes, layers, images: seen, failed };
 }
 
@@ -249,6 +249,7 @@ async function write(
   graph: Graph,
   scales: Readonly<Record<string, number>>,
   means: ReadonlyMap<string, Means>,
+  signal: AbortSignal | undefined,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const blank = Object.fromEntries(graph.nodes.map(({ name }) => [name, 0]));
   const int8 = toInt8(model.source, graph, { scales, weightSums: blank }, model.preprocess);
@@ -257,6 +258,7 @@ async function write(
   const shapes = new Map(paramsOf(int8).map(({ name, shape }) => [name, shape]));
   for (const node of int8.nodes) {
     if (node.op !== "conv" && node.op !== "linear") continue;
+    await breathe(signal);
     const conv = node.op === "linear" ? asConv(node) : node;
     const layer = await quantizeLayer(model, conv, means.get(conv.inputs[0]!)!);
     weightSums[node.name] = layer.weightSum;

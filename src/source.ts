@@ -1,4 +1,5 @@
 /** Where a model comes from, in any form that a caller may have it in. */
+import { untilAborted } from "./abort.ts";
 import { type ByteSource, checkRange, type Folder, fromBytes, fromStream } from "./bytes.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "./errors.ts";
 import type { Pretrained } from "./models/pretrained.ts";
@@ -6,17 +7,18 @@ import type { DownloadProgress, Located, Runtime } from "./runtime.ts";
 
 /**
  * A weight file as a caller has it: its name (one of `PRETRAINED`, a path, an address, `npm:package@version/path`,
- * `hf:owner/repo` or `owner/repo`), its bytes in memory, as a `File` or in a response, as a stream, or behind a reader of one's own. A stream
- * and the body of a response can be used once.
+ * `hf:owner/repo` or `owner/repo`), its bytes in memory, as a `File` or in a response, as a stream (of the Web's or of Node's), or
+ * behind a reader of one's own. A stream and the body of a response can be used once.
  */
 export type FileSource =
   | string
   | URL
-  | Uint8Array
   | ArrayBuffer
+  | ArrayBufferView
   | Blob
   | Response
   | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>
   | ByteSource;
 
 /** What `locate` is called with, besides what is known of a short name. */
@@ -25,6 +27,7 @@ export interface DownloadOptions {
   readonly cache?: string;
   /** Never touch the network. */
   readonly offline?: boolean;
+  /** When it aborts, the call rejects with its reason. */
   readonly signal?: AbortSignal;
   readonly onDownload?: (progress: DownloadProgress) => void;
 }
@@ -36,6 +39,8 @@ export interface FoundSource {
   readonly located: Located;
   /** What is known of a short name. */
   readonly known: Pretrained | undefined;
+  /** Ends what the signal means to the file: the call that it was given to has opened it. */
+  readonly opened?: () => void;
 }
 
 /**
@@ -45,9 +50,10 @@ export interface FoundSource {
  */
 export async function findSource(runtime: Runtime, source: FileSource, options: DownloadOptions): Promise<FoundSource> {
   const from = source instanceof URL ? source.href : source;
-  if (typeof from !== "string") return alone(fileOf(from));
+  const { signal } = options;
+  if (typeof from !== "string") return alone(fileOf(from), signal);
   // The parts of an address that hold the file itself, or lead to it in this page only.
-  if (/^(?:data|blob):/i.test(from)) return alone(fileOf(await fetch(from), from.slice(0, 5)));
+  if (/^(?:data|blob):/i.test(from)) return alone(fileOf(await fetch(from), from.slice(0, 5)), signal);
   // Bytes and streams do without the table.
   const { pretrained } = await import("./models/pretrained.ts");
   const known = pretrained(from);
@@ -58,29 +64,60 @@ export async function findSource(runtime: Runtime, source: FileSource, options: 
   return { name: from, located, known };
 }
 
-/** A file without others beside it. */
-function alone(file: ByteSource): FoundSource {
+/** A file without others beside it. While it is being opened, an abort ends a read that waits. */
+function alone(file: ByteSource, signal: AbortSignal | undefined): FoundSource {
+  let during = signal;
+  const { name, size, sequential } = file;
+  const guarded: ByteSource = {
+    ...{ name, size, ...(sequential !== undefined && { sequential }) },
+    ...(file.whole !== undefined && { whole: () => untilAborted(file.whole!(), during) }),
+    read: (...range) => untilAborted(file.read(...range), during),
+    close: () => file.close(),
+  };
   const folder: Folder = {
     name: file.name,
     async open(path) {
-      if (path === "") return file;
+      if (path === "") return signal === undefined ? file : guarded;
       const message = expectedGot(file.name, path, "nothing but the file itself");
       throw new ModelError("not-found", message, { subject: path });
     },
   };
-  return { name: file.name, located: { folder, entry: "" }, known: undefined };
+  const opened = (): void => {
+    during = undefined;
+  };
+  return { name: file.name, located: { folder, entry: "" }, known: undefined, opened };
 }
 
 function fileOf(source: Exclude<FileSource, string | URL>, name?: string): ByteSource {
-  if (source instanceof Uint8Array) return fromBytes("bytes", source);
   if (source instanceof ArrayBuffer) return fromBytes("bytes", new Uint8Array(source));
+  if (ArrayBuffer.isView(source)) {
+    return fromBytes("bytes", new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
+  }
   if (source instanceof Blob) return fromBlob(source);
   if (source instanceof ReadableStream) return fromStream("stream", source);
   if (source instanceof Response) return fromResponse(source, name);
   if (typeof source === "object" && source !== null && "read" in source && "size" in source) return source;
+  if (typeof source === "object" && source !== null && Symbol.asyncIterator in source) {
+    return fromStream("stream", streamOf(source));
+  }
   const expected = "a name, a URL, bytes, a Blob, a Response, a stream, a ByteSource or a Model";
   const got = source === null ? "null" : typeof source;
   throw new ArgumentTypeError("source", expectedGot("source", expected, got));
+}
+
+/** Pieces of bytes as a stream; not `ReadableStream.from`, which Chromium and Safari lack. */
+function streamOf(pieces: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
 }
 
 /** A Blob or File, of which only what is needed is read. */

@@ -3,6 +3,7 @@
  * result is plain JSON: save it, and load with it as often as you like.
  */
 
+import { breathe } from "./abort.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { engineTarget } from "./engine.ts";
 import { fold } from "./fold.ts";
@@ -100,7 +101,7 @@ export interface TuneOptions extends ModelOptions {
 export async function tuneWith(runtime: Runtime, source: Source, options: TuneOptions = {}): Promise<Tuning> {
   const { build } = engineTarget(options.build === undefined ? {} : { build: options.build });
   const { graph } = await networkOfSource(runtime, source, options);
-  return tuneGraph(runtime, graph, build);
+  return tuneGraph(runtime, graph, build, options.signal);
 }
 
 /** Elements of a convolution's weight. */
@@ -114,7 +115,7 @@ export function weightElements({ node }: Alone): number {
  *
  * @param graph as trained or folded
  */
-export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): Promise<Tuning> {
+export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build, signal?: AbortSignal): Promise<Tuning> {
   const other = new Float64Array(FLUSH_BYTES / 8);
   const vectors = (await runtime.measure?.vectors(build)) ?? 128;
   const tuning: Record<string, Record<string, number>> = {};
@@ -126,6 +127,7 @@ export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build): P
     for (const variant of variants) entries.push(await makeReady(runtime, each, variant, build, weight, 1, vectors));
     const times: Record<string, number> = {};
     for (let round = 0; round < ROUNDS; ++round) {
+      await breathe(signal);
       for (const { variant, kernels, tape } of round % 2 === 0 ? entries : entries.toReversed()) {
         other.fill(round);
         const start = performance.now();

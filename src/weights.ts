@@ -4,6 +4,7 @@
  */
 
 import { PANEL_COLUMNS } from "../wasm/tile.js";
+import { breathe, untilAborted } from "./abort.ts";
 import type { Checkpoint, PackedWeights } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
@@ -106,7 +107,8 @@ export function isPackedFor({ layout, form }: PackedWeights, name: string, { alg
  * stays near the final size.
  *
  * @param where the file's name, for errors
- * @throws ModelError when a tensor is short or not finite; the memory's contents are then worthless
+ * @throws ModelError when a tensor is short or not finite, the signal's reason when it aborts; the memory's contents are then
+ * worthless
  */
 export async function packWeights(
   where: string,
@@ -130,7 +132,7 @@ export async function packWeights(
     const length = elements(info) * DTYPE_BYTES[info.dtype];
     const address = reserve(length);
     const place = new Uint8Array(memory.buffer, address, length);
-    const bytes = await checkpoint.read(name, place);
+    const bytes = await untilAborted(checkpoint.read(name, place), signal);
     if (bytes !== place) new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
     return { address, length };
   };
@@ -186,7 +188,7 @@ export async function packWeights(
       const variant = weights.variants.get(name)!;
       if (packed === undefined || !isPackedFor(packed, name, variant)) return false;
       const place = new Uint8Array(memory.buffer, address, bytes);
-      const read = await packed.read(name, place);
+      const read = await untilAborted(packed.read(name, place), signal);
       if (read !== place) place.set(read);
       const isF32 = packed.form(name) === "f32";
       if (isF32 && !isSmall(address, bytes / 4))
@@ -227,7 +229,7 @@ export async function packWeights(
     planned.sort((a, b) => last(a.node) - last(b.node));
   }
   for (const { node, address } of planned) {
-    signal?.throwIfAborted();
+    await breathe(signal);
     const op = opOf(node);
     // In the order they lie: what is behind this node's weights is still free.
     free = checkpoint.sequential ? weights.end : align(address + op.weightBytes(node, packer.variant(node.name)));

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Classifier, type LoadOptions, loadWith } from "../src/classifier.ts";
 import { decodeImage } from "../src/decode/image.ts";
-import { OptionError, StateError } from "../src/errors.ts";
+import { ArgumentTypeError, ImageError, OptionError, StateError } from "../src/errors.ts";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { paramsOf } from "../src/ops/ops.ts";
@@ -67,6 +67,68 @@ describe("a classifier", () => {
     );
     for (const other of rest) expect(other).toEqual(first);
     expect((await model.classify({ width: 40, height: 30, data: goldenPixels(40, 30) }, { topK: 2 })).length).toBe(2);
+    await model.dispose();
+  });
+  it("classifies several images, and says which of them fails", async () => {
+    const model = await open({ labels: Array.from({ length: 10 }, (_, i) => `class ${i}`) });
+    const photos = [1, 2, 3, 4, 5].map((i) => ({ width: 30 + i, height: 40, data: goldenPixels(30 + i, 40) }));
+    const each = await Promise.all(photos.map((photo) => model.classify(photo, { topK: 3 })));
+    expect(await model.classify(photos, { topK: 3 })).toEqual(each);
+    expect(await model.classify([])).toEqual([]);
+    const { data, shape } = await model.features(photos);
+    expect(shape).toEqual([5, 64]);
+    expect(data.slice(2 * 64, 3 * 64)).toEqual((await model.features(photos[2]!)).data);
+    for (const [bad, type, code] of [
+      [new Uint8Array(100), ImageError, "not-an-image"],
+      ["nowhere.jpg", ImageError, "not-found"],
+      [{ ...photos[0]!, width: 7 }, OptionError, "option"],
+      [7, ArgumentTypeError, "argument-type"],
+    ] as const) {
+      const images = [...photos.slice(0, 3), bad as Uint8Array, photos[4]!];
+      for (const call of [model.classify(images), model.features(images), model.embed(images)]) {
+        const error = await call.catch((failure) => failure);
+        expect(error).toBeInstanceOf(type);
+        expect(error).toMatchObject({ code, index: 3 });
+        expect(error.message).toMatch(/^images\[3\]: /);
+      }
+    }
+    expect(await model.classify(photos[0]!, { topK: 3 })).toEqual(each[0]);
+    // Begun before, finished before.
+    const begun = model.classify(photos, { topK: 3 });
+    const disposal = model.dispose();
+    expect(await begun).toEqual(each);
+    await disposal;
+    await expect(model.classify(photos)).rejects.toThrow(StateError);
+  });
+  it("has its labels, where there are any, and refuses another number of them", async () => {
+    const labels = Array.from({ length: 10 }, (_, i) => `class ${i}`);
+    const [named, plain] = [await open({ labels }), await open()];
+    expect(named.labels).toEqual(labels);
+    expect(plain.labels).toBeUndefined();
+    await Promise.all([named.dispose(), plain.dispose()]);
+    for (const count of [0, 9, 11]) {
+      const error = await open({ labels: labels.concat("more").slice(0, count) }).catch((failure) => failure);
+      expect(error).toBeInstanceOf(OptionError);
+      expect(error).toMatchObject({ code: "option", option: "labels" });
+    }
+  });
+  it("lists its layers, whose activations have their shapes", async () => {
+    const model = await open();
+    const names = model.layers.map(({ name }) => name);
+    expect(model.layers[0]).toEqual({ name: "input", op: "input", shape: [32, 32, 3] });
+    const outputs = await model.activations({ width: 32, height: 32, data: goldenPixels(32, 32) }, names);
+    expect([...outputs.keys()]).toEqual(names);
+    for (const { name, shape } of model.layers) {
+      const { data, shape: got } = outputs.get(name)!;
+      expect(got).toEqual(shape);
+      expect(data.length, name).toBe(shape.reduce((a, b) => a * b));
+    }
+    const wrong = model.activations({ width: 32, height: 32, data: goldenPixels(32, 32) }, ["layer3.2.conv3"]);
+    await expect(wrong).rejects.toMatchObject({ code: "option", option: "names" });
+    await expect(wrong).rejects.toThrow(/nearest: "layer[^"]*conv/);
+    await expect(wrong).rejects.toThrow('"layer3.2.conv2"');
+    const strange = model.activations({ width: 32, height: 32, data: goldenPixels(32, 32) }, ["?"]);
+    await expect(strange).rejects.toThrow('there are "input", "conv1"');
     await model.dispose();
   });
   it("gives features that its last layer turns into the logits", async () => {

@@ -1,19 +1,29 @@
 /** Every form that a model may come in, and that each function opens it once. */
 
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ByteSource, fromBytes, fromStream } from "../src/bytes.ts";
+import type { LoadOptions } from "../src/classifier.ts";
 import { defineRuntime, type Library } from "../src/define.ts";
 import { ArgumentTypeError, ModelError, StateError } from "../src/errors.ts";
+import { LAZY_ONNX, LAZY_TORCH } from "../src/formats/lazy.ts";
+import { ONNX } from "../src/formats/onnx/format.ts";
+import { type Format, type Found, SAFETENSORS } from "../src/formats/open.ts";
+import { KIND_LABELS, type Kind } from "../src/formats/sniff.ts";
+import { TORCH } from "../src/formats/torch/format.ts";
 import type { Source } from "../src/model.ts";
 import { resnetSpec } from "../src/models/resnet.ts";
 import type { Runtime } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { ImageSet } from "../src/train/dataset.ts";
+import * as seeds from "./fuzz/seeds.ts";
 import { goldenCheckpoint } from "./golden/checkpoint.ts";
 import { goldenInput, goldenPixels } from "./golden/weights.ts";
 
@@ -51,6 +61,22 @@ function counted(source: ByteSource): ByteSource & { readonly seen: { opens: num
       seen.closes += 1;
     },
   };
+}
+
+/** The file, made longer by spaces in its header: whole words of 32 bits. */
+function wholeWords(): Uint8Array {
+  const header = 8 + Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+  const spaces = (4 - (file.length % 4)) % 4;
+  const out = new Uint8Array(file.length + spaces);
+  out.set(file.subarray(0, header));
+  out.fill(32, header, header + spaces);
+  out.set(file.subarray(header), header + spaces);
+  new DataView(out.buffer).setBigUint64(0, BigInt(header - 8 + spaces), true);
+  return out;
+}
+
+async function* pieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += length) yield bytes.slice(at, at + length);
 }
 
 const streamed = (): ReadableStream<Uint8Array> => new Blob([file]).stream();
@@ -97,12 +123,19 @@ const WORK: readonly (readonly [string, (library: Library, source: Source) => Pr
 
 let folder: string;
 let path: string;
+let address: string;
+const server = createServer((_, response) => response.end(file));
 beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   folder = await mkdtemp(join(tmpdir(), "source-"));
   path = join(folder, "model.safetensors");
   await writeFile(path, file);
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(async () => {
+  server.close();
+  await rm(folder, { recursive: true });
+});
 
 describe.each(WORK)("%s", (_, work) => {
   it("opens its source once, and closes it", async () => {
@@ -136,6 +169,16 @@ describe("a source", () => {
     ["a data: URL", () => `data:application/octet-stream;base64,${Buffer.from(file).toString("base64")}`],
     ["bytes", () => file],
     ["an ArrayBuffer", () => file.slice().buffer],
+    ["a Buffer", () => Buffer.from(file)],
+    [
+      "a part of a larger buffer",
+      () => new Uint8Array([...new Uint8Array(3), ...file, 7]).subarray(3, 3 + file.length),
+    ],
+    ["numbers of another type", () => new Float32Array(wholeWords().buffer)],
+    ["a DataView", () => new DataView(file.buffer, file.byteOffset, file.byteLength)],
+    ["a stream of Node's", () => createReadStream(path)],
+    ["an http: URL", () => new URL("/model.safetensors", address)],
+    ["pieces that come one by one", () => pieces(file, 1000)],
     ["a Blob", () => new Blob([file])],
     ["a File", () => new File([file], "model.safetensors")],
     ["a Response", () => new Response(file)],
@@ -146,6 +189,26 @@ describe("a source", () => {
     const model = await library.load(make());
     expect(model.model.arch).toBe("basic-3-3-3");
     await model.dispose();
+  });
+  it.each([
+    ["a PyTorch checkpoint", seeds.torch],
+    ["an ONNX model", seeds.onnx],
+  ] as const)("may be %s in any form, also one that can be read once", async (_, make) => {
+    const bytes = (await make()) as Uint8Array<ArrayBuffer>;
+    const { library } = counting();
+    const input = { data: goldenInput([1, 32, 32, 3]), shape: [1, 32, 32, 3] } as const;
+    const logits = async (source: Source, options?: LoadOptions): Promise<Float32Array> => {
+      await using model = await library.load(source, options);
+      return (await model.logits(input)).data;
+    };
+    const want = await logits(bytes);
+    // The readers that browsers import when they need them are the same.
+    const lazy = { formats: [SAFETENSORS, LAZY_TORCH, LAZY_ONNX] };
+    const sources = [new Blob([bytes]), new File([bytes], "model"), new Response(bytes), new Blob([bytes]).stream()];
+    for (const source of sources) expect(await logits(source, lazy)).toEqual(want);
+    expect(await logits(pieces(bytes, 5000), lazy)).toEqual(want);
+    const short = new Response(bytes, { headers: { "Content-Length": `${bytes.length + 1}` } });
+    await expect(library.load(short)).rejects.toMatchObject({ code: "truncated" });
   });
   it.each([
     [7, ArgumentTypeError, "argument-type"],
@@ -159,6 +222,18 @@ describe("a source", () => {
       .catch((error) => error);
     expect(failure).toBeInstanceOf(type);
     expect(failure.code).toBe(code);
+  });
+  it("is read by a format that is imported late where the format itself would read it", () => {
+    const kinds = Object.keys(KIND_LABELS) as Kind[];
+    for (const [late, format] of [
+      [LAZY_TORCH, TORCH],
+      [LAZY_ONNX, ONNX],
+    ] as const) {
+      expect(late.label).toBe(format.label);
+      const readsOf = ({ reads }: Format): readonly boolean[] =>
+        kinds.flatMap((kind) => ["a.onnx", "a.pth"].map((entry) => reads({ kind, entry } as Found)));
+      expect(readsOf(late)).toEqual(readsOf(format));
+    }
   });
   it("whose classes do not exclude each other is trained as such", async () => {
     const { library } = counting();

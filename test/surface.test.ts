@@ -45,7 +45,8 @@ const COMMON = [
     "PRETRAINED",
   ],
   ...["RESNETS", "SAFETENSORS", "SCHEDULES", "STORAGE_DTYPES"],
-  ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "splitDataset", "supportsRelaxed"],
+  ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "search", "similarity", "splitDataset"],
+  "supportsRelaxed",
 ];
 
 const OWN = {

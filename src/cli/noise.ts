@@ -19,8 +19,8 @@ export async function signalToNoise(
     const wanted = await exact.activations(pixels, nodes);
     const got = await rounded.activations(pixels, nodes);
     for (const [node, sum] of sums) {
-      const theirs = got.get(node)!;
-      wanted.get(node)!.forEach((value, i) => {
+      const theirs = got.get(node)!.data;
+      wanted.get(node)!.data.forEach((value, i) => {
         sum.signal += value * value;
         sum.noise += (value - theirs[i]!) ** 2;
       });

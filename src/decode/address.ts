@@ -22,10 +22,10 @@ export function schemeOf(address: string): string | undefined {
  * @throws ImageError "not-found" when nothing is there, "too-large" above the limit of bytes; ModelError "runtime" where the
  * runtime has no files
  */
-export async function bytesAt(address: string, runtime: Runtime): Promise<Uint8Array> {
+export async function bytesAt(address: string, runtime: Runtime, signal?: AbortSignal): Promise<Uint8Array> {
   const scheme = schemeOf(address);
   if (scheme === "data") return fromDataUrl(address);
-  if (scheme === "https" || scheme === "http" || scheme === "blob") return fetched(address);
+  if (scheme === "https" || scheme === "http" || scheme === "blob") return fetched(address, signal);
   return fromFile(scheme === "file" ? filePath(address) : address, runtime);
 }
 
@@ -62,11 +62,11 @@ function filePath(address: string): string {
   return decoded(url.pathname, address).replace(/^\/(?=[a-z]:)/i, "");
 }
 
-async function fetched(address: string): Promise<Uint8Array> {
+async function fetched(address: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const name = brief(address);
   let response: Response;
   try {
-    response = await fetch(address);
+    response = await fetch(address, signal === undefined ? {} : { signal });
   } catch (cause) {
     throw new ImageError("not-found", expectedGot(name, "an answer", "none"), { cause });
   }

@@ -95,13 +95,14 @@ export async function decodePicture(
   try {
     const header = checkedHeader(codec, bytes, name, maxPixels, truncated && codec === "JPEG");
     const orientation = orientationOf(header.exif);
+    const size = turned(header, orientation);
     const job = codec === "JPEG" && wanted !== undefined ? viewJob(header, orientation, wanted) : undefined;
     await own.take(decodingBytes(codec, header, bytes.length, job), runtime.imageBytes);
     if (job?.isResized === true) {
       const module = await runtime.module("jpeg");
       const pixels = decodeResized(module, bytes, job.scale, job.plan, wanted?.gray === true);
       own.keep(pixels.data.byteLength);
-      return { pixels, view: wholeView(pixels) };
+      return { size, pixels, view: wholeView(pixels) };
     }
     const pixels =
       codec === "JPEG"
@@ -111,10 +112,10 @@ export async function decodePicture(
     if (pixels.width !== width || pixels.height !== height) {
       throw new Fault("malformed", `one of ${pixels.width}×${pixels.height} pixels where its header says otherwise`);
     }
-    const turned = upright(pixels, orientation);
-    if (turned.data.buffer !== pixels.data.buffer) release(pixels.data);
-    own.keep(turned.data.byteLength);
-    return { pixels: turned, view: undefined };
+    const shown = upright(pixels, orientation);
+    if (shown.data.buffer !== pixels.data.buffer) release(pixels.data);
+    own.keep(shown.data.byteLength);
+    return { size, pixels: shown, view: undefined };
   } catch (cause) {
     throw cause instanceof ImageError ? cause : undecodable(codec, name, cause);
   } finally {
@@ -130,11 +131,14 @@ interface ViewJob {
   plan(): ResizePlan;
 }
 
+/** The size at which stored pixels are shown. */
+function turned({ width, height }: Size, orientation: Orientation): Size {
+  return orientation > 4 ? { width: height, height: width } : { width, height };
+}
+
 function viewJob(header: Header, orientation: Orientation, wanted: Wanted): ViewJob {
-  const turned = ({ width, height }: Size): Size =>
-    orientation > 4 ? { width: height, height: width } : { width, height };
-  const scale = scaleFor(turned(header), wanted);
-  const size = turned(scaled(header, scale));
+  const scale = scaleFor(turned(header, orientation), wanted);
+  const size = turned(scaled(header, scale), orientation);
   const view = wanted.view(size);
   return { scale, isResized: isReduced(size, view), plan: () => planResize(size, view, wanted.filter, orientation) };
 }

@@ -42,16 +42,22 @@ export type Photo =
  * Fetches an image, without decoding it.
  *
  * @param maxPixels a limit for what the platform draws
+ * @param signal ends a download
  * @throws ArgumentTypeError for something that is no image; OptionError for pixels whose size and length disagree; ImageError
  * for an image that is not there or has too many bytes
  */
-export async function fetchPhoto(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Photo> {
+export async function fetchPhoto(
+  image: ImageInput,
+  runtime: Runtime,
+  maxPixels = PIXEL_LIMIT,
+  signal?: AbortSignal,
+): Promise<Photo> {
   const drawn = runtime.drawn?.(image, maxPixels);
   if (drawn !== undefined) return { pixels: await drawn, isOwned: false };
   if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
   const address = typeof image === "string" ? image : image instanceof URL ? image.href : undefined;
   const name = address === undefined ? "image" : brief(address);
-  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime);
+  const encoded = address === undefined ? await bytesOf(image) : await bytesAt(address, runtime, signal);
   return { encoded, name };
 }
 
@@ -67,7 +73,7 @@ export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = 
 
 /** The pixels of a photo, or of the view of it that is wanted. */
 async function decodePhoto(photo: Photo, decoders: Decoders, options: DecodeOptions): Promise<Picture> {
-  if ("pixels" in photo) return { pixels: photo.pixels, view: undefined };
+  if ("pixels" in photo) return { size: photo.pixels, pixels: photo.pixels, view: undefined };
   return decodePicture(photo.encoded, decoders, photo.name, options);
 }
 

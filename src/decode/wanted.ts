@@ -29,8 +29,10 @@ export interface Wanted {
   readonly decode: DecodeMode;
 }
 
-/** A decoded image: the pixels of a view where `seen` was made by the decoder, else all of them. */
+/** A decoded image: the pixels of a view where that was made by the decoder, else all of them. */
 export interface Picture {
+  /** Of the upright image, whole. */
+  readonly size: Size;
   readonly pixels: Pixels;
   readonly view: View | undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * `resnet-wasm/formats`: readers and writers of weight files. Where an entry reads fewer formats by itself, as those of
- * browsers and the edge do, pass more: `load(url, { formats: [SAFETENSORS, ONNX] })`.
+ * the edge and `inline` do, pass more: `load(url, { formats: [SAFETENSORS, ONNX] })`.
  */
 
 export { type ByteSource, type Folder, fromBytes, fromStream } from "../bytes.ts";

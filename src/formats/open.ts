@@ -1,7 +1,7 @@
 /**
  * A weight file of any format this package reads, recognised by its content, under torchvision's names.
  */
-import type { ByteSource, Folder } from "../bytes.ts";
+import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { AROUND, chosen, ELSEWHERE, renamed } from "./choose.ts";
@@ -56,7 +56,7 @@ export async function openCheckpoint(
     const found = { folder, entry, source, kind };
     const format = formats.find((each) => each.reads(found));
     if (format !== undefined) {
-      const opened = await format.open(found);
+      const opened = await format.open(kind === "safetensors" ? found : await inMemory(found));
       // What has a graph of its own names its tensors for that.
       if (opened.graph !== undefined || (opened.metadata.graph && opened.metadata.architecture)) return opened;
       return underOurNames(source.name, chosen(source.name, derived(source.name, opened), key));
@@ -70,6 +70,19 @@ export async function openCheckpoint(
     await source.close();
     throw error;
   }
+}
+
+/** The same file: of a stream its bytes, because other formats than safetensors have their tables at the end, or are read twice. */
+async function inMemory(found: Found): Promise<Found> {
+  const { source, folder, entry } = found;
+  if (source.whole === undefined) return found;
+  const held = fromBytes(source.name, await source.whole());
+  await source.close();
+  return {
+    ...found,
+    source: held,
+    folder: { ...folder, open: async (path) => (path === entry ? held : folder.open(path)) },
+  };
 }
 
 /** The checkpoint under torchvision's names; counters of training steps are left out. */

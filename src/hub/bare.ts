@@ -2,13 +2,12 @@
 import { expectedGot, ModelError } from "../errors.ts";
 import { PRETRAINED } from "../models/pretrained.ts";
 import { RESNETS } from "../models/resnet.ts";
+import { near } from "../near.ts";
 
 const REPOSITORY = /^[\w-][\w.-]*\/[\w-][\w.-]*(?:@[\w-][\w.-]*)?$/;
 const NAME = /^[\w-][\w.-]*$/;
 /** Ends of names that are files' without doubt. */
 const FILE = /\.(?:safetensors|json|bin|pth|pt|th|ckpt|tar|onnx|zip)$/i;
-/** Names that a hint has room for. */
-const NEAR = 3;
 
 /** Whether a source can be a repository, `owner/repo`, written without its scheme. */
 export function isRepositoryLike(source: string): boolean {
@@ -36,26 +35,7 @@ function hintFor(name: string): string {
   if (Object.hasOwn(RESNETS, name)) {
     return `"${name}" is a network without published weights; name a file of weights, or train it: there are weights of ${names.join(", ")}`;
   }
-  const near = names
-    .map((known) => ({ known, edits: distance(name.toLowerCase(), known) }))
-    .filter(({ known, edits }) => edits <= Math.max(2, known.length / 3))
-    .sort((a, b) => a.edits - b.edits)
-    .slice(0, NEAR)
-    .map(({ known }) => known);
-  const meant = near.length === 0 ? "" : `did you mean ${near.join(" or ")}? `;
+  const nearest = near(name, names);
+  const meant = nearest.length === 0 ? "" : `did you mean ${nearest.join(" or ")}? `;
   return `${meant}there are ${names.join(", ")}; others by a path, owner/repo of Hugging Face, npm:package@version/path or an address`;
-}
-
-/** Levenshtein's distance: single characters put in, left out or replaced. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; ++i) {
-    const above = row;
-    row = [i];
-    for (let j = 1; j <= b.length; ++j) {
-      const replaced = above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replaced, above[j]! + 1, row[j - 1]! + 1));
-    }
-  }
-  return row[b.length]!;
 }

@@ -4,18 +4,24 @@
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
 import type { Library } from "../define.ts";
+import { LAZY_ONNX, LAZY_TORCH } from "../formats/lazy.ts";
 import { inspectWith } from "../inspect.ts";
 import { openModelWith } from "../model.ts";
 import { quantizeWith } from "../quantizer.ts";
+import type { Runtime } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
 import { withTwins } from "../twins.ts";
-import { browserRuntime } from "./page.ts";
+import { pageRuntime } from "./page.ts";
 
 export * from "../index.ts";
 export { type InitOptions, init, type ModuleInit } from "./init.ts";
-export { browserRuntime } from "./page.ts";
+
+/** The environment of a page. */
+export function browserRuntime(): Runtime {
+  return pageRuntime([LAZY_TORCH, LAZY_ONNX]);
+}
 
 const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ browserRuntime());
 

@@ -1,6 +1,7 @@
 /** Pages whose modules and workers are files beside the script. */
 
 import { expectedGot, ModelError } from "../errors.ts";
+import type { Format } from "../formats/open.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { importLibheif } from "./heic.ts";
 import { fetchFile, webRuntime } from "./web.ts";
@@ -18,9 +19,13 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
 /** After which a worker that was ended runs no more. */
 const ENDING_MS = 500;
 
-/** The environment of a page. */
-export function browserRuntime(): Runtime {
-  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker, importLibheif });
+/**
+ * The environment of a page or a worker.
+ *
+ * @param formats of weights, besides those that need no large reader
+ */
+export function pageRuntime(formats: readonly Format[] = []): Runtime {
+  return webRuntime({ compile: (name) => compile(MODULES[name]()), startWorker, importLibheif, formats });
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {

@@ -6,7 +6,7 @@ import { schemeOf } from "../decode/address.ts";
 import { drawn } from "../decode/drawable.ts";
 import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import { SAFETENSORS } from "../formats/open.ts";
+import { type Format, SAFETENSORS } from "../formats/open.ts";
 import { SHARDED } from "../formats/sharded.ts";
 import { TFJS } from "../formats/tfjs.ts";
 import { codeOfStatus } from "../hub/fetch.ts";
@@ -24,15 +24,17 @@ export interface WebParts {
   startWorker: Runtime["startWorker"];
   /** Absent where nothing may be imported any more. */
   importLibheif?: () => Promise<unknown>;
+  /** Weight formats besides those that need no large reader. */
+  readonly formats?: readonly Format[];
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker, importLibheif }: WebParts): Runtime {
+export function webRuntime({ compile, startWorker, importLibheif, formats = [] }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
     name: "browser",
-    formats: [SAFETENSORS, SHARDED, TFJS],
+    formats: [SAFETENSORS, SHARDED, TFJS, ...formats],
     measure: {
       vectors: async (build) => (await measureVectors(runtime, build)).vectors,
       dots: (build) => measureDots(runtime, build),

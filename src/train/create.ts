@@ -34,14 +34,14 @@ export async function createTrainerWith(
   options: CreateTrainerOptions = {},
 ): Promise<Trainer> {
   engineTarget(options);
-  const { classes, seed = 1, pretrained = true, signal: _, ...rest } = options;
+  const { classes, seed = 1, pretrained = true, signal, ...rest } = options;
   if (typeof source === "string" && Object.hasOwn(RESNETS, source)) {
     if (!pretrained || published(source) === undefined) {
       const spec = resnetSpec(source);
       const { size, epsilon, stride = spec.stride } = options;
       const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);
       const graph = resnet(source, { ...spec, stride, classes: classes ?? spec.classes }, shape, epsilon);
-      return trainWith(runtime, { source, graph, checkpoint: initialise(graph, seed) }, rest);
+      return trainWith(runtime, { source, graph, checkpoint: initialise(graph, seed) }, rest, signal);
     }
   }
   const model = await openModelWith(runtime, source, options);
@@ -51,13 +51,13 @@ export async function createTrainerWith(
       throw new ModelError("unsupported", expectedGot(model.source, "a model with float weights", "int8", hint));
     }
     // A trainer reads weights again when it gives them back, and closes what it reads from.
-    const checkpoint = await rereadable(model.checkpoint);
+    const checkpoint = await rereadable(model.checkpoint, signal);
     const owned = { ...model, checkpoint: model === source ? { ...checkpoint, close: async () => {} } : checkpoint };
     const isOther = classes !== undefined && classes !== outputNode(model.graph).shape[2];
     // Classes that do not exclude each other are trained as such.
     const { loss = model.graph.output === "sigmoid" && !isOther ? "bce" : undefined, ...more } = rest;
     const trainOptions = loss === undefined ? more : { ...more, loss };
-    return await trainWith(runtime, isOther ? withClasses(owned, classes, seed) : owned, trainOptions);
+    return await trainWith(runtime, isOther ? withClasses(owned, classes, seed) : owned, trainOptions, signal);
   } catch (error) {
     if (model !== source) await model.close();
     throw error;

@@ -186,7 +186,7 @@ async function trainPhase(
   const { signal, onProgress } = options;
   const isFinal = phase === "train" || whole.train === "head";
   const step = stepOptions(options, resolved);
-  const trainer = await trainWith(runtime, network, phase === "head" ? { ...step, train: "all" } : step);
+  const trainer = await trainWith(runtime, network, phase === "head" ? { ...step, train: "all" } : step, signal);
   try {
     const averaged = ema !== undefined;
     const { onEpoch, onCheckpoint, resume } = isFinal ? options : {};
@@ -317,7 +317,7 @@ export async function finetuneWith(
       throw new ModelError("unsupported", expectedGot(first.source, "a model with float weights", "int8", hint));
     }
     // Its weights are read again: to compute features, to be trained, and to be written.
-    const opened = { ...first, checkpoint: await rereadable(first.checkpoint) };
+    const opened = { ...first, checkpoint: await rereadable(first.checkpoint, options.signal) };
     const output = OUTPUTS[resolved.loss];
     const isSameOutput = (opened.graph.output ?? "softmax") === output;
     const isSame = isSameOutput && JSON.stringify(opened.labels) === JSON.stringify(dataset.classes);

@@ -3,6 +3,7 @@
  * no images: batches come from a source, which may prepare the next while the current one is computed.
  */
 
+import { breathe, untilAborted } from "../abort.ts";
 import { DatasetError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
@@ -120,13 +121,17 @@ export async function fit(
     let { learningRate } = options;
     let coming = train.batch(groups[position.step]!, epoch);
     for (let i = position.step; i < groups.length; ++i) {
-      const { images, labels, indices } = await coming;
+      let next: Batch;
+      try {
+        next = await untilAborted(coming, signal);
+        await breathe(signal);
+      } catch (error) {
+        if (signal?.aborted === true) await save(position);
+        throw error;
+      }
+      const { images, labels, indices } = next;
       if (i + 1 < groups.length) coming = train.batch(groups[i + 1]!, epoch);
       coming.catch(() => {});
-      if (signal?.aborted) {
-        await save(position);
-        signal.throwIfAborted();
-      }
       const done = epoch * perEpoch + i;
       learningRate = rateAt(schedule, options.learningRate, done, steps, warmup);
       trainer.learningRate = learningRate;

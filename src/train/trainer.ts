@@ -3,6 +3,7 @@
  * optimizer's state, and the tapes that move them.
  */
 
+import { breathe, untilAborted } from "../abort.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { createEngine, type Engine } from "../engine.ts";
 import { expectedGot, OptionError } from "../errors.ts";
@@ -71,7 +72,12 @@ const SHARED_ROOM = 64 * 2 ** 20;
  *
  * @throws ModelError when the weights are not those of the network; RangeError when an option or memory is out of range
  */
-export async function trainWith(runtime: Runtime, model: Trainable, options: TrainOptions = {}): Promise<Trainer> {
+export async function trainWith(
+  runtime: Runtime,
+  model: Trainable,
+  options: TrainOptions = {},
+  signal?: AbortSignal,
+): Promise<Trainer> {
   const { spec: asked, settings } = specOf(model.graph, options);
   const spec = { ...asked, vectors: asked.vectors ?? (await runtime.measure?.vectors(asked.build)) ?? 128 };
   const { batch } = settings;
@@ -87,10 +93,10 @@ export async function trainWith(runtime: Runtime, model: Trainable, options: Tra
     bytes: end + SHARED_ROOM,
     plans: PLANS,
   });
-  await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, engine.kernels);
+  await packWeights(model.source, layout.prefix, layout.weights, model.checkpoint, engine.kernels, signal);
   engine.reserve(end);
   const trainer = new Trainer(model, layout, engine, settings);
-  await trainer.fill();
+  await trainer.fill(signal);
   await engine.start(runtime);
   return trainer;
 }
@@ -139,12 +145,15 @@ export class Trainer {
   }
 
   /** For `trainWith`: brings the weights that are not frozen into memory. */
-  async fill(): Promise<void> {
+  async fill(signal?: AbortSignal): Promise<void> {
     const { held, averages, trained, hyper, weights, end } = this.#layout;
     const { source, checkpoint } = this.#model;
     // Packing the frozen part has left its scratch here.
     this.#bytes({ address: weights.end, bytes: end - weights.end }).fill(0);
-    for (const [name, each] of held) this.#put(each, await readWeights(source, checkpoint, name));
+    for (const [name, each] of held) {
+      await breathe(signal);
+      this.#put(each, await untilAborted(readWeights(source, checkpoint, name), signal));
+    }
     if (averages !== undefined) this.#bytes(averages).set(this.#bytes(trained));
     const { ema } = this.#settings;
     this.#engine.floats(hyper, HYPER.count)[HYPER.momentum] = NORM_MOMENTUM;

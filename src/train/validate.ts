@@ -1,5 +1,6 @@
 /** A look at the validation set: loss, accuracy, and the answer to each image. */
 
+import { breathe, untilAborted } from "../abort.ts";
 import { classMetrics, meanAveragePrecision, type Scores } from "../multilabel.ts";
 import type { BatchSource } from "./sources.ts";
 import type { Trainer } from "./trainer.ts";
@@ -55,10 +56,10 @@ export async function validate(
   const scored: Scores[] = [];
   let coming = groups.length === 0 ? undefined : source.batch(groups[0]!, 0);
   for (let i = 0; i < groups.length; ++i) {
-    const { images, labels, indices } = await coming!;
+    const { images, labels, indices } = await untilAborted(coming!, signal);
     coming = i + 1 < groups.length ? source.batch(groups[i + 1]!, 0) : undefined;
     coming?.catch(() => {});
-    signal?.throwIfAborted();
+    await breathe(signal);
     const count = indices.length;
     if (count === 0) continue;
     const result = await trainer.evaluate(images, labels, { averaged });

@@ -235,7 +235,7 @@ describe("an unknown name", () => {
   test.each([
     [
       "resnet15",
-      /got "resnet15"\n {2}hint: did you mean resnet18 or resnet152 or resnet34\? there are resnet18, resnet34/,
+      /got "resnet15"\n {2}hint: did you mean resnet152 or resnet18 or resnet34\? there are resnet18, resnet34/,
     ],
     ["ResNet-50", /did you mean resnet50/],
     ["mobilenet", /hint: there are resnet18.*owner\/repo of Hugging Face/],

@@ -8,7 +8,7 @@ import heif from "../golden/heif.json" with { type: "json" };
 /** What the cases use of the package; every entry has it. */
 export type Package = Pick<
   typeof Library,
-  keyof Library.Library | "ImageSet" | "ModelError" | "OptionError" | "StateError" | "supportsRelaxed"
+  keyof Library.Library | "ImageSet" | "ModelError" | "OptionError" | "StateError" | "search" | "supportsRelaxed"
 >;
 
 /** What the runner brings. */
@@ -16,6 +16,11 @@ export interface Given {
   /** Small models, safetensors. */
   readonly f32: Uint8Array;
   readonly int8: Uint8Array;
+  /** One small model as PyTorch and as ONNX save it. */
+  readonly torch: Uint8Array;
+  readonly onnx: Uint8Array;
+  /** Whether safetensors is the only format of this runtime. */
+  readonly onlySafetensors?: boolean;
   /** An encoded photo. */
   readonly photo: Uint8Array;
   /** Why there is one thread only; absent where there may be two. */
@@ -114,7 +119,7 @@ function picture(): { width: number; height: number; data: Uint8Array } {
  */
 export async function runContract(library: Package, given: Given, expected?: Expected): Promise<readonly Outcome[]> {
   const { convert, createTrainer, finetune, ImageSet, inspect, load, ModelError, openModel } = library;
-  const { OptionError, quantize, StateError, supportsRelaxed } = library;
+  const { OptionError, quantize, search, StateError, supportsRelaxed } = library;
   const { f32, int8, photo } = given;
   const logits = async (options: Library.LoadOptions): Promise<string> => {
     const model = await load(int8, options);
@@ -129,6 +134,55 @@ export async function runContract(library: Package, given: Given, expected?: Exp
       const model = await load(f32);
       same(model.model.arch, "resnet20");
       await model.dispose();
+    },
+    async "models in any form"() {
+      const bytes = f32 as Uint8Array<ArrayBuffer>;
+      const blob = new Blob([bytes]);
+      const sources: Library.Source[] = [
+        blob,
+        new File([bytes], "model.safetensors"),
+        new Response(bytes),
+        blob.stream(),
+      ];
+      sources.push(bytes.slice().buffer, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      if (!given.streams) sources.push(new URL(URL.createObjectURL(blob)));
+      for (const source of sources) {
+        const model = await load(source);
+        same(model.layers.at(-1)!.shape, [1, 1, 10]);
+        await model.dispose();
+      }
+    },
+    async "PyTorch and ONNX"() {
+      const best: number[] = [];
+      for (const bytes of [given.torch, given.onnx] as Uint8Array<ArrayBuffer>[]) {
+        for (const source of [new File([bytes], "model"), new Response(bytes)]) {
+          if (given.onlySafetensors === true) {
+            hasCode(await rejection(load(source)), "not-a-model");
+            continue;
+          }
+          const model = await load(source);
+          best.push((await model.classify(photo, { topK: 1 }))[0]!.index);
+          await model.dispose();
+        }
+      }
+      if (given.onlySafetensors === true) throw new Skip("safetensors is the only format there");
+      return same(new Set(best).size, 1);
+    },
+    async "several images, a heatmap, an embedding"() {
+      const model = await load(f32);
+      try {
+        const each = await model.classify([photo, new Blob([photo as Uint8Array<ArrayBuffer>])], { topK: 2 });
+        same(each[1], each[0]);
+        same((await rejection(model.classify([photo, new Uint8Array(9)]))).message.startsWith("images[1]: "), true);
+        const { data, shape, bias, logit, index } = await model.heatmap(photo);
+        same(shape, [8, 8]);
+        same(index, each[0]![0]!.index);
+        const mean = data.reduce((a, b) => a + b) / data.length;
+        if (!(Math.abs(mean + bias - logit) < 1e-4)) throw new Error(`expected ${logit}, got ${mean} + ${bias}`);
+        same(search(await model.embed(photo), await model.embed([picture(), photo]), { topK: 1 })[0]!.index, 1);
+      } finally {
+        await model.dispose();
+      }
     },
     async classify() {
       const model = await load(int8);

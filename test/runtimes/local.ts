@@ -8,6 +8,7 @@ const bytesOf = async (name: string): Promise<Uint8Array> =>
   new Uint8Array(await (await fetch(`${site}/${name}`)).arrayBuffer());
 const given = {
   ...{ f32: await bytesOf("f32"), int8: await bytesOf("int8"), photo: await bytesOf("photo") },
+  ...{ torch: await bytesOf("torch"), onnx: await bytesOf("onnx") },
   ...{ stalled: `${site}/stalled.safetensors`, streams: false },
 };
 const expected = text === "none" ? undefined : (JSON.parse(await readFile(text, "utf8")) as Expected);

@@ -12,7 +12,7 @@ import { fixtures, root, serve } from "./fixtures.ts";
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 const requireAll = process.argv.includes("--require-all");
 const folder = bundleFolder();
-const { f32, int8, photo } = await fixtures();
+const { f32, int8, torch, onnx, photo } = await fixtures();
 const local = await bundled(folder.path, "local", "node");
 const page = readFileSync(await bundled(folder.path, "page", "browser"), "utf8");
 const inputs = readFileSync(await bundled(folder.path, "inputs-worker", "browser"), "utf8");
@@ -26,7 +26,7 @@ const taskOf = (expected: string, file: string): Task => ({
   localArguments: (program) => [file, /deno|bun/.test(program) ? entry : `file://${entry}`],
   worker: join(import.meta.dirname, "worker.ts"),
   site: (isolated) => {
-    const files = { "/f32": f32, "/int8": int8, "/photo": photo, "/photo.jpg": photo };
+    const files = { "/f32": f32, "/int8": int8, "/torch": torch, "/onnx": onnx, "/photo": photo, "/photo.jpg": photo };
     return serve({ ...files, "/inputs.js": inputs, "/expected.json": expected }, page, isolated);
   },
   timeoutMs: 300_000,

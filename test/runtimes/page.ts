@@ -13,6 +13,7 @@ async function run(): Promise<string> {
     new Uint8Array(await (await fetch(`/${name}`)).arrayBuffer());
   const given = {
     ...{ f32: await bytesOf("f32"), int8: await bytesOf("int8"), photo: await bytesOf("photo") },
+    ...{ torch: await bytesOf("torch"), onnx: await bytesOf("onnx") },
     ...{ stalled: "/stalled.safetensors", streams: false, path: "photo.jpg" },
     ...(typeof SharedArrayBuffer === "undefined"
       ? { oneThread: crossOriginIsolated ? "no SharedArrayBuffer in this engine" : "the page is not isolated" }

@@ -10,8 +10,10 @@ export default {
     };
     const given = {
       ...{ f32: await bytesOf("f32"), int8: await bytesOf("int8"), photo: await bytesOf("photo") },
+      ...{ torch: await bytesOf("torch"), onnx: await bytesOf("onnx") },
       ...{ stalled: `${site}/stalled.safetensors`, streams: true, oneThread: "a Worker has no threads" },
       undecoded: ["heic", "avif"] as const,
+      onlySafetensors: true,
     };
     const expected = (await (await fetch(`${site}/expected.json`)).json()) as Expected;
     return Response.json(await runContract(library as unknown as Package, given, expected));
