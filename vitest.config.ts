@@ -1,9 +1,9 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: process.env.KERNELS === "debug" ? [] : ["test/debug.test.ts"],
+    exclude: [...configDefaults.exclude, ...(process.env.KERNELS === "debug" ? [] : ["test/debug.test.ts"])],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",

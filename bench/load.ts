@@ -71,7 +71,8 @@ export async function run(args: readonly string[]): Promise<number> {
     for (let round = 0; round < Number(values.rounds); ++round) {
       // The order is reversed each round.
       for (const file of round % 2 === 0 ? files : files.toReversed()) {
-        seen.get(file)!.push(JSON.parse(execFileSync(process.execPath, [CHILD, file], { encoding: "utf8" })));
+        const out = execFileSync(process.execPath, ["--expose-gc", CHILD, file], { encoding: "utf8" });
+        seen.get(file)!.push(JSON.parse(out));
       }
     }
     const rows = [...seen].map(([file, loads]) => {

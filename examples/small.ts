@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { deflateSync } from "node:zlib";
 import encodeJpeg, { init as initJpeg } from "@jsquash/jpeg/encode.js";
-import { webp as webpCodec } from "icodec/node";
+import { avif as avifCodec, webp as webpCodec } from "icodec/node";
 import { writeSafetensors } from "../src/formats/safetensors.ts";
+import type { Pixels } from "../src/image.ts";
 import { randomCheckpoint, uniform } from "../src/models/random.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
 import { quantize } from "../src/runtimes/node.ts";
@@ -107,4 +108,11 @@ export async function jpeg(width: number, height: number): Promise<Uint8Array<Ar
 export async function webp(width: number, height: number): Promise<Uint8Array<ArrayBuffer>> {
   await webpCodec.loadEncoder();
   return new Uint8Array(webpCodec.encode({ ...smooth(width, height), depth: 8 }));
+}
+
+/** Pixels as an AVIF. */
+export async function avif({ width, height, data }: Pixels): Promise<Uint8Array<ArrayBuffer>> {
+  await avifCodec.loadEncoder();
+  const image = { width, height, data: new Uint8ClampedArray(data), depth: 8, colorSpace: "srgb" } as const;
+  return new Uint8Array(avifCodec.encode(image, { speed: 10 }));
 }

@@ -4,7 +4,7 @@ import type { Guess, Layout, PackedWeights } from "./checkpoint.ts";
 import { type EngineOptions, type EngineTarget, engineTarget } from "./engine.ts";
 import { expectedGot, OptionError } from "./errors.ts";
 import { asConv, type Graph, outputNode } from "./graph.ts";
-import { defaultMemory, fitWeights, memoryNeeded, planWeights, type WeightPlan } from "./plan.ts";
+import { defaultMemory, fitWeights, memoryCounter, planWeights, type WeightPlan } from "./plan.ts";
 import type { Runtime } from "./runtime.ts";
 import { type Dots, formOf, isTuning, type Tuning, type Variant, variantOf } from "./variants.ts";
 import { isPackedFor } from "./weights.ts";
@@ -41,8 +41,9 @@ export interface Choice {
 }
 
 /** Checks what can be checked before a model is opened or downloaded. Throws `OptionError`. */
-export function checkBuildOptions(options: BuildOptions): void {
-  const { build, threads } = engineTarget(options);
+export function checkBuildOptions(options: BuildOptions): EngineTarget {
+  const target = engineTarget(options);
+  const { build, threads } = target;
   const { memoryBytes, tuning, replicas } = options;
   if (replicas !== undefined) checkReplicas(replicas, threads);
   if (memoryBytes !== undefined && !(memoryBytes > 0 && memoryBytes <= MAX_BYTES)) {
@@ -55,6 +56,7 @@ export function checkBuildOptions(options: BuildOptions): void {
     const hint = "tune again, or choose the build with --build";
     throw new OptionError("tuning", expectedGot("tuning", `times of the ${build} build`, `of ${tuning.build}`, hint));
   }
+  return target;
 }
 
 function checkReplicas(replicas: number, threads: number): void {
@@ -98,7 +100,7 @@ export async function chooseHere(
   const given = layout === undefined || tuning !== undefined ? undefined : variantsOf(graph, layout, winograd);
   const planned = given === undefined ? undefined : planWeights(graph, given);
   const weights =
-    planned !== undefined && memoryNeeded(graph, target, planned, kept) <= memory
+    planned !== undefined && memoryCounter(graph, target, kept)(planned) <= memory
       ? planned
       : fitWeights(graph, target, { memory, winograd, tuning, dots }, kept);
   const repacked =

@@ -13,7 +13,7 @@ import { fold } from "./fold.ts";
 import { type Forward, ForwardPass, type Job, type Packed, PLANS, type Reading } from "./forward.ts";
 import { featuresNode, type Graph, inputShape, type Node, nodeOf, outputNode, type Shape } from "./graph.ts";
 import type { Heatmap, HeatmapOptions, HeatmapPlan } from "./heatmap.ts";
-import type { Build } from "./kernels.ts";
+import { type Build, prepareKernels } from "./kernels.ts";
 import { type Model, type ModelOptions, type Source, withModel } from "./model.ts";
 import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { plan } from "./plan.ts";
@@ -41,6 +41,8 @@ export interface DecodeDefault {
 export interface PhotoOptions extends DecodeDefault, CallOptions {
   /** A limit for encoded images, in pixels. */
   readonly maxPixels?: number;
+  /** A limit for the memory that decoding takes, in bytes: little for JPEGs, whatever their size; all pixels of others, and more. */
+  readonly maxDecodeBytes?: number;
   /** Takes a JPEG that is cut short for what is there of it, gray where nothing is. */
   readonly truncated?: boolean;
 }
@@ -98,8 +100,10 @@ const SHARED_ROOM = 512 * 2 ** 20;
  * @throws ModelError when there is no model or it is not what it says; OptionError when memory or an option is out of range
  */
 export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
-  checkBuildOptions(options);
+  const { build, threads } = checkBuildOptions(options);
   checkDecode(options.decode);
+  // While the model is opened, which may take a download.
+  prepareKernels(runtime, build, threads > 1 || options.replicas !== undefined);
   return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));
 }
 
@@ -491,12 +495,12 @@ export class Classifier {
   async #fetched(
     image: ImageInput,
     jobOf: JobOf,
-    { maxPixels, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds,
+    { maxPixels, maxDecodeBytes, decode = this.#decode, truncated, ...bounds }: PhotoOptions & Bounds,
   ): Promise<readonly Float32Array[]> {
     const { signal } = bounds;
     signal?.throwIfAborted();
     const photo = await untilAborted(fetchPhoto(image, this.#runtime, maxPixels, signal), signal);
-    return this.#do(await jobOf({ photo, reading: { decode, maxPixels, truncated } }), bounds);
+    return this.#do(await jobOf({ photo, reading: { decode, maxPixels, maxDecodeBytes, truncated } }), bounds);
   }
 
   /** A call about several images: one node's output for each. The next is fetched while others are computed. */

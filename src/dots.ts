@@ -16,8 +16,10 @@ import type { Dots } from "./variants.ts";
  * the choice is the same whenever it is made.
  */
 const ONE_INSTRUCTION = 1.3;
-/** Least and most time that is spent, in ms. */
-const [LEAST_MS, MOST_MS] = [10, 100];
+/** Shares that nothing was seen between: outside of them a short look is enough. */
+const [CLEARLY_ONE, CLEARLY_SEVERAL] = [1.1, 1.5];
+/** Least time that is spent, in ms, where the share is clear and where it is not, and most. */
+const [CLEAR_MS, LEAST_MS, MOST_MS] = [1.5, 10, 100];
 
 const measured = new Map<Build, Promise<Dots>>();
 
@@ -32,8 +34,10 @@ async function measure(runtime: Runtime, build: Build): Promise<Dots> {
   if (build === "baseline") return "dot16";
   const { exports } = await loadKernels(runtime, build, new WebAssembly.Memory({ initial: 1 }));
   const steps = [DOT16, DOT8].map((kind) => step("dots", "probe_dot_i8", 4, { kind, out: STATIC_BYTES }));
-  const times = compareSteps(exports, steps, ({ spentMs, isStable }) => {
-    return spentMs >= MOST_MS || (isStable && spentMs >= LEAST_MS);
+  const times = compareSteps(exports, steps, ({ best, spentMs, isStable }) => {
+    const share = best[1]! / best[0]!;
+    const leastMs = share <= CLEARLY_ONE || share >= CLEARLY_SEVERAL ? CLEAR_MS : LEAST_MS;
+    return spentMs >= MOST_MS || (isStable && spentMs >= leastMs);
   });
   return times !== undefined && times.best[1]! <= ONE_INSTRUCTION * times.best[0]! ? "dot8" : "both";
 }

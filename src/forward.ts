@@ -31,6 +31,7 @@ export interface Packed {
 export interface Reading {
   readonly decode: DecodeMode;
   readonly maxPixels?: number | undefined;
+  readonly maxDecodeBytes?: number | undefined;
   /** Takes a JPEG that is cut short for what is there of it. */
   readonly truncated?: boolean | undefined;
 }
@@ -107,9 +108,9 @@ export class ForwardPass {
       });
     }
     const { photo, reading } = job;
-    const { decode, maxPixels, truncated } = reading;
+    const { decode, ...limits } = reading;
     const wanted = job.kind === "views" && !isCentre(job.views) ? undefined : this.#centre(decode);
-    return withPicture(photo, this.#decoders, { maxPixels, truncated, wanted }, (picture) =>
+    return withPicture(photo, this.#decoders, { ...limits, wanted }, (picture) =>
       this.#engine.exclusive(async () => {
         signal?.throwIfAborted();
         if (job.kind === "input") return [this.#input(picture)];
@@ -257,11 +258,11 @@ export class ForwardPass {
     const address = forward.addresses.get(name)!;
     const unit = node.int8?.scale;
     if (unit === undefined) return this.#engine.floats(address, count).slice();
-    const bytes = new Int8Array(this.#engine.kernels.memory.buffer, address, count);
-    if (node.op !== "input") return Float32Array.from(bytes, (value) => value * unit);
+    const values = new Float32Array(new Int8Array(this.#engine.kernels.memory.buffer, address, count));
+    if (node.op !== "input") return values.map((value) => value * unit);
     const affine = pixelAffine(this.#packed.preprocess);
     const channels = affine.length / 2;
-    return Float32Array.from(bytes, (value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
+    return values.map((value, i) => (value - affine[channels + (i % channels)]!) / affine[i % channels]!);
   }
 
   /** Resizes, crops and normalises one image into the input of the returned plan. */

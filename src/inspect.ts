@@ -3,6 +3,7 @@
 import type { Layout } from "./checkpoint.ts";
 import { checkBuildOptions, chooseHere, repackingOf } from "./choice.ts";
 import type { LoadOptions } from "./classifier.ts";
+import { expectedGot, ModelError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { inputShape, type Node, outputNode, type Shape } from "./graph.ts";
 import type { Build } from "./kernels.ts";
@@ -92,6 +93,10 @@ export async function inspectWith(runtime: Runtime, source: Source, options: Ins
       weightBytes: opOf(node).weightBytes(node, variant),
     };
   });
+  if (train !== undefined && graph.nodes[0]!.int8 !== undefined) {
+    const hint = "fine-tune first, then quantize";
+    throw new ModelError("unsupported", expectedGot("train", "a model with float weights", "int8", hint));
+  }
   const training =
     train === undefined
       ? undefined

@@ -1,7 +1,6 @@
 /**
  * The compiled kernels: which of the two builds this engine can run, and an instance of it.
  */
-import { instantiateSync } from "@assemblyscript/loader";
 import type { Runtime } from "./runtime.ts";
 import type { Build, KernelExports, Kernels } from "./tape.ts";
 
@@ -21,11 +20,18 @@ const PROBE = Uint8Array.of(
   ...[0xfd, 0x93, 0x02, 0xfd, 0x1b, 0x00, 0x0b],
 );
 
+let relaxed: boolean | undefined;
+
 /**
  * Whether this engine runs relaxed SIMD and gets its sums right: V8 11.3 (Node 20 with the flag) accepts it and
  * answers wrongly in its first compiler tier.
  */
 export function supportsRelaxed(): boolean {
+  relaxed ??= runsRelaxed();
+  return relaxed;
+}
+
+function runsRelaxed(): boolean {
   if (!WebAssembly.validate(PROBE)) return false;
   let probe: WebAssembly.Module;
   try {
@@ -44,12 +50,9 @@ export function pickBuild(build: Build | "auto" = "auto"): Build {
   return supportsRelaxed() ? "relaxed" : "baseline";
 }
 
-/**
- * An instance of a compiled build over `memory`. (The loader's asynchronous twin looks for a `Response` first, for which Node
- * loads its whole HTTP client: 50 ms.)
- */
+/** An instance of a compiled build over `memory`. Kernels take and return numbers only, so the loader's wrappers are not needed. */
 export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
-  return instantiateSync<KernelExports & Record<string, unknown>>(module, { env: { memory } }).exports;
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as KernelExports;
 }
 
 /**
@@ -59,6 +62,15 @@ export function instantiateKernels(module: WebAssembly.Module, memory: WebAssemb
  */
 export async function loadKernels(runtime: Runtime, build: Build, memory: WebAssembly.Memory): Promise<Kernels> {
   const shared = typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
-  const module = await runtime.module(shared ? `${build}.shared` : build);
+  const module = await moduleOf(runtime, build, shared);
   return { build, module, memory, exports: instantiateKernels(module, memory) };
+}
+
+function moduleOf(runtime: Runtime, build: Build, shared: boolean): Promise<WebAssembly.Module> {
+  return runtime.module(shared ? `${build}.shared` : build);
+}
+
+/** Starts compiling a build, to be there when it is needed; what goes wrong is thrown then. */
+export function prepareKernels(runtime: Runtime, build: Build, shared: boolean): void {
+  moduleOf(runtime, build, shared).catch(() => {});
 }

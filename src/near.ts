@@ -5,7 +5,7 @@ import { expectedGot, OptionError } from "./errors.ts";
 const SHOWN = 3;
 
 /** Insertions, deletions and replacements of a character that make one text of the other (Levenshtein). */
-function distance(from: string, to: string): number {
+export function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, i) => i);
   for (let i = 0; i < from.length; ++i) {
     const next = [i + 1];

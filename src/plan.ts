@@ -12,7 +12,16 @@ import { elementBytes, type Graph, type Node, pooled, type Shape, windowed } fro
 import type { Param, Place } from "./ops/op.ts";
 import { opOf, parameterCount } from "./ops/ops.ts";
 import type { Build, Step, Tape } from "./tape.ts";
-import { choose, type Dots, type Tuning, tilesOf, usualDots, type Variant, type Vectors } from "./variants.ts";
+import {
+  chooseOf,
+  type Dots,
+  estimate,
+  type Tuning,
+  tilesOf,
+  usualDots,
+  type Variant,
+  type Vectors,
+} from "./variants.ts";
 
 /** Where every node's packed weights are. */
 export interface WeightPlan {
@@ -266,19 +275,62 @@ export function plan(
 }
 
 /**
- * Bytes that one image of the network's own input size needs on one thread, its weights included.
+ * Counts the bytes that one image of the network's own input size needs on one thread, its weights included. Of several weight
+ * plans only the layers that change are looked at again.
  *
  * @param kept as in `plan`
  */
-export function memoryNeeded(
-  graph: Graph,
-  target: Omit<Target, "threads">,
-  weights: WeightPlan,
+export function memoryCounter(
+  network: Graph,
+  { build, vectors = 128 }: Omit<Target, "threads">,
   kept: readonly string[],
-): number {
-  const { write, end } = draft(graph, weights, { ...target, threads: 1 }, 1, graph.nodes[0]!.shape, kept);
-  write();
-  return end();
+): (weights: WeightPlan) => number {
+  // Throws where a node has no pixels.
+  const graph = resize(network, network.nodes[0]!.shape);
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+  const activations = activationBytes(graph, kept);
+  /** By node and variant: bytes that its steps share, and of each thread's own. */
+  const known = new Map<Node, Map<Variant | undefined, readonly [workspace: number, scratch: number]>>();
+  const count = (node: Node, variant: Variant | undefined): readonly [number, number] => {
+    let [workspace, scratch] = [0, 0];
+    opOf(node).forward(node, {
+      tiles: tilesOf(build, vectors),
+      batch: 1,
+      zeros: 0,
+      node: (name) => nodes.get(name)!,
+      variant: () => variant!,
+      address: () => 0,
+      weights: () => 0,
+      workspace(bytes) {
+        workspace = Math.max(workspace, align(bytes));
+        return 0;
+      },
+      scratch(bytes) {
+        scratch = Math.max(scratch, align(bytes));
+        return 0;
+      },
+    });
+    return [workspace, scratch];
+  };
+  return ({ variants, end }) => {
+    let [workspace, scratch] = [0, 0];
+    // An absurd input size has too many steps to list.
+    if (!(end + activations <= ADDRESSABLE_BYTES)) return end + activations;
+    for (const node of graph.nodes) {
+      const variant = variants.get(node.name);
+      const counted = known.get(node) ?? new Map();
+      const one = counted.get(variant) ?? count(node, variant);
+      known.set(node, counted.set(variant, one));
+      workspace = Math.max(workspace, one[0]);
+      scratch = Math.max(scratch, one[1]);
+    }
+    return end + activations + workspace + scratch;
+  };
+}
+
+/** Bytes of all activations of one image of the network's own input size. */
+function activationBytes(graph: Graph, kept: readonly string[]): number {
+  return place(lifetimes(graph, 1, [...kept, graph.nodes.at(-1)!.name]), 0).end;
 }
 
 /**
@@ -322,13 +374,14 @@ export function fitWeights(
     throw new OptionError("memoryBytes", message);
   };
   // Before any step is listed: an absurd input size has too many.
-  const smallest = planWeights(graph, choose(graph, 0, 1, tuning, dots));
-  const least = placeActivations(graph, smallest, 1, kept).end;
+  const estimates = estimate(graph, 1, tuning, dots);
+  const least = planWeights(graph, chooseOf(estimates, 0)).end + activationBytes(graph, kept);
   if (!(least <= memory)) refuse(least);
+  const bytesOf = memoryCounter(graph, target, kept);
   let allowed = winograd ? memory : 0;
   for (;;) {
-    const weights = planWeights(graph, choose(graph, allowed, 1, tuning, dots));
-    const excess = memoryNeeded(graph, target, weights, kept) - memory;
+    const weights = planWeights(graph, chooseOf(estimates, allowed));
+    const excess = bytesOf(weights) - memory;
     if (excess <= 0) return weights;
     if (!(allowed > 0 && Number.isFinite(excess))) refuse(memory + excess);
     allowed = Math.max(0, Math.min(allowed, weights.end) - excess);

@@ -26,6 +26,8 @@ export interface Runtime {
   readonly formats: readonly Format[];
   /** Bytes of images that are decoded at once; the limit of `decode/turn.ts` when absent. */
   readonly imageBytes?: number;
+  /** Most memory that decoding one image may take, where the caller does not say; no limit when absent. */
+  readonly maxDecodeBytes?: number;
   /** `node`, `deno`, `bun`, `browser` or `workerd`: for messages and reports only, never for decisions. */
   readonly name: string;
   /**
@@ -44,6 +46,17 @@ export interface Runtime {
    * @throws Fault "unsupported" when the decoder is not installed
    */
   readonly decodeHeif?: (codec: "HEIC" | "AVIF", bytes: Uint8Array, header: HeifSize) => Promise<RgbaPixels>;
+  /**
+   * Makes a JPEG of a HEIC or AVIF, turned as it is shown, by a service beside this program, which takes the place of `decodeHeif`.
+   *
+   * @param size of the JPEG: all that the network sees of it
+   * @throws Fault "unsupported" when there is no such service here
+   */
+  readonly transcodeHeif?: (
+    codec: "HEIC" | "AVIF",
+    bytes: Uint8Array,
+    size: { readonly width: number; readonly height: number },
+  ) => Promise<Uint8Array>;
   /**
    * The pixels of what the platform draws, or a canvas of a library; `undefined` for anything else. What a canvas or a video shows is
    * read before it returns. Absent where nothing is drawn: Workers do without the code.

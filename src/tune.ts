@@ -6,6 +6,7 @@
 import { breathe } from "./abort.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { engineTarget } from "./engine.ts";
+import { expectedGot, ModelError } from "./errors.ts";
 import { fold } from "./fold.ts";
 import { asConv, type ConvNode, type Graph, NO_CLAMP, type Node, type Shape } from "./graph.ts";
 import { type Build, type Kernels, loadKernels } from "./kernels.ts";
@@ -101,6 +102,13 @@ export interface TuneOptions extends ModelOptions {
 export async function tuneWith(runtime: Runtime, source: Source, options: TuneOptions = {}): Promise<Tuning> {
   const { build } = engineTarget(options.build === undefined ? {} : { build: options.build });
   const { graph } = await networkOfSource(runtime, source, options);
+  if (graph.nodes[0]!.int8 !== undefined) {
+    const hint = "tune the model that it was quantized from: int8 layers are chosen by the CPU, without --tuning";
+    throw new ModelError(
+      "unsupported",
+      expectedGot(graph.name, "a model with float weights", "one that is int8 already", hint),
+    );
+  }
   return tuneGraph(runtime, graph, build, options.signal);
 }
 

@@ -345,19 +345,37 @@ export function choose(
   tuning?: Tuning,
   dots: Dots = "both",
 ): ReadonlyMap<string, Variant> {
-  const speeds = { tuning, dots };
-  const choice = new Map<string, readonly { variant: Variant; bytes: number; cost: number }[]>();
-  let total = 0;
+  return chooseOf(estimate(graph, batch, tuning, dots), bytes);
+}
+
+/** What each convolution and linear layer may get, with what it takes: the fastest first. */
+export type Estimates = ReadonlyMap<string, readonly Estimate[]>;
+
+interface Estimate {
+  readonly variant: Variant;
+  readonly bytes: number;
+  readonly cost: number;
+}
+
+/** Estimates for `chooseOf`; parameters as those of `choose`. */
+export function estimate(graph: Graph, batch: number, tuning: Tuning | undefined, dots: Dots): Estimates {
+  const estimates = new Map<string, readonly Estimate[]>();
   for (const node of graph.nodes) {
     const conv = node.op === "linear" ? asConv(node) : node;
     if (conv.op !== "conv") continue;
-    // Estimated once, not in every pass of the loop below.
-    const priced = candidates(conv, batch, tuning, dots).map((variant) => {
-      return { variant, bytes: variant.weightBytes(conv), cost: costOf(conv, variant, batch, speeds) };
+    const each = candidates(conv, batch, tuning, dots).map((variant): Estimate => {
+      return { variant, bytes: variant.weightBytes(conv), cost: costOf(conv, variant, batch, { tuning, dots }) };
     });
-    choice.set(node.name, priced);
-    total += priced[0]!.bytes;
+    estimates.set(node.name, each);
   }
+  return estimates;
+}
+
+/** As `choose`. */
+export function chooseOf(estimates: Estimates, bytes: number): ReadonlyMap<string, Variant> {
+  const choice = new Map(estimates);
+  let total = 0;
+  for (const each of choice.values()) total += each[0]!.bytes;
   while (total > bytes) {
     let best: { name: string; at: number; saved: number; price: number } | undefined;
     for (const [name, variants] of choice) {

@@ -84,10 +84,16 @@ const MAX_WEIGHT = 2 ** 60;
 /** Elements of a slice of `sum_squares_f32`. */
 const SLICE = 4096;
 
-function checkFinite(where: string, name: string, values: Float32Array): void {
+/** The index of the first value that is not, or the length. A loop: few engines have optimised a callback by then. */
+function firstUnlessSmall(values: Float32Array): number {
   let at = 0;
   // NaN is not below anything.
   while (at < values.length && Math.abs(values[at]!) <= MAX_WEIGHT) ++at;
+  return at;
+}
+
+function checkFinite(where: string, name: string, values: Float32Array): void {
+  const at = firstUnlessSmall(values);
   if (at === values.length) return;
   throw new ModelError(
     "not-finite",
@@ -160,13 +166,15 @@ export async function packWeights(
   /** Whether sums of squares show that all numbers are finite and within `MAX_WEIGHT`: faster than a look at each from here. */
   const isSmall = (address: number, count: number): boolean => {
     const n = count - (count % SLICE);
+    // A look at each is all there is to do.
+    if (n === 0) return false;
     const before = free;
     const out = reserve((4 * n) / SLICE);
     runStep(exports, step("", "sum_squares_f32", n / SLICE, { n, input: address, out }));
     free = before;
     const sums = new Float32Array(memory.buffer, out, n / SLICE);
     const rest = new Float32Array(memory.buffer, address + 4 * n, count - n);
-    return sums.every((sum) => sum <= MAX_WEIGHT ** 2) && rest.every((value) => Math.abs(value) <= MAX_WEIGHT);
+    return sums.every((sum) => sum <= MAX_WEIGHT ** 2) && firstUnlessSmall(rest) === rest.length;
   };
   const raw = async (name: string): Promise<{ address: number; readonly bytes: Uint8Array }> => {
     const { address, length } = await stage(name);

@@ -24,6 +24,7 @@ describe("SECURITY.md", () => {
   test.each<[string, readonly string[]]>([
     ["encoded image", [mb(BYTE_LIMIT), mb(maxBytes)]],
     ["pixels of an image", [megapixels(PIXEL_LIMIT), megapixels(maxPixels)]],
+    ["memory to decode an image", [mb(DEFAULT_LIMITS.maxDecodeBytes)]],
     ["passes over the pixels", [`| ${PASS_LIMIT} |`]],
     ["images decoded at once", [`${LIMIT_BYTES / 2 ** 20} MiB`]],
     ["photos that wait", [`${maxWaiting}, then 503`]],

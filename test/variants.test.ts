@@ -5,7 +5,7 @@ import { fold } from "../src/fold.ts";
 import { type Graph, outputNode } from "../src/graph.ts";
 import { toInt8 } from "../src/int8.ts";
 import { resnet, resnetSpec } from "../src/models/resnet.ts";
-import { defaultMemory, fitWeights, plan, planWeights } from "../src/plan.ts";
+import { defaultMemory, fitWeights, memoryCounter, plan, planWeights } from "../src/plan.ts";
 import { PRESETS } from "../src/preprocess.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { tuneGraph } from "../src/tune.ts";
@@ -91,6 +91,25 @@ describe("measureDots", () => {
     }
     expect(await measureDots(nodeRuntime(), "baseline")).toBe("dot16");
   });
+});
+
+describe("memoryCounter", () => {
+  const graphs = ["resnet18", "resnext50_32x4d", "seresnet50", "resnet20"].map(graphOf);
+  it.each([...graphs, int8Graph()].map((graph, i) => [`${graph.name}, ${i}`, graph] as const))(
+    "%s: counts what the plan takes, of one weight plan after another",
+    (_, graph) => {
+      const kept = outputNode(graph).inputs;
+      for (const build of RUNNABLE) {
+        const target = { build, vectors: 256 } as const;
+        const bytesOf = memoryCounter(graph, target, kept);
+        for (const bytes of [1e9, 120e6, 20e6, 0]) {
+          const weights = planWeights(graph, choose(graph, bytes));
+          const { end } = plan(graph, weights, { ...target, threads: 1 }, 1, graph.nodes[0]!.shape, kept);
+          expect(bytesOf(weights)).toBe(end);
+        }
+      }
+    },
+  );
 });
 
 describe("fitWeights", () => {

@@ -1,4 +1,5 @@
 /** A JPEG's components, its scan, and the rows that are kept of each. The host, which reads the markers, writes them here. */
+import { Cursor, slot_of } from "./cursor";
 
 /** One component. Sizes are those of the scaled output unless they say blocks. */
 @unmanaged
@@ -26,7 +27,7 @@ export class Component {
   /** Blocks that belong to the image. */
   blocksAcross: i32 = 0;
   blocksDown: i32 = 0;
-  /** Its coefficients, [blocks, 64] i16 in zigzag order, with `coefBlocks` blocks a row; 0 when blocks are not kept. */
+  /** Coefficients of a row of MCUs, [v, coefBlocks, 64] i16 in zigzag order; 0 when there is one scan. */
   coefs: usize = 0;
   coefBlocks: i32 = 0;
   /** Of the current scan. */
@@ -140,6 +141,26 @@ export function set_scanned(slot: i32, index: i32, dcTable: usize, acTable: usiz
   component.dcTable = dcTable;
   component.acTable = acTable;
   component.prediction = 0;
+}
+
+export function save_scanned(cursor: Cursor): void {
+  cursor.components = scanComponents;
+  for (let i = 0; i < scanComponents; ++i) {
+    const slot = slot_of(cursor, i);
+    const component = scanned(i);
+    slot.index = load<i32>(SCAN + 4 * i);
+    slot.dcTable = component.dcTable;
+    slot.acTable = component.acTable;
+    slot.prediction = component.prediction;
+  }
+}
+
+export function load_scanned(cursor: Cursor): void {
+  for (let i = 0; i < cursor.components; ++i) {
+    const slot = slot_of(cursor, i);
+    set_scanned(i, slot.index, slot.dcTable, slot.acTable);
+    scanned(i).prediction = slot.prediction;
+  }
 }
 
 export function forget_predictions(): void {

@@ -1,16 +1,16 @@
 /**
  * Scans into kept coefficients: the four kinds of progressive scans (ISO 10918-1, annex G), and sequential scans that do not
- * have all components. Afterwards, the rows of MCUs through the inverse DCT.
+ * have all components. All scans of a file go on together: a row of MCUs of each, then these through the inverse DCT. So the coefficients of
+ * one row are all that is kept, where one scan after the other would need those of the whole picture: 6 bytes a pixel in 4:4:4.
  */
+import { at, buffer, check_bits, count, fill, load_bits, put_bits, restart_due, save_bits, starved } from "./bits";
+import { Cursor, CURSOR_BYTES } from "./cursor";
 import {
-  at, buffer, check_bits, count, is_plain, put_bits, refill, restart_due, starved, word_at,
-} from "./bits";
-import {
-  Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross,
-  ORDER, scanComponents, scanned, ZIGZAG,
+  Component, component_at, components, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, load_scanned, mcusAcross,
+  ORDER, save_scanned, scanComponents, scanned, ZIGZAG,
 } from "./frame";
-import { END, long_code } from "./huffman";
-import { clear, decode_block, signed, transform } from "./sequential";
+import { END, entry_at, long_code } from "./huffman";
+import { clear, decode_block, decode_dc, signed, transform } from "./sequential";
 
 /** A block with room behind it, which `decode_block` needs and the kept ones have not. */
 const BLOCK = memory.data(144, 16);
@@ -40,29 +40,8 @@ export function set_scan(scan: i32, from: i32, to: i32, by: i32): void {
   emptyBlocks = 0;
 }
 
-/** The buffer filled to 56 bits or more. The reader's state is local in each function: it puts it here, and takes it back. */
-function fill(bits: u64, valid: i32, from: usize): void {
-  const word = word_at(from);
-  if (is_plain(word)) {
-    const bytes = (63 - valid) >> 3;
-    put_bits(bits | (word >> valid), valid + (bytes << 3), from + bytes);
-  } else {
-    put_bits(bits, valid, from);
-    refill();
-  }
-}
-
 function dc_first(component: Component, block: usize): void {
-  if (count < 32) fill(buffer, count, at);
-  let bits = buffer, valid = count;
-  let entry = load<i32>(component.dcTable + (<usize>(bits >> 54) << 2));
-  if (entry == 0) entry = long_code(component.dcTable, bits, 0);
-  bits <<= entry & 31;
-  valid -= entry & 31;
-  const size = (entry >> 5) & 15;
-  component.prediction += size != 0 ? signed(bits, size) : entry >> 16;
-  put_bits(bits << size, valid - size, at);
-  store<i16>(block, <i16>(component.prediction << shift));
+  store<i16>(block, <i16>(decode_dc(component) << shift));
 }
 
 function dc_refine(block: usize): void {
@@ -86,7 +65,7 @@ function ac_first(component: Component, block: usize): void {
       valid = count;
       from = at;
     }
-    let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+    let entry = load<i32>(entry_at(table, bits));
     if (entry == 0) entry = long_code(table, bits, 0);
     bits <<= entry & 31;
     valid -= entry & 31;
@@ -152,7 +131,7 @@ function ac_refine(component: Component, block: usize): void {
         valid = count;
         from = at;
       }
-      let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
+      let entry = load<i32>(entry_at(table, bits));
       if (entry == 0) entry = long_code(table, bits, 1);
       bits <<= entry & 31;
       valid -= entry & 31;
@@ -224,6 +203,7 @@ function decode(component: Component, block: usize): void {
   }
 }
 
+/** A block of the row of MCUs that is under way. */
 // @ts-ignore: decorator
 @inline
 function block_at(component: Component, x: i32, y: i32): usize {
@@ -237,14 +217,17 @@ function begin_mcu(): void {
   }
 }
 
-/** One row of a scan's MCUs into coefficients; of a scan of one component, a row of its blocks. */
-export function scan_row(row: i32): void {
+/** One row of a scan's MCUs into coefficients; of a scan of one component, its blocks of that row. */
+function scan_row(row: i32): void {
   if (scanComponents == 1) {
     const component = scanned(0);
-    for (let x = 0; x < component.blocksAcross; ++x) {
-      begin_mcu();
-      if (!starved) decode(component, block_at(component, x, row));
-      check_bits();
+    const count = min(component.v, component.blocksDown - row * component.v);
+    for (let y = 0; y < count; ++y) {
+      for (let x = 0; x < component.blocksAcross; ++x) {
+        begin_mcu();
+        if (!starved) decode(component, block_at(component, x, y));
+        check_bits();
+      }
     }
     return;
   }
@@ -255,7 +238,7 @@ export function scan_row(row: i32): void {
         const component = scanned(slot);
         const h = component.h, v = component.v;
         for (let y = 0; y < v; ++y) {
-          for (let x = 0; x < h; ++x) decode(component, block_at(component, mcu * h + x, row * v + y));
+          for (let x = 0; x < h; ++x) decode(component, block_at(component, mcu * h + x, y));
         }
       }
     }
@@ -263,16 +246,52 @@ export function scan_row(row: i32): void {
   }
 }
 
-/** One row of MCUs from coefficients to samples. */
-export function transform_row(row: i32): void {
-  if (row < firstRow || row >= lastRow) return;
+/** Keeps where the current scan is, for `decode_scans`. */
+export function save_scan(to: usize): void {
+  const cursor = changetype<Cursor>(to);
+  save_bits(cursor);
+  save_scanned(cursor);
+  cursor.kind = kind;
+  cursor.first = first;
+  cursor.last = last;
+  cursor.shift = shift;
+  cursor.emptyBlocks = emptyBlocks;
+}
+
+function load_scan(cursor: Cursor): void {
+  load_bits(cursor);
+  load_scanned(cursor);
+  kind = cursor.kind;
+  first = cursor.first;
+  last = cursor.last;
+  shift = cursor.shift;
+  emptyBlocks = cursor.emptyBlocks;
+}
+
+/** One row of MCUs of `count` scans, whose cursors are one behind the other, and its samples where they are wanted. */
+export function decode_scans(row: i32, cursors: usize, count: i32): void {
+  for (let index = 0; index < components; ++index) {
+    const component = component_at(index);
+    memory.fill(component.coefs, 0, <usize>(component.v * component.coefBlocks) << 7);
+  }
+  for (let scan = 0; scan < count; ++scan) {
+    const cursor = cursors + scan * CURSOR_BYTES;
+    load_scan(changetype<Cursor>(cursor));
+    scan_row(row);
+    save_scan(cursor);
+  }
+  if (row >= firstRow && row < lastRow) transform_row(row);
+}
+
+/** The row of MCUs from coefficients to samples. */
+function transform_row(row: i32): void {
   for (let index = 0; index < components; ++index) {
     const component = component_at(index);
     const h = component.h, v = component.v, size = component.size;
     for (let y = 0; y < v; ++y) {
       const line = component.plane + (row * v + y) * size % component.rows * component.stride;
       for (let x = firstMcu * h; x < lastMcu * h; ++x) {
-        const kept = block_at(component, x, row * v + y);
+        const kept = block_at(component, x, y);
         const nonzero = present(kept);
         for (let rest = nonzero; rest != 0; rest &= rest - 1) {
           const index = <usize>ctz(rest);

@@ -1,16 +1,29 @@
 /** Blocks of sequential scans, and the rows of MCUs that go through the inverse DCT as they are decoded. */
-import {
-  at, buffer, check_bits, count, is_plain, put_bits, refill, restart_due, starved, word_at,
-} from "./bits";
+import { at, buffer, check_bits, count, fill, put_bits, restart_due, starved } from "./bits";
 import {
   Component, firstMcu, firstRow, forget_predictions, lastMcu, lastRow, mcusAcross, ORDER, scanComponents, scanned,
 } from "./frame";
-import { END, long_code } from "./huffman";
+import { alone, END, entry_at, long_code } from "./huffman";
 import { idct, idct_corner, idct_flat } from "./idct";
 import { idct_1, idct_2, idct_4 } from "./idct_reduced";
 
 /** One block, and room for the coefficients that are not used. */
 const BLOCK = memory.data(144, 16);
+
+/** Decodes a DC code. Gives the component's new prediction. */
+// @ts-ignore: decorator
+@inline
+export function decode_dc(component: Component): i32 {
+  if (count < 32) fill(buffer, count, at);
+  let bits = buffer;
+  let entry = load<i32>(entry_at(component.dcTable, bits));
+  if (entry == 0) entry = long_code(component.dcTable, bits, 0);
+  bits <<= entry & 31;
+  const size = (entry >> 5) & 15;
+  component.prediction += size != 0 ? signed(bits, size) : entry >> 16;
+  put_bits(bits << size, count - (entry & 31) - size, at);
+  return component.prediction;
+}
 
 /**
  * Decodes a block's codes. `block` is zero, and a word behind it too. `places` is `ORDER` or `ZIGZAG`.
@@ -18,71 +31,39 @@ const BLOCK = memory.data(144, 16);
  * @returns the zigzag index of the last coefficient
  */
 export function decode_block(component: Component, block: usize, places: usize): i32 {
+  store<i16>(block, <i16>decode_dc(component));
   let bits = buffer, valid = count, from = at;
-  let table = component.dcTable;
-  if (valid < 32) {
-    const word = word_at(from);
-    if (is_plain(word)) {
-      bits |= word >> valid;
-      const bytes = (63 - valid) >> 3;
-      from += bytes;
-      valid += bytes << 3;
-    } else {
-      put_bits(bits, valid, from);
-      refill();
-      bits = buffer;
-      valid = count;
-      from = at;
-    }
-  }
-  let entry = load<i32>(table + (<usize>(bits >> 54) << 2));
-  if (entry == 0) entry = long_code(table, bits, 0);
-  let length = entry & 31;
-  bits <<= length;
-  valid -= length;
-  let size = (entry >> 5) & 15;
-  let value = entry >> 16;
-  if (size != 0) {
-    value = signed(bits, size);
-    bits <<= size;
-    valid -= size;
-  }
-  component.prediction += value;
-  store<i16>(block, <i16>component.prediction);
-
-  table = component.acTable;
+  const table = component.acTable;
   const order = places - 1;
   let k = 1;
   do {
     if (valid < 32) {
-      const word = word_at(from);
-      if (is_plain(word)) {
-        bits |= word >> valid;
-        const bytes = (63 - valid) >> 3;
-        from += bytes;
-        valid += bytes << 3;
-      } else {
-        put_bits(bits, valid, from);
-        refill();
-        bits = buffer;
-        valid = count;
-        from = at;
-      }
+      fill(bits, valid, from);
+      bits = buffer;
+      valid = count;
+      from = at;
     }
-    entry = load<i32>(table + (<usize>(bits >> 54) << 2));
-    if (entry == 0) entry = long_code(table, bits, 0);
-    length = entry & 31;
-    bits <<= length;
-    valid -= length;
-    k += (entry >> 9) & 127;
-    size = (entry >> 5) & 15;
-    value = entry >> 16;
+    let codes = load<u64>(entry_at(table, bits));
+    if (codes == 0) codes = alone(long_code(table, bits, 0));
+    let length = <i32>codes & 31;
+    k += (<i32>codes >> 9) & 127;
+    const size = (<i32>codes >> 5) & 15;
     if (size != 0) {
-      value = signed(bits, size);
+      bits <<= length;
+      store<i16>(block + load<u8>(order + k), <i16>signed(bits, size));
       bits <<= size;
-      valid -= size;
+      valid -= length + size;
+    } else {
+      store<i16>(block + load<u8>(order + k), <i16>(codes >> 16));
+      if (k < 64) {
+        // The second, or the first once more.
+        length = <i32>(codes >> 32) & 31;
+        k += <i32>(codes >> 41) & 127;
+        store<i16>(block + load<u8>(order + k), <i16>(codes >> 48));
+      }
+      bits <<= length;
+      valid -= length;
     }
-    store<i16>(block + load<u8>(order + k), <i16>value);
   } while (k < 64);
   put_bits(bits, valid, from);
   return k > END ? k - END - 1 : 63;

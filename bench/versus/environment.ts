@@ -22,6 +22,7 @@ const RIVALS = [
   "@tensorflow/tfjs-core",
   "@tensorflow/tfjs-backend-wasm",
   "onnxruntime-node",
+  "sharp",
   "@litertjs/core",
 ];
 

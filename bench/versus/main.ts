@@ -43,10 +43,12 @@ interface Options {
 
 const USAGE = `bench versus [--models resnet18,resnet50] [--dtypes f32,int8] [--threads 1] [--batch 1] [--vectors both] [--rounds 15] [--cold 3]
              [--engines ${ENGINES.join(",")}] [--builds ${BUILDS.toReversed().join(",")}] [--json FILE] [--chart FILE.svg]
+bench versus photo …  whole photos, against sharp and onnxruntime-node
 `;
 
 /** Runs the bench; resolves to the exit code. Throws when an engine's logits differ from ours. */
 export async function run(args: readonly string[]): Promise<number> {
+  if (args[0] === "photo") return (await import("./photo.ts")).run(args.slice(1));
   let options: Options;
   try {
     options = parse(args);

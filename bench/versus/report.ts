@@ -26,16 +26,21 @@ export function table(setting: Setting, rows: readonly Row[], absent: readonly A
     ...(hasJoules ? [row.joules?.toFixed(3) ?? ""] : []),
     ...ours.flatMap(({ minMs, medianMs }) => [(row.minMs / minMs).toFixed(2), (row.medianMs / medianMs).toFixed(2)]),
   ]);
-  const lines = [head, ...body];
-  const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  const aligned = lines.map((line) =>
-    line
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-      .join("  ")
-      .trimEnd(),
-  );
   const missing = absent.map(({ engine, build, reason }) => `${engine} ${build}: not available: ${reason}`);
-  return `${[title(setting), ...aligned, ...missing].join("\n")}\n`;
+  return `${[title(setting), columns([head, ...body]), ...missing].join("\n")}\n`;
+}
+
+/** Lines of cells, one column under the other. */
+export function columns(lines: readonly (readonly string[])[]): string {
+  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? "").length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 /** Minimum times as bars, a group for each setting and a colour for each contender. SVG. */

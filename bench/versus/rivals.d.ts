@@ -12,6 +12,37 @@ declare module "onnxruntime-node" {
   export default ort;
 }
 
+declare module "sharp" {
+  interface Raw {
+    readonly width: number;
+    readonly height: number;
+    readonly channels: 3;
+  }
+  interface Sharp {
+    metadata(): Promise<{ readonly width: number; readonly height: number }>;
+    resize(
+      width: number,
+      height: number,
+      options: { readonly fit: "fill"; readonly kernel: "linear" | "cubic" },
+    ): Sharp;
+    extract(box: {
+      readonly left: number;
+      readonly top: number;
+      readonly width: number;
+      readonly height: number;
+    }): Sharp;
+    raw(): Sharp;
+    jpeg(options: { readonly quality: number; readonly chromaSubsampling: "4:2:0" }): Sharp;
+    toBuffer(): Promise<Uint8Array<ArrayBuffer>>;
+  }
+  const sharp: {
+    (input: Uint8Array, options?: { readonly raw: Raw }): Sharp;
+    concurrency(threads: number): number;
+    cache(isKept: boolean): void;
+  };
+  export default sharp;
+}
+
 declare module "@tensorflow/tfjs-core" {
   export interface Tensor {
     dataSync(): Float32Array;

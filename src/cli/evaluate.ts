@@ -15,7 +15,7 @@ import { BEST, type Entry, imageDigest, isEntryOf, type Result } from "./eval-jo
 import { inOrder } from "./in-order.ts";
 import { type Fingerprint, openJournal } from "./journal.ts";
 import type { CommonOptions } from "./options.ts";
-import { imageBar } from "./progress.ts";
+import { progress } from "./progress.ts";
 import { messageOf, remark } from "./terminal.ts";
 
 export interface EvalOptions extends Omit<CommonOptions, "model"> {
@@ -163,22 +163,22 @@ export async function evaluateModels(
       return { at, sha256, result: { name: example.name, failed: messageOf(error) }, isNew: true };
     }
   };
-  const bar = imageBar(options.quiet === true || options.json === true, examples.length);
+  const line = progress(options.quiet === true, { name: "evaluating", total: examples.length, unit: "images" });
   let right = 0;
   const start = performance.now();
   try {
     for await (const { at, sha256, result, isNew } of inOrder(examples, models[0]!.replicas ?? 1, entryOf)) {
       if (isNew) {
         fresh += 1;
-        if ("failed" in result) process.stderr.write(`${result.name}: ${result.failed}\n`);
+        if ("failed" in result) line.say(`${result.name}: ${result.failed}`);
         await journal.add({ at, sha256, result });
       }
       results.push(result);
       if ("best" in result && result.best[0]![0] === result.label) right += 1;
-      bar.tick("scores" in result ? "" : `top-1 ${((100 * right) / results.length).toFixed(1)} %`);
+      line.tick("scores" in result ? "" : `top-1 ${((100 * right) / results.length).toFixed(1)} %`);
     }
   } finally {
-    bar.stop();
+    line.stop();
   }
   const answers = results.filter((result): result is Answered => "best" in result);
   const scored = results.filter((result): result is Scored => "scores" in result);

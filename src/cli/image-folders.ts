@@ -4,6 +4,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { DatasetError, expectedGot } from "../errors.ts";
 import type { Example } from "../train/dataset.ts";
+import { systemReason } from "./terminal.ts";
 
 /** File names that are taken for images where a folder is named; a file that is named itself may have any. */
 export const IMAGE_FILE = /\.(jpe?g|jfif|png|webp|gif|heic|avif)$/i;
@@ -37,7 +38,7 @@ export async function listFolder(directory: string): Promise<Listing> {
   try {
     entries = await readdir(directory, { withFileTypes: true });
   } catch (error) {
-    const got = (error as NodeJS.ErrnoException).code ?? "none";
+    const got = systemReason(error);
     throw new DatasetError("not-found", expectedGot(directory, "a folder that can be read", got), { cause: error });
   }
   const folders: string[] = [];

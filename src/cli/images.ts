@@ -37,16 +37,16 @@ export async function imagesIn(directory: string, recursive: boolean): Promise<r
  */
 export async function photosOf(names: readonly string[], recursive: boolean): Promise<readonly Photo[]> {
   const photos: Photo[] = [];
-  const take = (files: readonly string[], from: string, wanted: string): void => {
-    if (files.length === 0) throw new ImageError("not-found", expectedGot(from, wanted, "none"));
+  const take = (files: readonly string[], from: string, wanted: string, hint?: string): void => {
+    if (files.length === 0) throw new ImageError("not-found", expectedGot(from, wanted, "none", hint));
     for (const file of files) photos.push({ name: file, image: file });
   };
   for (const name of names) {
     if (name === "-") photos.push({ name: "stdin", image: process.stdin });
     else if (schemeOf(name) !== undefined) photos.push({ name: brief(name), image: name });
     else if (await isDirectory(name)) {
-      const hint = recursive ? "" : " (--recursive looks into the folders in it)";
-      take(await imagesIn(name, recursive), name, `a folder with JPEG, PNG, WebP, GIF, HEIC or AVIF images${hint}`);
+      const hint = recursive ? undefined : "--recursive looks into the folders in it";
+      take(await imagesIn(name, recursive), name, "a folder with JPEG, PNG, WebP, GIF, HEIC or AVIF images", hint);
     } else if (isDynamicPattern(name) && !(await exists(name))) {
       take((await glob(name)).sort(), name, "a pattern that some file fits");
     } else photos.push({ name, image: name });

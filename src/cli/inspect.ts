@@ -4,10 +4,11 @@ import type { Layout } from "../checkpoint.ts";
 import { pretrained } from "../models/pretrained.ts";
 import type { OutputKind } from "../output.ts";
 import type { Preprocess } from "../preprocess.ts";
-import { inspect as describe } from "../runtimes/node.ts";
+import { inspect as describe, nodeRuntime } from "../runtimes/node.ts";
 import { printTape } from "../tape.ts";
 import type { Part } from "../train/options.ts";
 import { interruptible } from "./interrupt.ts";
+import { licenceBeside } from "./licence.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { remark, table } from "./terminal.ts";
 
@@ -17,14 +18,14 @@ export async function inspect(
   options: CommonOptions & { readonly tape?: boolean; readonly train?: Part; readonly batch?: number },
 ): Promise<number> {
   const { train, batch } = options;
-  const found = await describe(source, {
-    ...loadOptions(options, interruptible()),
-    ...(train && { train }),
-    ...(batch && { batch }),
-  });
+  const given = loadOptions(options, interruptible());
+  const found = await describe(source, { ...given, ...(train && { train }), ...(batch && { batch }) });
+  // A network without weights has no licence.
+  const isModel = found.dtypes.length > 0;
+  const licence = found.licence ?? (isModel ? await licenceBeside(nodeRuntime(), source, given) : undefined);
   for (const { message } of found.guesses) remark(options.quiet, `assumed: ${message}`);
   const { arch, build, vectors, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
-  const { output, outputs, labels, preprocess, licence, guesses, layout } = found;
+  const { output, outputs, labels, preprocess, guesses, layout } = found;
   const dtype = dtypes.join(", ") || "none";
   const here = dtypes.length === 0 ? toDownload(source) : dtype;
   const gmacs = found.macs / 1e9;
@@ -50,7 +51,7 @@ export async function inspect(
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   process.stdout.write(
     [
-      `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} GMAC  weights ${here}`,
+      `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} billion multiply-adds  weights ${here}`,
       `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels, ${vectors}-bit vectors`,
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
@@ -58,10 +59,10 @@ export async function inspect(
       ...(layout === undefined ? [] : [`layout ${describeLayout(layout)}`]),
       `output ${describeOutput(output, outputs, labels)}`,
       ...(preprocess === undefined ? [] : [`preprocess ${describePreprocess(preprocess)}`]),
-      ...(licence === undefined ? [] : [`licence ${licence}`]),
+      ...(isModel ? [`licence ${licence ?? "not said"}`] : []),
       "",
       table([
-        ["layer", "how", "output", "MMAC"],
+        ["layer", "how", "output", "million multiply-adds"],
         ...layers.map(({ name, op, algorithm, output, gmacs }) => [
           name,
           algorithm ?? op,
@@ -93,8 +94,9 @@ const SHOWN = 5;
 
 function describeOutput(kind: OutputKind, outputs: number, labels: readonly string[]): string {
   if (kind === "none") return `none: ${outputs} numbers, no classes`;
-  const names = labels.length === 0 ? "without names" : labels.slice(0, SHOWN).join(", ");
-  return `${kind}: ${outputs} ${outputs === 1 ? "class" : "classes"}, ${names}${labels.length > SHOWN ? ", …" : ""}`;
+  const meaning = kind === "softmax" ? "one class an image" : "any number of classes an image";
+  const names = `: ${labels.slice(0, SHOWN).join(", ")}${labels.length > SHOWN ? ", …" : ""}`;
+  return `${kind}, ${meaning}\nclasses ${outputs}${labels.length === 0 ? ", without names" : names}`;
 }
 
 function describePreprocess({ resize, crop, squash, filter, mean, std, order }: Preprocess): string {

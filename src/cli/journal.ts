@@ -5,6 +5,7 @@
 import { appendFile, readFile } from "node:fs/promises";
 import { expectedGot, ModelError } from "../errors.ts";
 import { writeAtomically } from "./output.ts";
+import { systemReason } from "./terminal.ts";
 
 export interface Journal<T> {
   /** What an earlier run left. */
@@ -34,7 +35,7 @@ export async function openJournal<T>(
     new ModelError("metadata", expectedGot(where, expected, got, HINT), { subject: file });
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
-    throw fails(error.code ?? error.message, "a file to resume from");
+    throw fails(systemReason(error), "a file to resume from");
   });
   // What follows the last line break was being written when the run ended.
   const lines = text.split("\n").slice(0, -1);
@@ -53,7 +54,7 @@ export async function openJournal<T>(
       try {
         await appendFile(file, `${JSON.stringify(result)}\n`);
       } catch (error) {
-        throw fails((error as NodeJS.ErrnoException).code ?? `${error}`, "a file that can be added to");
+        throw fails(systemReason(error), "a file that can be added to");
       }
     },
   };

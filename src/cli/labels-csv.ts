@@ -7,6 +7,7 @@ import { join, posix, win32 } from "node:path";
 import { DatasetError, expectedGot } from "../errors.ts";
 import type { Dataset } from "../train/dataset.ts";
 import { IMAGE_FILE } from "./image-folders.ts";
+import { systemReason } from "./terminal.ts";
 
 /** No set of photos has as many. */
 const MOST_CLASSES = 100_000;
@@ -44,7 +45,7 @@ async function readRows(csv: string): Promise<{ readonly heading: readonly strin
   try {
     text = await readFile(csv, "utf8");
   } catch (error) {
-    const got = (error as NodeJS.ErrnoException).code ?? "none";
+    const got = systemReason(error);
     throw new DatasetError("not-found", expectedGot(csv, "a file of lines file,label", got), { cause: error });
   }
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);

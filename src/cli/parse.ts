@@ -88,8 +88,8 @@ export function sizes(text: string): readonly number[] {
 
 /** A TCP port. */
 export function port(text: string): number {
-  const value = whole(0)(text);
-  if (value > 65535) throw new InvalidArgumentError("expected a port from 0 to 65535");
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 65535) throw new InvalidArgumentError("expected a port from 0 to 65535");
   return value;
 }
 

@@ -1,17 +1,20 @@
 /** `resnet-wasm quantize M --out FILE`: int8 weights and activations from sample images, or int8 weights alone. */
 import type { WeightLayout } from "../convert.ts";
 import type { ImageInput } from "../decode/input.ts";
+import { expectedGot } from "../errors.ts";
 import type { Method } from "../quantizer.ts";
 import { type Quantized, quantizeWith } from "../quantizer.ts";
 import { load, nodeRuntime, convert as packed } from "../runtimes/node.ts";
+import { compareAnswers } from "./agreement.ts";
 import { convert } from "./convert.ts";
 import { openImages } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
 import { signalToNoise } from "./noise.ts";
-import { type CommonOptions, loadOptions } from "./options.ts";
+import { type CommonOptions, loadOptions, onAllCores, workersOf } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
-import { imageBar } from "./progress.ts";
+import { progress } from "./progress.ts";
 import { remark } from "./terminal.ts";
+import { UsageError } from "./usage.ts";
 
 export interface QuantizeCommand extends CommonOptions {
   readonly out: string;
@@ -29,6 +32,9 @@ export interface QuantizeCommand extends CommonOptions {
 export async function quantize(source: string, options: QuantizeCommand): Promise<number> {
   const { layout, winograd } = options;
   if (options.calibrate === undefined) {
+    if (options.report !== undefined) {
+      throw new UsageError(expectedGot("quantize", "--calibrate <dir> with --report", "no sample images"));
+    }
     remark(options.quiet, "no --calibrate: weights in int8, computed in f32");
     return convert(source, { ...options, dtype: "i8" });
   }
@@ -37,13 +43,19 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
     await checkWritable(file);
   }
   const images = await openImages(options.calibrate, options.limit, options, signal);
-  const bar = imageBar(options.quiet === true || options.json === true, images.length);
-  const result = await quantizeWith(nodeRuntime(), source, images, {
-    ...loadOptions(options, signal),
-    method: options.method,
-    onProgress: () => bar.tick("calibrating"),
-  });
-  bar.stop();
+  const given = onAllCores(options);
+  remark(options.quiet, `computing with ${workersOf(given)}`);
+  const line = progress(options.quiet === true, { name: "calibrating", total: images.length, unit: "images" });
+  let result: Quantized;
+  try {
+    result = await quantizeWith(nodeRuntime(), source, images, {
+      ...loadOptions(given, signal),
+      method: options.method,
+      onProgress: () => line.tick(),
+    });
+  } finally {
+    line.stop();
+  }
   for (const message of result.failed) process.stderr.write(`${message}\n`);
   const { build, memoryBytes, tuning } = loadOptions(options, signal);
   const how = {
@@ -75,7 +87,7 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
   return 0;
 }
 
-/** Images that both models are compared on. */
+/** Images on which the layers of both models are compared. */
 const COMPARED = 8;
 
 async function writeReport(
@@ -87,12 +99,20 @@ async function writeReport(
   signal: AbortSignal,
 ): Promise<void> {
   const { quantizationReport } = await import("./report/quantization.ts");
-  const exact = await load(source, loadOptions(options, signal));
-  const rounded = await load(result.bytes);
+  // One thread each: their times then say what a core takes.
+  const alone = { ...loadOptions(options, signal), threads: 1 };
+  const exact = await load(source, alone);
+  const { build, ...how } = alone;
+  const rounded = await load(result.bytes, {
+    threads: 1,
+    ...(build && { build }),
+    ...(how.vectors && { vectors: how.vectors }),
+  });
   try {
+    const agreement = await compareAnswers(exact, rounded, options.calibrate!, images, options, signal);
     const nodes = result.layers.map(({ node }) => node);
     const noise = await signalToNoise(exact, rounded, nodes, images.slice(0, COMPARED));
-    const page = await quantizationReport(result, { source, options, noise });
+    const page = await quantizationReport(result, { source, options, noise, agreement });
     await writeAtomically(path, [new TextEncoder().encode(page)], signal);
   } finally {
     await exact.dispose();

@@ -21,6 +21,7 @@ export interface ServeCommand extends CommonOptions {
   readonly log: "none" | "text" | "json";
   readonly maxBytes: number;
   readonly maxPixels: number;
+  readonly maxDecodeBytes: number;
   readonly maxWaiting: number;
   readonly maxBodies: number;
   readonly minRate: number;
@@ -83,12 +84,12 @@ async function startService(options: ServeCommand, signal: AbortSignal): Promise
     get memoryBytes() {
       return model.memoryBytes;
     },
-    async classify(photo, { topK, maxPixels, signal: request }) {
+    async classify(photo, { signal: request, ...limited }) {
       request.throwIfAborted();
       // A client that leaves does not end a replica: that would cost more than its photo.
       const bounds = { signal: ending.signal, timeoutMs: Math.min(1000 * options.photoTimeout, 2 ** 31 - 1) };
       try {
-        return await model.classify(photo, { topK, maxPixels, ...bounds });
+        return await model.classify(photo, { ...limited, ...bounds });
       } catch (error) {
         if ((error as Error)?.name !== "TimeoutError") throw error;
         throw new HttpError(422, "work", `the photo takes longer than ${options.photoTimeout} s to decode`);
@@ -114,6 +115,7 @@ export async function serve(options: ServeCommand): Promise<number> {
     load: async () => model,
     concurrency: replicas,
     ...{ origins, maxBytes, maxPixels, maxWaiting, maxBodies, stopping: stopping.signal },
+    maxDecodeBytes: options.maxDecodeBytes,
     ...{ timeoutMs: 1000 * timeout, bodyTimeoutMs: 1000 * bodyTimeout, upstreamTimeoutMs: 1000 * options.urlTimeout },
     ...{ minBytesPerSecond: options.minRate, allowOrigin: options.cors, ...(token !== undefined && { token }) },
     ...logger(options.log, options.quiet === true),

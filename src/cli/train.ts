@@ -1,6 +1,5 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
 import { readFile, rm } from "node:fs/promises";
-import { SingleBar } from "cli-progress";
 import { nodeRuntime } from "../runtimes/node.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {
@@ -16,8 +15,9 @@ import { DivergedError } from "../train/trainer.ts";
 import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
-import { type CommonOptions, inReplicas, loadOptions, workersOf } from "./options.ts";
+import { type CommonOptions, inReplicas, loadOptions, onAllCores, workersOf } from "./options.ts";
 import { checkWritable, writeAtomically } from "./output.ts";
+import { type Progress, progress, type Work } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { trainingOptionsOf } from "./training-options.ts";
 
@@ -38,12 +38,12 @@ const VAL_SPLIT = 0.2;
 /** Fine-tunes a model on a folder of images. */
 export async function finetune(source: string, options: TrainCommand): Promise<number> {
   const given = inReplicas(options, Number.POSITIVE_INFINITY);
-  const { threads } = given;
-  remark(
-    options.quiet,
-    `features by ${workersOf(given)}, training by ${workersOf(threads === undefined ? {} : { threads })}`,
-  );
-  return run(source, options, (dataset, more, signal) => {
+  const { train = "head" } = options;
+  // The last layer alone is too little work to share.
+  const training =
+    train === "head" ? { ...options, train, threads: options.threads ?? 1 } : { ...onAllCores(options), train };
+  remark(options.quiet, `features by ${workersOf(given)}, training by ${workersOf(training)}`);
+  return run(source, training, (dataset, more, signal) => {
     return finetuneWith(nodeRuntime(), options.model, dataset, {
       ...loadOptions(given, signal),
       ...more,
@@ -56,7 +56,9 @@ export async function trainNew(
   options: TrainCommand & { readonly arch: string; readonly data: string },
 ): Promise<number> {
   const { size, preprocess } = options;
-  return run(options.data, options, (dataset, more) => {
+  const training = { ...onAllCores(options), train: options.train ?? "all" };
+  remark(options.quiet, `training by ${workersOf(training)}`);
+  return run(options.data, training, (dataset, more) => {
     const given = { ...(size === undefined ? {} : { size }), ...(preprocess === undefined ? {} : { preprocess }) };
     return trainNewWith(nodeRuntime(), options.arch, dataset, { ...more, ...given });
   });
@@ -64,7 +66,11 @@ export async function trainNew(
 
 type Teach = (dataset: Dataset, options: FinetuneOptions, signal: AbortSignal) => Promise<Finetuned>;
 
-async function run(source: string, options: TrainCommand, teach: Teach): Promise<number> {
+async function run(
+  source: string,
+  options: TrainCommand & { readonly threads: number; readonly train: Part },
+  teach: Teach,
+): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
@@ -74,7 +80,7 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
   const kept = `${out}.checkpoint`;
   const resume = options.resume ? await readIfAny(kept) : undefined;
   if (options.resume && resume === undefined) remark(quiet, `no ${kept}: starting from the beginning`);
-  const live = liveLine(quiet === true || json === true);
+  const seen = live(quiet === true);
   let isKept = resume !== undefined;
   let result: Finetuned;
   try {
@@ -82,12 +88,12 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
       train,
       {
         ...trainingOptionsOf(options),
-        ...{ threads: options.threads ?? 1, build: options.build },
+        ...{ threads: options.threads, build: options.build },
         ...(resume && { resume }),
         val: val ?? options.valSplit ?? VAL_SPLIT,
         signal,
-        onProgress: live.show,
-        onEpoch: live.epoch,
+        onProgress: seen.show,
+        onEpoch: seen.epoch,
         async onCheckpoint(bytes) {
           await writeAtomically(kept, [bytes]);
           isKept = true;
@@ -96,22 +102,29 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
       signal,
     );
   } catch (error) {
-    live.stop();
+    seen.stop();
     if (isKept && (signal.aborted || error instanceof DivergedError))
       remark(false, `kept ${kept}; --resume goes on from there`);
     throw error;
   }
-  live.stop();
+  seen.stop();
   for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
   await rm(kept, { force: true });
   if (report !== undefined) {
     const { trainingReport } = await import("./report/training.ts");
-    const page = await trainingReport(result, { source, options, examples: (val ?? train).examples });
+    const page = await trainingReport(result, {
+      source,
+      options,
+      examples: (val ?? train).examples,
+      featuresPerSecond: seen.featuresPerSecond(),
+    });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
-  const { history, trainLoss, trainTop1, valTop1, valMap, imagesPerSecond, classes } = result;
+  const { history, trainLoss, trainTop1, valTop1, valMap, classes } = result;
+  // A step of the head alone has no image in it: features are what takes the time then.
+  const imagesPerSecond = (options.train === "head" ? seen.featuresPerSecond() : undefined) ?? result.imagesPerSecond;
   // Of several labels an image there is no one answer.
   const answers = result.answers.flatMap((answer) => {
     const { label } = answer;
@@ -129,7 +142,7 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
     out,
   };
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
-  const seen =
+  const validation =
     valTop1 === undefined
       ? ""
       : `, validation ${percent(valTop1)}${valMap === undefined ? "" : `, mean average precision ${percent(valMap)}`}`;
@@ -137,7 +150,7 @@ async function run(source: string, options: TrainCommand, teach: Teach): Promise
   process.stdout.write(
     json
       ? `${JSON.stringify(summary)}\n`
-      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${seen}${unread}\n`,
+      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${unread}\n`,
   );
   return 0;
 }
@@ -149,70 +162,62 @@ async function readIfAny(path: string): Promise<Uint8Array | undefined> {
   });
 }
 
-/** A line that moves on a terminal, a line an epoch elsewhere; silence when asked for. All of it on stderr. */
-function liveLine(silent: boolean): {
+/** What is seen of a training: progress, and where that is not a terminal a line for each epoch. All of it on stderr. */
+interface Live {
   show(progress: TrainProgress): void;
   epoch(record: EpochRecord): void;
   stop(): void;
-} {
-  if (silent) return { show() {}, epoch() {}, stop() {} };
-  let bar: SingleBar | undefined;
+  /** Images a second whose features were computed; absent where none were. */
+  featuresPerSecond(): number | undefined;
+}
+
+function live(quiet: boolean): Live {
+  let line: Progress | undefined;
   let phase = "";
+  const features = { from: 0, to: 0, done: 0 };
   const stop = (): void => {
-    bar?.stop();
-    bar = undefined;
+    line?.stop();
+    line = undefined;
+  };
+  const begin = (next: string, work: Work): Progress => {
+    if (line === undefined || phase !== next) {
+      stop();
+      phase = next;
+      line = progress(quiet, work);
+    }
+    return line;
   };
   return {
-    show(progress) {
-      if (progress.phase === "plan") {
-        const { memoryBytes, weights } = progress;
-        remark(
-          false,
-          `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${(weights / 1e6).toFixed(2)} M weights`,
-        );
-        return;
-      }
-      if (!process.stderr.isTTY) return;
-      const isFeatures = progress.phase === "features";
-      if (bar === undefined || phase !== progress.phase) {
-        stop();
-        phase = progress.phase;
-        const format = isFeatures
-          ? "features [{bar}] {value}/{total} | {eta_formatted} left"
-          : "epoch {epoch} [{bar}] loss {loss} | {top1} % | {speed} images/s | {left} left";
-        bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
-        bar.start(isFeatures ? progress.total : progress.steps, 0, {
-          epoch: "",
-          loss: "",
-          top1: "",
-          speed: "",
-          left: "",
-        });
-      }
-      if (isFeatures) bar.update(progress.done);
-      else {
-        const { epoch, epochs, step, loss, top1, imagesPerSecond, msLeft } = progress;
-        bar.update(step, {
-          ...{ epoch: `${epoch}/${epochs}`, loss: loss.toFixed(4), top1: (100 * top1).toFixed(1) },
-          ...{ speed: imagesPerSecond.toFixed(0), left: clock(msLeft) },
-        });
+    show(seen) {
+      if (seen.phase === "plan") {
+        const { memoryBytes, weights } = seen;
+        const count = weights < 1e5 ? `${weights}` : `${(weights / 1e6).toFixed(2)} M`;
+        remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
+        features.from = performance.now();
+      } else if (seen.phase === "features") {
+        const { done, total } = seen;
+        Object.assign(features, { to: performance.now(), done });
+        begin("features", { name: "features", total, unit: "images" }).update(done);
+      } else {
+        const { epoch, epochs, step, steps, loss, top1, imagesPerSecond } = seen;
+        const name = seen.phase === "head" ? "training the last layer" : "training";
+        const rate = seen.phase === "head" ? "" : `  ${imagesPerSecond.toFixed(0)} images/s`;
+        const stands = `epoch ${epoch} of ${epochs}  loss ${loss.toFixed(4)}  right ${(100 * top1).toFixed(1)} %${rate}`;
+        begin(seen.phase, { name, total: steps, unit: "steps" }).update(step, stands);
       }
     },
     epoch({ epoch, trainLoss, trainTop1, valTop1, imagesPerSecond }) {
       if (process.stderr.isTTY) return;
       const seen = valTop1 === undefined ? "" : `  validation ${(100 * valTop1).toFixed(2)} %`;
       const top1 = (100 * trainTop1).toFixed(2);
-      remark(
-        false,
-        `epoch ${epoch}  loss ${trainLoss.toFixed(4)}  training ${top1} %${seen}  ${imagesPerSecond} images/s`,
-      );
+      // A step of the head alone has no image in it.
+      const rate = phase === "head" ? "" : `  ${imagesPerSecond} images/s`;
+      remark(quiet, `epoch ${epoch}  loss ${trainLoss.toFixed(4)}  training ${top1} %${seen}${rate}`);
     },
     stop,
+    featuresPerSecond() {
+      const ms = features.to - features.from;
+      return features.done === 0 || ms <= 0 ? undefined : Number(((1000 * features.done) / ms).toFixed(1));
+    },
   };
-}
-
-/** Minutes and seconds. */
-function clock(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, "0")}`;
 }

@@ -1,6 +1,7 @@
 /** The options of `finetune` and `train`: those of the library's table, and those of the command line alone. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Kind, type Setup, TRAINING_OPTIONS, type TrainingOptions } from "../train/options.ts";
+import { OWN } from "./options.ts";
 import { share } from "./parse.ts";
 
 interface Row {
@@ -15,23 +16,27 @@ const ROWS = Object.entries(TRAINING_OPTIONS as Readonly<Record<string, Row>>).f
   row.flag === undefined ? [] : [{ ...row, name, flag: row.flag }],
 );
 
-/** A row's default for each kind of training; one where all agree. */
-function defaultOf(at: number): string {
-  const values = (["head", "part", "scratch"] as const).map((setup: Setup) => {
+/** A row's default, in a training from scratch or in the two kinds of fine-tuning. */
+function defaultOf(at: number, isNew: boolean): string {
+  const setups: readonly Setup[] = isNew ? ["scratch"] : ["head", "part"];
+  const values = setups.map((setup) => {
     const chosen: Record<string, unknown> = {};
     for (const { name, fallback } of Object.values(ROWS).slice(0, at + 1)) {
       chosen[name] = fallback({ setup, images: Number.POSITIVE_INFINITY, isMultiLabel: false }, chosen);
     }
     return chosen[ROWS[at]!.name];
   });
-  const [head, part, scratch] = values;
-  if (head === undefined || typeof head === "boolean") return "";
-  if (head === part && part === scratch) return ` (default: ${head})`;
-  return ` (default: ${head} for the head, ${part} for more layers, ${scratch} from scratch)`;
+  const [first, part = first] = values;
+  if (first === undefined || typeof first === "boolean") return "";
+  return first === part
+    ? ` (default: ${first})`
+    : ` (default: ${first}, or ${part} with --train of more than the head)`;
 }
 
-function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number): Option {
-  const option = new Option(flag, name === "train" || name === "loss" ? help : `${help}${defaultOf(at)}`);
+function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number, isNew: boolean): Option {
+  const initial = name === "train" ? ` (default: ${isNew ? "all" : "head"})` : defaultOf(at, isNew);
+  const option = new Option(flag, name === "loss" ? help : `${help}${initial}`);
+  if (FIRST.includes(name)) option.helpGroup(OWN);
   if (kind.choices !== undefined) return option.choices(kind.choices as readonly string[]);
   if (kind.type !== "number") return option;
   return option.argParser((text) => {
@@ -41,18 +46,23 @@ function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number)
   });
 }
 
-/** Adds what `finetune` and `train` share. */
-export function withTraining(command: Command): Command {
-  command.requiredOption("--out <file>", "the safetensors file to write");
-  ROWS.forEach((row, at) => {
-    command.addOption(optionOf(row, at));
-  });
-  return command
-    .option("--labels <csv>", "lines of file,class")
+/** Rows that most users look for. */
+const FIRST: readonly string[] = ["train", "epochs"];
+
+/** Adds what `finetune` and `train` share; `isNew`: from scratch. */
+export function withTraining(command: Command, isNew: boolean): Command {
+  command
+    .requiredOption("--out <file>", "the safetensors file to write")
+    .option("--labels <csv>", "lines of file,class, instead of folders")
     .option("--val <dir>", "images to validate with")
     .option("--val-split <share>", "share of the images held out for validation; 0.2 unless --val is given", share)
     .option("--resume", "continue from OUT.checkpoint, which a stopped run leaves")
-    .option("--report <file>", "write an HTML report");
+    .option("--report <file>", "write an HTML report")
+    .optionsGroup("How it learns:");
+  ROWS.forEach((row, at) => {
+    command.addOption(optionOf(row, at, isNew));
+  });
+  return command;
 }
 
 /** The table's options among those that commander has parsed: `lr` is `learningRate` in the library. */

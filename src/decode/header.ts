@@ -12,8 +12,8 @@ export interface Header {
   readonly passed?: number;
   /** Whether a JPEG has four components, CMYK or YCCK. */
   readonly cmyk?: boolean;
-  /** Whether a JPEG's coefficients are kept until its last scan: it is progressive, or has a scan for each component. */
-  readonly kept?: boolean;
+  /** Scans of a JPEG that are read together: 0 when the first has everything. */
+  readonly scans?: number;
 }
 
 const text = (bytes: Uint8Array, from: number, length: number): string =>

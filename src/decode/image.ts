@@ -6,8 +6,8 @@
  * As Pillow's `convert("RGB")` does, transparency is dropped, not blended. EXIF's orientation is applied, as browsers apply it;
  * torchvision's datasets do not.
  *
- * Every format has the same budget, spent before the work: pixels, and pixels times passes. What a file claims beyond it is
- * refused from its headers.
+ * Every format has the same budget, spent before the work: pixels, pixels times passes, and the memory that decoding takes. What a file
+ * claims beyond it is refused from its headers.
  */
 import { release } from "../bytes.ts";
 import { expectedGot, ImageError, type ImageErrorCode } from "../errors.ts";
@@ -29,10 +29,16 @@ import { isReduced, type Picture, type Size, scaled, scaleFor, type Wanted, whol
 import { decodeWebp } from "./webp.ts";
 
 /** What decoding takes of a runtime. */
-export type Decoders = Pick<Runtime, "name" | "module" | "imageBytes" | "decodeHeif">;
+export type Decoders = Pick<
+  Runtime,
+  "name" | "module" | "imageBytes" | "maxDecodeBytes" | "decodeHeif" | "transcodeHeif"
+>;
 
-/** Most pixels an image may claim, 100 megapixels: 400 MB of RGBA. Checked before anything is decoded. */
-export const PIXEL_LIMIT = 100e6;
+/**
+ * Most pixels an image may claim, 120 megapixels: 480 MB of RGBA, and a little more than the 108 that phones save. Checked before
+ * anything is decoded.
+ */
+export const PIXEL_LIMIT = 120e6;
 /** Most passes over the pixels that may be allowed: a progressive photo takes about 5, of a file at the limit of pixels. */
 export const PASS_LIMIT = 8;
 
@@ -50,6 +56,8 @@ const HEADERS: Readonly<Record<Codec, (bytes: Uint8Array) => Header | undefined>
 export interface DecodeOptions {
   /** A limit below `PIXEL_LIMIT`. */
   readonly maxPixels?: number | undefined;
+  /** A limit for the memory that decoding takes; the runtime's when absent. */
+  readonly maxDecodeBytes?: number | undefined;
   /** Keeps the memory of the pixels taken until the caller lets it go; else it counts while they are decoded. */
   readonly turn?: Turn | undefined;
   /** What will be seen; everything when absent. */
@@ -86,7 +94,7 @@ export async function decodePicture(
   bytes: Uint8Array,
   runtime: Decoders,
   name: string,
-  { maxPixels = PIXEL_LIMIT, turn, wanted, truncated = false }: DecodeOptions,
+  { maxPixels = PIXEL_LIMIT, maxDecodeBytes = runtime.maxDecodeBytes, turn, wanted, truncated = false }: DecodeOptions,
 ): Promise<Picture> {
   const kind = kindOf(bytes);
   if ("other" in kind) throw new ImageError(kind.code, expectedGot(name, READABLE, kind.other, "convert it to JPEG"));
@@ -94,10 +102,20 @@ export async function decodePicture(
   const own = turn ?? new Turn();
   try {
     const header = checkedHeader(codec, bytes, name, maxPixels, truncated && codec === "JPEG");
+    if ((codec === "HEIC" || codec === "AVIF") && runtime.transcodeHeif !== undefined) {
+      // Nobody decodes these bit for bit alike, so that there is no exact picture to keep.
+      const scale = wanted === undefined ? 8 : scaleFor(header, { ...wanted, decode: "fast" });
+      const made = await runtime.transcodeHeif(codec, bytes, scaled(header, scale));
+      const options = { maxPixels, maxDecodeBytes, turn: own, wanted };
+      if (made[0] !== 0xff) throw new Fault("malformed", "one that was not made a JPEG");
+      return await decodePicture(made, runtime, name, options);
+    }
     const orientation = orientationOf(header.exif);
     const size = turned(header, orientation);
     const job = codec === "JPEG" && wanted !== undefined ? viewJob(header, orientation, wanted) : undefined;
-    await own.take(decodingBytes(codec, header, bytes.length, job), runtime.imageBytes);
+    const memory = decodingBytes(codec, header, job);
+    checkMemory(codec, header, name, memory, maxDecodeBytes);
+    await own.take(memory, runtime.imageBytes);
     if (job?.isResized === true) {
       const module = await runtime.module("jpeg");
       const pixels = decodeResized(module, bytes, job.scale, job.plan, wanted?.gray === true);
@@ -143,19 +161,34 @@ function viewJob(header: Header, orientation: Orientation, wanted: Wanted): View
   return { scale, isResized: isReduced(size, view), plan: () => planResize(size, view, wanted.filter, orientation) };
 }
 
-/** Bytes that decoders take for each pixel, their results among them; upright pixels are a copy. */
-const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 4, WebP: 12, GIF: 5, HEIC: 12, AVIF: 12 };
-/** What a JPEG takes beside whose scans do not each have everything: its coefficients, of three components at most, or four. */
-const [COEFFICIENT_BYTES, CMYK_COEFFICIENT_BYTES] = [6, 8];
+/**
+ * Bytes that decoders take for each pixel, their results among them; upright pixels are a copy, and what is inflated of a PNG waits for
+ * the garbage collector.
+ */
+const BYTES_PER_PIXEL: Readonly<Record<Codec, number>> = { JPEG: 8, PNG: 8, WebP: 12, GIF: 5, HEIC: 12, AVIF: 12 };
 /** What a JPEG takes for each pixel of a row: the rows of samples, and sums of a resize. */
 const ROW_BYTES = 200;
+/** The same of one of several scans: coefficients of a row of MCUs, of 32 rows at most, for three components or four. */
+const [COEFFICIENT_BYTES, CMYK_COEFFICIENT_BYTES] = [192, 256];
+/** What each of these scans takes: a window of its codes, and its tables. */
+const SCAN_BYTES = 26_000;
 
-function decodingBytes(codec: Codec, header: Header, fileBytes: number, job: ViewJob | undefined): number {
-  const { width, height, cmyk, kept = false } = header;
-  const pixels = width * height;
-  const coefficients = kept ? (cmyk === true ? CMYK_COEFFICIENT_BYTES : COEFFICIENT_BYTES) * pixels : 0;
-  if (job?.isResized === true) return fileBytes + ROW_BYTES * width + coefficients;
-  return BYTES_PER_PIXEL[codec] * pixels + coefficients;
+function decodingBytes(codec: Codec, { width, height, cmyk, scans = 0 }: Header, job: ViewJob | undefined): number {
+  const coefficients = scans === 0 ? 0 : (cmyk === true ? CMYK_COEFFICIENT_BYTES : COEFFICIENT_BYTES) * width;
+  const picture = job?.isResized === true ? ROW_BYTES * width : BYTES_PER_PIXEL[codec] * width * height;
+  return picture + coefficients + SCAN_BYTES * scans;
+}
+
+/** Throws ImageError "too-large" for an image that takes more memory than it may. */
+function checkMemory(codec: Codec, { width, height }: Header, name: string, bytes: number, limit = Infinity): void {
+  if (bytes <= limit) return;
+  const mb = (value: number): string => `${Number((value / 1e6).toFixed(1))} MB`;
+  const got = `${mb(bytes)} for ${named(codec)} of ${width}×${height}`;
+  const hint =
+    codec === "JPEG"
+      ? "make it smaller, or raise maxDecodeBytes"
+      : "convert it to JPEG, which is decoded row by row, make it smaller, or raise maxDecodeBytes";
+  throw new ImageError("too-large", expectedGot(name, `at most ${mb(limit)} of memory to decode it`, got, hint));
 }
 
 /** What the headers say, when it is within the budget. */

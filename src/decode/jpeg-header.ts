@@ -44,7 +44,7 @@ export function jpegHeader(bytes: Uint8Array): Header | undefined {
   let complete = false;
   /** Pixels that all scans together pass over. */
   let passed = 0;
-  let kept = false;
+  let [isWhole, scans] = [false, 0];
   for (let at = 2; at + 2 <= bytes.length; ) {
     if (bytes[at] !== 0xff) return undefined;
     const marker = bytes[at + 1]!;
@@ -72,7 +72,8 @@ export function jpegHeader(bytes: Uint8Array): Header | undefined {
     if (marker === APP14 && startsWith(bytes, at + 4, "Adobe")) hasAdobe = true;
     if (marker === SOS) {
       if (frame === undefined) return undefined;
-      if (passed === 0) kept = frame.progressive || (bytes[at + 4] ?? 0) < frame.components;
+      if (passed === 0) isWhole = !frame.progressive && (bytes[at + 4] ?? 0) >= frame.components;
+      scans += 1;
       const share = Math.min(1, (bytes[at + 4] ?? 0) / frame.components);
       passed += Math.max(LEAST_SCAN_PIXELS, frame.width * frame.height * share);
       at = pastCodes(bytes, end);
@@ -83,7 +84,7 @@ export function jpegHeader(bytes: Uint8Array): Header | undefined {
   if (components === 4 && !hasAdobe) {
     throw new Fault("unsupported", "one of four colours without Adobe's marker, which would tell what they are");
   }
-  return { width, height, complete, exif, passed, kept, cmyk: components === 4 };
+  return { width, height, complete, exif, passed, scans: isWhole ? 0 : scans, cmyk: components === 4 };
 }
 
 function frameOf(marker: number, bytes: Uint8Array): Frame {
@@ -101,7 +102,7 @@ function startsWith(bytes: Uint8Array, at: number, text: string): boolean {
 }
 
 /** The next marker that ends a scan's codes. In these FF is followed by 00, or by a restart marker. */
-function pastCodes(bytes: Uint8Array, start: number): number {
+export function pastCodes(bytes: Uint8Array, start: number): number {
   for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const next = bytes[at + 1];
     if (next === undefined) break;

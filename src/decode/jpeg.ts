@@ -1,80 +1,55 @@
 /**
  * JPEG by this project's own decoder (`assembly/jpeg/`): baseline, extended and progressive, of 8 bits. Pixels are those of
  * libjpeg-turbo (`islow` IDCT, fancy upsampling), bit for bit, and so are those of a scale of 1/2, 1/4 or 1/8, which Pillow calls
- * a draft. Rows come one row of MCUs at a time, as pixels or straight into a resize: the whole picture exists only where it is
- * asked for.
+ * a draft. Rows come one row of MCUs at a time, of all scans together, as pixels or straight into a resize: the whole picture exists only
+ * where it is asked for, its coefficients never. Of the file, a window of each scan is in the decoder's memory.
  */
 import type { instantiate } from "../../wasm/jpeg.js";
 import type { Pixels } from "../image.ts";
 import { Fault } from "./fault.ts";
 import { Idle, type Kept } from "./idle.ts";
 import { type ComponentGeometry, type Geometry, geometryOf, type Scale } from "./jpeg-geometry.ts";
+import { pastCodes } from "./jpeg-header.ts";
 import type { Resized, ResizePlan } from "./jpeg-resize.ts";
+import { align, Room } from "./jpeg-room.ts";
 import { type Codes, type Scan, Tables, usualCodes } from "./jpeg-tables.ts";
+import { Windows } from "./jpeg-windows.ts";
 
 type Exports = Awaited<ReturnType<typeof instantiate>>;
 
-const PAGE_BYTES = 65536;
-const MAX_PAGES = 65536;
-const TABLE_BYTES = 4496;
+/** Of a table of Huffman codes: see `assembly/jpeg/huffman.ts`. */
+const TABLE_BYTES = 16784;
 /** Beside a row, for vectors that reach beyond it; before it, for the neighbour of its first sample. */
 const [PADDING, MARGIN] = [64, 16];
-/** What ends the data of a scan, whatever a file ends with. */
-const END_MARKER = [0xff, 0xd9, 0, 0];
 
-const align = (bytes: number): number => Math.ceil(bytes / 16) * 16;
+/** An instance, and who gives it more of a file. */
+interface Decoder {
+  readonly exports: Exports;
+  source: Pick<Windows, "more"> | undefined;
+}
 
-const idle = new Idle<Exports>();
+const idle = new Idle<Decoder>();
 
-function start(module: WebAssembly.Module): Kept<Exports> {
+function start(module: WebAssembly.Module): Kept<Decoder> {
   const memory = new WebAssembly.Memory({ initial: 1 });
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  return { decoder: exports as unknown as Exports, memory };
+  const more = (id: number, from: number): number => decoder.source!.more(id, from >>> 0);
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, more } });
+  const decoder: Decoder = { exports: exports as unknown as Exports, source: undefined };
+  return { decoder, memory };
 }
 
-/** Addresses of a decoder's memory, given out one after the other. */
-class Room {
-  readonly #memory: WebAssembly.Memory;
-  #free: number;
-
-  constructor(memory: WebAssembly.Memory, free: number) {
-    this.#memory = memory;
-    this.#free = align(free);
-  }
-
-  /** Room for `bytes`, whose contents are whatever was there. Throws `RangeError` when there is none. */
-  take(bytes: number): number {
-    const address = this.#free;
-    this.#free = align(address + bytes);
-    const missing = Math.ceil(this.#free / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
-    if (this.#free > MAX_PAGES * PAGE_BYTES) throw new RangeError("more than 4 GB");
-    if (missing > 0) this.#memory.grow(missing);
-    return address;
-  }
-
-  /** Room for `bytes`, zero; what the memory grows by is. */
-  zeros(bytes: number): number {
-    const used = this.#memory.buffer.byteLength;
-    const address = this.take(bytes);
-    this.bytes(address, Math.max(0, Math.min(bytes, used - address))).fill(0);
-    return address;
-  }
-
-  /** Room with these bytes in it. */
-  put(bytes: Uint8Array): number {
-    const address = this.take(bytes.length);
-    this.bytes(address, bytes.length).set(bytes);
-    return address;
-  }
-
-  bytes(address: number, length: number): Uint8Array {
-    return new Uint8Array(this.#memory.buffer, address, length);
-  }
-}
-
-/** Decodes one at full size, or at a scale of it. Throws `Fault` or `RangeError`. */
-export function decodeJpeg(module: WebAssembly.Module, bytes: Uint8Array, scale: Scale = 8): Pixels {
-  return decoding(module, bytes, scale, (job) => job.pixels());
+/**
+ * Decodes one at full size, or at a scale of it. Throws `Fault` or `RangeError`.
+ *
+ * @param windowBytes of each scan in the decoder's memory, at least 4
+ */
+export function decodeJpeg(
+  module: WebAssembly.Module,
+  bytes: Uint8Array,
+  scale: Scale = 8,
+  windowBytes?: number,
+): Pixels {
+  return decoding(module, bytes, scale, (job) => job.pixels(), windowBytes);
 }
 
 /**
@@ -93,12 +68,19 @@ export function decodeResized(
   return decoding(module, bytes, scale, (job) => job.resized(plan, gray));
 }
 
-function decoding<T>(module: WebAssembly.Module, bytes: Uint8Array, scale: Scale, work: (job: Job) => T): T {
+function decoding<T>(
+  module: WebAssembly.Module,
+  bytes: Uint8Array,
+  scale: Scale,
+  work: (job: Job) => T,
+  windowBytes?: number,
+): T {
   const kept = idle.take(module) ?? start(module);
   // A decoder that met an error is as good as new: nothing of one image is read by the next.
   try {
-    return work(new Job(kept, bytes, scale));
+    return work(new Job(kept, bytes, scale, windowBytes));
   } finally {
+    kept.decoder.source = undefined;
     idle.keep(module, kept);
   }
 }
@@ -119,7 +101,8 @@ class Job {
   readonly #room: Room;
   readonly #tables: Tables;
   readonly #geometry: Geometry;
-  readonly #data: number;
+  readonly #bytes: Uint8Array;
+  readonly #windows: Windows;
   readonly #first: Scan;
   /** Tables in memory that were built already, and plain ones. */
   readonly #built = [new Map<Codes, number>(), new Map<Codes, number>()] as const;
@@ -127,19 +110,18 @@ class Job {
   readonly #quants: number[] = [];
   readonly #latched = new Set<number>();
 
-  constructor({ decoder, memory }: Kept<Exports>, bytes: Uint8Array, scale: Scale) {
-    this.#decoder = decoder;
+  constructor({ decoder, memory }: Kept<Decoder>, bytes: Uint8Array, scale: Scale, windowBytes?: number) {
+    this.#decoder = decoder.exports;
+    this.#bytes = bytes;
     this.#tables = new Tables(bytes);
     const first = this.#tables.next(2);
     const { frame } = this.#tables;
     if (frame === undefined || first === undefined) throw new Fault("malformed", "one without a picture");
     this.#first = first;
     this.#geometry = geometryOf(frame, scale);
-    this.#room = new Room(memory, decoder.heap());
-    this.#data = this.#room.take(bytes.length + END_MARKER.length + PADDING);
-    const data = this.#room.bytes(this.#data, bytes.length + END_MARKER.length);
-    data.set(bytes);
-    data.set(END_MARKER, bytes.length);
+    this.#room = new Room(memory, this.#decoder.heap());
+    this.#windows = new Windows(this.#room, bytes, windowBytes);
+    decoder.source = this.#windows;
   }
 
   pixels(): Pixels {
@@ -184,7 +166,7 @@ class Job {
     this.#room.take(part.slack ?? 0);
     const decode = isKept ? this.#keep() : this.#begin();
     let done = part.top;
-    for (let row = isKept ? firstRow : 0; row < lastRow; ++row) {
+    for (let row = 0; row < lastRow; ++row) {
       decode(row);
       const ready = row + 1 === mcusDown ? part.bottom : (row + 1) * mcuHeight - (looksAhead ? 1 : 0);
       const to = Math.min(part.bottom, ready);
@@ -197,7 +179,7 @@ class Job {
 
   /** Memory for a component. */
   #place(component: ComponentGeometry, index: number, rowBytes: number, isKept: boolean): void {
-    const { mcusAcross, mcusDown } = this.#geometry;
+    const { mcusAcross } = this.#geometry;
     const { h, v, size, width, height, kind, across, down, blocksAcross, blocksDown } = component;
     const room = this.#room;
     // A row's filter looks at the row of MCUs before, or behind.
@@ -212,7 +194,7 @@ class Job {
       ...([index, h, v, size, quant, plane, stride, rows, width, height, kind, across, down, row] as const),
     );
     const coefBlocks = mcusAcross * h;
-    const coefs = isKept ? room.zeros(128 * coefBlocks * mcusDown * v) : 0;
+    const coefs = isKept ? room.take(128 * coefBlocks * v) : 0;
     this.#decoder.set_blocks(index, blocksAcross, blocksDown, coefs, coefBlocks);
   }
 
@@ -229,26 +211,37 @@ class Job {
 
   /** Begins the only scan. Gives what decodes a row of its MCUs. */
   #begin(): (row: number) => void {
-    this.#startScan(this.#first, false);
+    this.#startScan(this.#first, false, this.#bytes.length);
     return (row) => this.#decoder.decode_row(row);
   }
 
-  /** Decodes all scans into coefficients. Gives what turns a row of MCUs into samples. */
+  /** Begins all scans. Gives what decodes a row of MCUs of each. */
   #keep(): (row: number) => void {
     const { progressive } = this.#tables.frame!;
-    const { components, mcusDown } = this.#geometry;
-    const decoder = this.#decoder;
+    const { components } = this.#geometry;
+    const [decoder, room] = [this.#decoder, this.#room];
+    const states: Uint8Array[] = [];
+    const bytes = decoder.cursor_bytes();
+    const cursor = room.take(bytes);
     for (let scan: Scan | undefined = this.#first; scan !== undefined; ) {
-      this.#startScan(scan, progressive);
-      const [only] = scan.components;
-      const rows = scan.components.length === 1 ? components[only!.index]!.blocksDown : mcusDown;
-      for (let row = 0; row < rows; ++row) decoder.scan_row(row);
-      scan = this.#tables.next((decoder.scan_end() >>> 0) - this.#data);
+      const end = pastCodes(this.#bytes, scan.at);
+      for (const { index } of scan.components) this.#latch(index);
+      // Of a block that becomes one sample, the first coefficient is all that counts.
+      const isSeen = scan.first === 0 || scan.components.some(({ index }) => components[index]!.size > 1);
+      if (!progressive || isSeen) {
+        this.#startScan(scan, progressive, end);
+        decoder.save_scan(cursor);
+        states.push(room.bytes(cursor, bytes).slice());
+      }
+      scan = this.#tables.next(end);
     }
-    return (row) => decoder.transform_row(row);
+    const cursors = room.take(states.length * bytes);
+    for (const [i, state] of states.entries()) room.bytes(cursors + i * bytes, bytes).set(state);
+    return (row) => decoder.decode_scans(row, cursors, states.length);
   }
 
-  #startScan({ components, first, last, high, low, at }: Scan, progressive: boolean): void {
+  /** Begins a scan whose codes end at `to`. */
+  #startScan({ components, first, last, high, low, at }: Scan, progressive: boolean, to: number): void {
     const decoder = this.#decoder;
     const needsDc = !progressive || (first === 0 && high === 0);
     const needsAc = !progressive || first > 0;
@@ -260,7 +253,7 @@ class Job {
     });
     const kind = progressive ? (first === 0 ? 1 : 3) + (high === 0 ? 0 : 1) : 0;
     decoder.set_scan(kind, first, last, low);
-    decoder.start_bits(this.#data + at, this.#tables.restartInterval);
+    decoder.start_bits(...this.#windows.open(at, to), this.#tables.restartInterval);
   }
 
   /** The address of a Huffman table, which is built when it is first used. */
@@ -275,7 +268,8 @@ class Job {
     }
     const table = this.#room.take(TABLE_BYTES);
     const [counts, symbols] = [this.#room.put(codes.counts), this.#room.put(codes.symbols)];
-    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0) === 0) {
+    const isPaired = kind === "ac" && !this.#tables.frame!.progressive;
+    if (this.#decoder.huffman(table, counts, symbols, plain ? 1 : 0, isPaired ? 1 : 0) === 0) {
       throw new Fault("malformed", "one with a broken Huffman table");
     }
     built.set(codes, table);

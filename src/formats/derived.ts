@@ -61,7 +61,7 @@ export function derived(where: string, inner: Checkpoint): Checkpoint {
 function partnerOf(
   name: string,
 ): { readonly whole: string; readonly other: string; readonly of: (typeof KINDS)[number]["of"] } | undefined {
-  const [, module = "", leaf, index] = PARAMETRIZED.exec(name) ?? [];
+  const [, module = "", leaf, index] = (name.includes("parametrizations.") && PARAMETRIZED.exec(name)) || [];
   if (leaf !== undefined) {
     if (index !== "0") return undefined;
     return { whole: `${module}${leaf}`, other: name.replace(/0$/, "1"), of: weightNorm };

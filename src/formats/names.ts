@@ -53,6 +53,10 @@ function inBlock(stage: number, block: number, isNorm: boolean, index: number): 
 
 const V2_BLOCK = /^stages\.(\d+)\.blocks\.(\d+)\.(?:(norm|conv)([123])|downsample\.conv)\./;
 
+/** Most names of most files: they stay as they are, and nothing else needs to be looked for. */
+const TORCHVISION =
+  /^(?:conv1|bn1|layer\d+\.\d+\.(?:conv\d|bn\d|downsample\.\d))\.(?:weight|bias|running_mean|running_var|weight_scale)$/;
+
 const HF_BLOCK =
   /^(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|normalization)\./;
 
@@ -65,6 +69,7 @@ const HF_BLOCK =
  * @param isSequential whether children have numbers instead of names
  */
 export function canonical(name: string, isSequential = false): string | undefined {
+  if (!isSequential && TORCHVISION.test(name)) return name;
   if (/(?:^|\.)(?:num_batches_tracked|total_ops|total_params)$/.test(name)) return undefined;
   if (isSequential) {
     const [, child, rest] = /^(\d)\.(.+)$/.exec(name) ?? [];

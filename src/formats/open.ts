@@ -63,8 +63,7 @@ export async function openCheckpoint(
     }
     const labels = formats.map(({ label }) => label);
     const readable = [labels.slice(0, -1).join(", "), labels.at(-1)].filter((part) => part !== "").join(" or ");
-    const hint =
-      kind === "html" ? "the address it came from answered with a page, not with the file" : `this reads ${readable}`;
+    const hint = kind === "html" ? "the address it came from answered with a page, not with the file" : undefined;
     throw new ModelError("not-a-model", expectedGot(source.name, readable, KIND_LABELS[kind], hint));
   } catch (error) {
     await source.close();

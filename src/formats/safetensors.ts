@@ -52,10 +52,11 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
     if (name === "__metadata__") metadata = textsOf(value);
     else entries.set(name, checkEntry(where, name, value));
   }
-  checkLayout(where, entries, source.size - base);
+  const order = inOrder(entries);
+  checkLayout(where, order, source.size - base);
   const tensors = new Map<string, TensorInfo>();
   const foreign = new Map<string, string>();
-  for (const [name, { dtype, shape }] of inOrder(entries)) {
+  for (const [name, { dtype, shape }] of order) {
     if (isDtype(dtype)) tensors.set(name, { dtype, shape });
     else foreign.set(name, dtype);
   }
@@ -214,16 +215,16 @@ function inOrder(entries: ReadonlyMap<string, Entry>): readonly (readonly [strin
 }
 
 /** The tensors, in order, must cover the rest of the file: no hole, no overlap, nothing missing, nothing after. */
-function checkLayout(where: string, entries: ReadonlyMap<string, Entry>, bytes: number): void {
+function checkLayout(where: string, order: readonly (readonly [string, Entry])[], bytes: number): void {
   let at = 0;
-  for (const [name, { begin, end }] of inOrder(entries)) {
-    const culprit = `${where}: ${JSON.stringify(name)}`;
+  for (const [name, { begin, end }] of order) {
+    const culprit = (): string => `${where}: ${JSON.stringify(name)}`;
     if (begin !== at) {
       const what = begin < at ? "an overlap with the tensor before it" : "a hole before it";
-      throw new ModelError("malformed", expectedGot(culprit, `to begin at byte ${at}`, `${begin}, ${what}`));
+      throw new ModelError("malformed", expectedGot(culprit(), `to begin at byte ${at}`, `${begin}, ${what}`));
     }
     if (end > bytes)
-      throw new ModelError("malformed", expectedGot(culprit, `${end} bytes of tensors`, `${bytes}`, CUT_SHORT));
+      throw new ModelError("malformed", expectedGot(culprit(), `${end} bytes of tensors`, `${bytes}`, CUT_SHORT));
     at = end;
   }
   if (at !== bytes && Number.isFinite(bytes)) {

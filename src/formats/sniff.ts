@@ -15,6 +15,7 @@ export type Kind =
   | "gguf"
   | "gzip"
   | "lfs"
+  | "image"
   | "unknown";
 
 /** How an error calls each kind. */
@@ -30,6 +31,7 @@ export const KIND_LABELS: Readonly<Record<Kind, string>> = {
   gguf: "a GGUF file",
   gzip: "a gzip archive",
   lfs: "a Git LFS pointer, not the file itself",
+  image: "an image",
   unknown: "bytes of no known format",
 };
 
@@ -41,6 +43,8 @@ const MAGIC: readonly (readonly [Kind, readonly number[]])[] = [
   ["hdf5", [0x89, 0x48, 0x44, 0x46]],
   ["gguf", [0x47, 0x47, 0x55, 0x46]],
   ["gzip", [0x1f, 0x8b]],
+  ["image", [0x89, 0x50, 0x4e, 0x47]],
+  ["image", [0xff, 0xd8, 0xff]],
   ["pickle", [0x80, 0x02]],
   ["pickle", [0x80, 0x03]],
   ["pickle", [0x80, 0x04]],

@@ -34,16 +34,20 @@ function params(node: ConvNode): readonly Param[] {
 /** Output steps in one unit of each output's sum. */
 async function scalesOf(node: ConvNode, packer: Packer): Promise<Float32Array> {
   const scales = await packer.values(`${node.name}.weight_scale`);
-  const at = scales.findIndex((scale) => !(scale > 0 && scale < Number.POSITIVE_INFINITY));
-  if (at >= 0) {
+  const { inputs, scale: output = 1 } = node.int8!;
+  // Loops, not callbacks: all of this is done once, and seldom often enough to be optimised.
+  let at = 0;
+  while (at < scales.length && scales[at]! > 0 && scales[at]! < Number.POSITIVE_INFINITY) ++at;
+  if (at < scales.length) {
     const where = `"${node.name}.weight_scale"`;
     throw new ModelError(
       "malformed",
       expectedGot(where, "scales above 0", `${scales[at]} at element ${at}`, "quantize again"),
     );
   }
-  const { inputs, scale: output = 1 } = node.int8!;
-  return scales.map((scale) => (inputs[0]! * scale) / output);
+  const unit = inputs[0]!;
+  for (let i = 0; i < scales.length; ++i) scales[i] = (unit * scales[i]!) / output;
+  return scales;
 }
 
 /** Throws unless the scales that came with panels are as those that `scalesOf` makes. */

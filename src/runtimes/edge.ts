@@ -21,14 +21,16 @@ import { createHandler as createTimedHandler, type HandlerOptions } from "../ser
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
-import { givenModule } from "./init.ts";
+import { imagesTranscoder } from "./cloudflare-images.ts";
+import { givenImages, givenModule } from "./init.ts";
 
 export * from "../index.ts";
 export type { Answer, HandlerOptions } from "../server/handler.ts";
+export type { ImagesBinding } from "./cloudflare-images.ts";
 export { type InitOptions, init, type ModuleInit } from "./init.ts";
 
-/** An isolate has 128 MB in all: one photo at a time (three of 1.5 megapixels at once took 134 MB beside a ResNet-50). */
-const IMAGE_BYTES = 8e6;
+/** An isolate has 128 MB in all, so large pictures one at a time; and the most that one may take. JPEGs take less, whatever their size. */
+const [IMAGE_BYTES, MAX_DECODE_BYTES] = [8e6, 48e6];
 
 const runtime = /* @__PURE__ */ edgeRuntime();
 
@@ -78,6 +80,8 @@ export function edgeRuntime(): Runtime {
     name: "workerd",
     formats: [SAFETENSORS],
     imageBytes: IMAGE_BYTES,
+    maxDecodeBytes: MAX_DECODE_BYTES,
+    transcodeHeif: imagesTranscoder(givenImages),
     module: async (name) => (name.endsWith(".shared") ? refuse("threads") : moduleOf(name)),
     openFile: async () => refuse("files"),
     folder: () => refuse("files"),

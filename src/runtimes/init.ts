@@ -2,6 +2,7 @@
 
 import { expectedGot, ModelError } from "../errors.ts";
 import type { ModuleName } from "../runtime.ts";
+import type { ImagesBinding } from "./cloudflare-images.ts";
 
 /** What a module can be made from: itself, its bytes, or where it can be fetched. The last two only where code may be compiled. */
 export type ModuleInit =
@@ -14,6 +15,7 @@ const given = new Map<ModuleName, ModuleInit>();
 
 let importLibheif: (() => Promise<unknown>) | undefined;
 const addresses: { hub?: string; registry?: string } = {};
+let imagesBinding: ImagesBinding | undefined;
 
 /** What `init` takes. */
 export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleInit>>> {
@@ -26,6 +28,8 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
   readonly hub?: string | URL;
   /** Address of npm's registry for `npm:` and short names, in pages. */
   readonly registry?: string | URL;
+  /** A Worker's binding of Cloudflare Images, which makes JPEGs of HEIC and AVIF. */
+  readonly images?: ImagesBinding;
 }
 
 /**
@@ -34,11 +38,12 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
  * @example
  * init({ libheif: () => import("libheif-js/libheif-wasm/libheif-bundle.mjs") });
  *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; how to import libheif-js, and
- * where models with a name come from
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; how to import libheif-js, the
+ * binding of Cloudflare Images, and where models with a name come from
  */
-export function init({ libheif, hub, registry, ...modules }: InitOptions): void {
+export function init({ libheif, images, hub, registry, ...modules }: InitOptions): void {
   if (libheif !== undefined) importLibheif = libheif;
+  if (images !== undefined) imagesBinding = images;
   if (hub !== undefined) addresses.hub = `${hub}`.replace(/\/+$/, "");
   if (registry !== undefined) addresses.registry = `${registry}`.replace(/\/*$/, "/");
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
@@ -52,6 +57,11 @@ export function givenLibheif(): Promise<unknown> | undefined {
 /** Where models with a name come from, where the caller has said so. */
 export function givenAddresses(): { readonly hub?: string; readonly registry?: string } {
   return addresses;
+}
+
+/** Cloudflare Images, where the caller has given the binding. */
+export function givenImages(): ImagesBinding | undefined {
+  return imagesBinding;
 }
 
 /**

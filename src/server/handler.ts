@@ -30,7 +30,12 @@ export interface PhotoClassifier {
   readonly memoryBytes: number;
   classify(
     photo: Uint8Array,
-    options: { readonly topK: number; readonly maxPixels: number; readonly signal: AbortSignal },
+    options: {
+      readonly topK: number;
+      readonly maxPixels: number;
+      readonly maxDecodeBytes: number;
+      readonly signal: AbortSignal;
+    },
   ): Promise<readonly Prediction[]>;
 }
 
@@ -83,7 +88,7 @@ const ROUTES: readonly string[] = ["/", "/classify", "/health", "/metrics"];
 export function createHandler(options: HandlerOptions): (request: Request) => Promise<Response> {
   const { allowOrigin = "*", hosts, token, timed = true, origins = [], concurrency = 1, stopping } = options;
   const limits = limitsOf(options);
-  const { maxBytes, maxPixels, timeoutMs, upstreamTimeoutMs } = limits;
+  const { maxBytes, maxPixels, maxDecodeBytes, timeoutMs, upstreamTimeoutMs } = limits;
   const bodies = createBodies(limits);
   const queue = createQueue(concurrency, limits.maxWaiting, 2 * timeoutMs);
   const metrics = createMetrics();
@@ -130,7 +135,8 @@ export function createHandler(options: HandlerOptions): (request: Request) => Pr
       const classifier = await model();
       return await queue.run(async () => {
         const start = performance.now();
-        const predictions = await classifier.classify(photo.bytes, { topK, maxPixels, signal }).catch((error) => {
+        const limited = { topK, maxPixels, maxDecodeBytes, signal };
+        const predictions = await classifier.classify(photo.bytes, limited).catch((error) => {
           throw refusalOf(error);
         });
         const ms = timed ? { ms: Number((performance.now() - start).toFixed(1)) } : {};

@@ -1,4 +1,5 @@
 /** What one request, and all of them together, may take. */
+import { PIXEL_LIMIT } from "../decode/image.ts";
 import { expectedGot, OptionError } from "../errors.ts";
 
 export interface Limits {
@@ -6,6 +7,8 @@ export interface Limits {
   readonly maxBytes: number;
   /** Largest photo, in pixels. */
   readonly maxPixels: number;
+  /** Most memory that decoding one photo may take. */
+  readonly maxDecodeBytes: number;
   /** Photos whose bytes are there and that are computed or wait for it; the next one is answered 503. */
   readonly maxWaiting: number;
   /** Bodies that are received at once; when there are more, the slowest is answered 408. */
@@ -22,10 +25,11 @@ export interface Limits {
   readonly timeoutMs: number;
 }
 
-/** Decoding 25 megapixels takes 100 MB for as long as it lasts. */
+/** Of WebP 25 megapixels take 300 MB while they are decoded, of PNG 37; JPEGs take less than 10. */
 export const DEFAULT_LIMITS: Readonly<Limits> = {
-  maxBytes: 10e6,
-  maxPixels: 25e6,
+  maxBytes: 20e6,
+  maxPixels: PIXEL_LIMIT,
+  maxDecodeBytes: 300e6,
   maxWaiting: 32,
   maxBodies: 256,
   maxBodyMemory: 128e6,

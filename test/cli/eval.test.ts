@@ -1,5 +1,5 @@
 /** `eval` like the paper's, as a user runs it: crops, scales, ensembles, a report, a run that is stopped. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,17 +9,24 @@ import { uniform } from "../../src/models/random.ts";
 import { resnetSpec } from "../../src/models/resnet.ts";
 import { load } from "../../src/runtimes/node.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
+import { type Outcome, runIn } from "./in-process.ts";
 
 const script = join(import.meta.dirname, "../../dist/cli/main.js");
 let folder: string;
 
-function run(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [script, "eval", "photos", ...args], { cwd: folder, encoding: "utf8" });
-}
+const run = (...args: readonly string[]): Promise<Outcome> => runIn(folder, "eval", "photos", ...args);
 
-const json = (...args: readonly string[]) => {
-  const { status, stdout, stderr } = run(...args, "--json", "--quiet");
-  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+/** Workers take longer to start than these networks to run. */
+const THREAD = ["--threads", "1"] as const;
+
+const json = async (...args: readonly string[]) => {
+  const { code, stdout, stderr } = await run(
+    ...args,
+    ...(args.includes("--replicas") ? [] : THREAD),
+    "--json",
+    "--quiet",
+  );
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return JSON.parse(stdout) as {
     images: number;
     top1: number;
@@ -54,27 +61,27 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const A = ["--model", "a.safetensors"] as const;
 const B = ["--model", "b.safetensors"] as const;
 
-describe("eval", () => {
-  it("says how sure its accuracy is", () => {
-    const { images, top1, top1Interval } = json(...A);
+describe("eval", async () => {
+  it("says how sure its accuracy is", async () => {
+    const { images, top1, top1Interval } = await json(...A);
     expect(images).toBe(PHOTOS);
     expect(top1Interval[0]).toBeLessThan(top1 + 1e-9);
     expect(top1Interval[1]).toBeGreaterThan(top1 - 1e-9);
   });
-  it("finds the same with replicas, which it takes by default, as with a thread, and says which", () => {
-    const { status, stdout, stderr } = run(...A, "--json");
-    expect(status).toBe(0);
+  it("finds the same with replicas, which it takes by default, as with a thread, and says which", async () => {
+    const { code, stdout, stderr } = await run(...A, "--json");
+    expect(code).toBe(0);
     expect(stderr).toMatch(/computing with \d+ replicas?\n/);
     const timeless = (found: object): object => ({ ...found, msPerImage: undefined });
     for (const given of [
       ["--threads", "1"],
       ["--replicas", "3"],
     ]) {
-      expect(timeless(json(...A, ...given))).toEqual(timeless(JSON.parse(stdout)));
+      expect(timeless(await json(...A, ...given))).toEqual(timeless(JSON.parse(stdout)));
     }
   });
   it("averages two models' probabilities", async () => {
-    const { top1, models } = json(...A, ...B);
+    const { top1, models } = await json(...A, ...B);
     expect(models.map(({ model }) => model)).toEqual(["a.safetensors", "b.safetensors"]);
     const [a, b] = [await load(join(folder, "a.safetensors")), await load(join(folder, "b.safetensors"))];
     let right = 0;
@@ -98,41 +105,41 @@ describe("eval", () => {
         const seen = await model.probabilities(join(folder, "photos", `${i}.jpg`), views);
         right += Number(seen.indexOf(Math.max(...seen)) === i % 3);
       }
-      expect(json(...A, ...options).top1).toBeCloseTo(right / PHOTOS, 10);
+      expect((await json(...A, ...options)).top1).toBeCloseTo(right / PHOTOS, 10);
     }
     await model.dispose();
   });
   it("goes on where a killed run was", async () => {
-    const whole = json(...A, "--crops", "10");
+    const whole = await json(...A, "--crops", "10");
     const args = ["eval", "photos", ...A, "--crops", "10", "--resume", "journal"];
     const child = spawn(process.execPath, [script, ...args], { cwd: folder, stdio: "ignore" });
     const lines = (): number =>
       existsSync(join(folder, "journal")) ? readFileSync(join(folder, "journal"), "utf8").split("\n").length - 2 : 0;
     while (lines() < 3 && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
     child.kill("SIGKILL");
-    const resumed = json(...A, "--crops", "10", "--resume", "journal");
+    const resumed = await json(...A, "--crops", "10", "--resume", "journal");
     expect({ ...resumed, msPerImage: 0 }).toEqual({ ...whole, msPerImage: 0 });
     expect(lines()).toBe(PHOTOS);
-    const { status, stderr } = run(...B, "--crops", "10", "--resume", "journal");
-    expect({ status, stderr }).toEqual({
-      status: 1,
+    const { code, stderr } = await run(...B, "--crops", "10", "--resume", "journal");
+    expect({ code, stderr }).toEqual({
+      code: 1,
       stderr: expect.stringMatching(/the journal of this run, got that of another/),
     });
   });
-  it("does not resume with a model that was replaced, and answers a photo that was replaced again", () => {
+  it("does not resume with a model that was replaced, and answers a photo that was replaced again", async () => {
     const args = ["--model", "m.safetensors", "--resume", "changing"];
     const file = (name: string): string => join(folder, name);
     copyFileSync(file("a.safetensors"), file("m.safetensors"));
-    json(...args);
+    await json(...args);
     copyFileSync(file("b.safetensors"), file("m.safetensors"));
-    const { status, stderr } = run(...args);
-    expect(status).toBe(1);
+    const { code, stderr } = await run(...args);
+    expect(code).toBe(1);
     expect(stderr).toMatch(/changing: expected the journal of this run, got that of another run, with other models\n/);
     copyFileSync(file("a.safetensors"), file("m.safetensors"));
     const original = readFileSync(file("photos/3.jpg"));
     copyFileSync(file("photos/4.jpg"), file("photos/3.jpg"));
-    const resumed = json(...args);
-    expect({ ...resumed, msPerImage: 0, models: [] }).toEqual({ ...json(...A), msPerImage: 0, models: [] });
+    const resumed = await json(...args);
+    expect({ ...resumed, msPerImage: 0, models: [] }).toEqual({ ...(await json(...A)), msPerImage: 0, models: [] });
     expect(readFileSync(file("changing"), "utf8").trimEnd().split("\n")).toHaveLength(1 + PHOTOS + 1);
     writeFileSync(file("photos/3.jpg"), original);
   });
@@ -142,18 +149,18 @@ describe("eval", () => {
     ["a probability that is none", (line: string) => line.replace(/"best":\[\[(\d),[^\]]*/, '"best":[[$1,7')],
     ["another photo's name", (line: string) => line.replace(/"name":"1.jpg"/, '"name":"2.jpg"')],
     ["no text", () => "\0\0\0"],
-  ])("refuses a journal with %s, by its line", (_, change) => {
+  ])("refuses a journal with %s, by its line", async (_, change) => {
     rmSync(join(folder, "checked"), { force: true });
-    json(...A, "--resume", "checked");
+    await json(...A, "--resume", "checked");
     const lines = readFileSync(join(folder, "checked"), "utf8").split("\n");
     lines[2] = change(lines[2]!);
     writeFileSync(join(folder, "checked"), lines.join("\n"));
-    const { status, stderr } = run(...A, "--resume", "checked");
-    expect(status).toBe(1);
+    const { code, stderr } = await run(...A, "--resume", "checked");
+    expect(code).toBe(1);
     expect(stderr).toMatch(/^checked:3: expected a result of this run, got /m);
   });
-  it("writes a page that needs nothing beside it", () => {
-    json(...A, "--report", "r.html");
+  it("writes a page that needs nothing beside it", async () => {
+    await json(...A, "--report", "r.html");
     const html = readFileSync(join(folder, "r.html"), "utf8");
     expect(html).not.toMatch(/(?:src|href)="(?!data:)/);
     const charts = JSON.parse(/id="charts">(.*?)<\/script>/s.exec(html)![1]!);
@@ -166,14 +173,14 @@ describe("eval", () => {
     ["crops that there are none of", ["--crops", "5"], /expected 1 or 10/],
     ["a scale of nothing", ["--scales", "0"], /expected a whole number from 1/],
     ["scales that are no numbers", ["--scales", "big"], /expected a whole number/],
-  ] as const)("%s are bad usage", (_, args, message) => {
-    const { status, stderr } = run(...A, ...args);
-    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) });
+  ] as const)("%s are bad usage", async (_, args, message) => {
+    const { code, stderr } = await run(...A, ...args);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(message) });
   });
-  it("models of different classes are refused", () => {
-    const { status, stderr } = run(...A, "--model", "ten.safetensors");
-    expect({ status, stderr }).toEqual({
-      status: 1,
+  it("models of different classes are refused", async () => {
+    const { code, stderr } = await run(...A, "--model", "ten.safetensors");
+    expect({ code, stderr }).toEqual({
+      code: 1,
       stderr: expect.stringMatching(/ensemble: expected models of 3 classes, got one of 10/),
     });
   });

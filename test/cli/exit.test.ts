@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resnetSpec } from "../../src/models/resnet.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
+import { runIn } from "./in-process.ts";
 
 const root = join(import.meta.dirname, "../..");
 const script = join(root, "dist/cli/main.js");
@@ -23,9 +24,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const run = (...args: readonly string[]) =>
-  spawnSync(process.execPath, [script, ...args], { cwd: folder, encoding: "utf8" });
-const MODEL = ["--model", "m.safetensors", "--quiet"] as const;
+const run = (...args: readonly string[]) => runIn(folder, ...args);
+const MODEL = ["--model", "m.safetensors", "--threads", "1", "--quiet"] as const;
 
 describe("exit statuses", () => {
   it.each<[status: number, ...args: string[]]>([
@@ -44,18 +44,18 @@ describe("exit statuses", () => {
     [2, "classify"],
     [2, "classify", "set/a.png", ...MODEL, "--top-k", "none"],
     [2, "guess", "set/a.png"],
-  ])("%i for %j", (status, ...args) => {
-    expect(run(...(args as string[])).status).toBe(status);
+  ])("%i for %j", async (status, ...args) => {
+    expect((await run(...(args as string[]))).code).toBe(status);
   });
 });
 
 describe("a broken image among others", () => {
-  it("is the only one without an answer", () => {
-    const results = JSON.parse(run("classify", "set/cut.png", "set/a.png", ...MODEL, "--json").stdout);
+  it("is the only one without an answer", async () => {
+    const results = JSON.parse((await run("classify", "set/cut.png", "set/a.png", ...MODEL, "--json")).stdout);
     expect(results.map(({ predictions }: { predictions: unknown[] }) => predictions.length)).toEqual([0, 5]);
   });
-  it("is not counted in an accuracy", () => {
-    expect(JSON.parse(run("eval", "set", ...MODEL, "--json").stdout).images).toBe(1);
+  it("is not counted in an accuracy", async () => {
+    expect(JSON.parse((await run("eval", "set", ...MODEL, "--json")).stdout).images).toBe(1);
   });
 });
 

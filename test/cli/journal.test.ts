@@ -71,7 +71,7 @@ test("whose run was killed while it wrote the first line begins again", async ()
   expect((await openJournal(file, RUN, isNumber)).known).toEqual([]);
 });
 test("that is a folder is refused", async () => {
-  await expect(openJournal(folder, RUN, isNumber)).rejects.toThrow(/expected a file to resume from, got EISDIR/);
+  await expect(openJournal(folder, RUN, isNumber)).rejects.toThrow(/expected a file to resume from, got a folder/);
 });
 test("unnamed keeps nothing", async () => {
   await (await openJournal(undefined, RUN, isNumber)).add(1);

@@ -119,7 +119,7 @@ describe("a photo that takes too long", () => {
     const seconds = Math.max(2, (20 * (performance.now() - start)) / 1000);
     trial.child.kill("SIGTERM");
     await trial.ended;
-    const limits = ["--photo-timeout", `${seconds}`, "--max-pixels", "100000000", "--replicas", "2"] as const;
+    const limits = ["--photo-timeout", `${seconds}`, "--max-decode-bytes", "1GB", "--replicas", "2"] as const;
     const own = await serve(...LOCAL, ...limits);
     // Its filter of each row, Paeth's, makes this the slowest that a PNG within the limit can be: some seconds.
     const [w, h] = [9900, 9900];

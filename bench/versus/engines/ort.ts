@@ -21,7 +21,7 @@ export interface Ort {
   readonly Tensor: new (type: "float32", data: Float32Array, shape: readonly number[]) => OrtTensor;
 }
 
-/** Opens a session with every optimisation on, one operator at a time, `threads` inside each. */
+/** Opens a session with every optimisation on, one operator at a time, `threads` inside each; it computes the same images each time. */
 export async function openOrt(
   ort: Ort,
   provider: "wasm" | "cpu",
@@ -29,6 +29,19 @@ export async function openOrt(
   threads: number,
   images: Weight,
 ): Promise<Session> {
+  const { compute, close } = await startOrt(ort, provider, model, threads);
+  const { data, shape } = channelsFirst(images);
+  const tensor = new ort.Tensor("float32", data, shape);
+  return { run: () => compute(tensor), close };
+}
+
+/** A session that computes any images. */
+export async function startOrt(
+  ort: Ort,
+  provider: "wasm" | "cpu",
+  model: string | Uint8Array,
+  threads: number,
+): Promise<{ compute(images: OrtTensor): Promise<Float32Array>; close(): Promise<void> }> {
   const session = await ort.InferenceSession.create(model, {
     executionProviders: [provider],
     graphOptimizationLevel: "all",
@@ -36,11 +49,9 @@ export async function openOrt(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
   });
-  const { data, shape } = channelsFirst(images);
-  const feeds = { [session.inputNames[0]!]: new ort.Tensor("float32", data, shape) };
-  const output = session.outputNames[0]!;
+  const [input, output] = [session.inputNames[0]!, session.outputNames[0]!];
   return {
-    run: async () => (await session.run(feeds))[output]!.data,
+    compute: async (images) => (await session.run({ [input]: images }))[output]!.data,
     close: () => session.release(),
   };
 }

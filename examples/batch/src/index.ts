@@ -16,8 +16,8 @@ import { RESULTS, readCursor, resumeWalk, startWalk, walkOn } from "./walk.ts";
 const FAILED = "classify-failed";
 /** Images at once: one is computed while others are read from the bucket and written to it. */
 const LANES = 4;
-/** Most pixels of an image. */
-const MAX_PIXELS = 1.5e6;
+/** Most memory that decoding an image may take: JPEGs of any size, PNGs of 2 megapixels. */
+const MAX_DECODE_BYTES = 16e6;
 const JSON_TYPE = { httpMetadata: { contentType: "application/json" } };
 
 let model: Promise<Classifier> | undefined;
@@ -50,7 +50,7 @@ async function work(env: Env, { key }: Job, attempts: number): Promise<void> {
   const classifier = await modelOf(env);
   let answer: object;
   try {
-    answer = { predictions: await classifier.classify(bytes, { maxPixels: MAX_PIXELS }) };
+    answer = { predictions: await classifier.classify(bytes, { maxDecodeBytes: MAX_DECODE_BYTES }) };
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
     // A broken image is broken the next time too.

@@ -3,13 +3,15 @@
  * once an isolate, by its first request.
  */
 import { env, waitUntil } from "cloudflare:workers";
-import { type Classifier, createHandler, fromStream, load } from "resnet-wasm/edge";
+import { type Classifier, createHandler, fromStream, init, load } from "resnet-wasm/edge";
+
+if (env.IMAGES !== undefined) init({ images: env.IMAGES });
 
 const MODEL = "model.safetensors";
 
 async function loadModel(): Promise<Classifier> {
   // Of the 128 MB that a Worker may have, this much for weights and activations; photos want the rest.
-  const options = { memoryBytes: 48e6 };
+  const options = { memoryBytes: 48e6, decode: "fast" } as const;
   if (env.WEIGHTS === undefined) return load(await env.ASSETS.fetch(`https://assets.local/${MODEL}`), options);
   const object = await env.WEIGHTS.get(MODEL);
   if (object === null) throw new Error(`${MODEL} is not in the bucket`);
@@ -24,11 +26,13 @@ const handler = createHandler({
     return loading;
   },
   origins: (env.ORIGINS ?? "").split(" ").filter((origin) => origin !== ""),
-  maxBytes: 4e6,
-  maxPixels: Number(env.MAX_PIXELS ?? 1.2e6),
+  maxBytes: 20e6,
+  // JPEGs of any size take 5 MB at most; of PNG it is 2 megapixels, of WebP 1.3.
+  maxDecodeBytes: Number(env.MAX_DECODE_BYTES ?? 16e6),
   maxWaiting: 32,
   maxBodies: 128,
-  maxBodyMemory: 12e6,
+  // One of the largest at a time: others are not read before there is room.
+  maxBodyMemory: 24e6,
   onError: (error) => console.error(error),
 });
 

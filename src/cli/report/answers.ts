@@ -32,7 +32,8 @@ export function matrix(
   const rows = classes.map(
     (label) => `<tr><th>${escaped(nameOf(label))}</th>${classes.map((answer) => cell(label, answer)).join("")}</tr>`,
   );
-  return `<div class="matrix"><table><tr><th></th>${head.join("")}</tr>${rows.join("")}</table></div>`;
+  const axes = `<p class="soft">A row for each class that was shown, a column for each that was answered.</p>`;
+  return `${axes}<div class="matrix"><table><tr><th></th>${head.join("")}</tr>${rows.join("")}</table></div>`;
 }
 
 /** Images with what was said of them, the first `PICTURES`. */

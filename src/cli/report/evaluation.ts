@@ -12,7 +12,7 @@ import {
 import { environment } from "../environment.ts";
 import type { EvalCommand, Evaluation, Member } from "../evaluate.ts";
 import { MATRIX, matrix, pictures } from "./answers.ts";
-import { type Chart, document, escaped, figure, figures, grid, percent } from "./page.ts";
+import { type Chart, document, escaped, figure, figures, grid, machineTable, percent } from "./page.ts";
 
 /** Pairs and classes in their lists. */
 const [PAIRS, EXTREMES] = [15, 8];
@@ -150,10 +150,7 @@ export async function evaluationReport(
     "<h2>Most confident mistakes</h2>",
     wrong.length === 0 ? "<p>None.</p>" : await pictures(wrong, evaluation.examples, nameOf),
     "<h2>Where</h2>",
-    grid(
-      ["", ""],
-      Object.entries(machine).map(([name, value]) => [name, `${value}`]),
-    ),
+    machineTable(machine),
   ];
   return document("Evaluation", body, [chart]);
 }

@@ -1,7 +1,7 @@
 /** The report of `eval` over a set of several labels an image. */
 import { environment } from "../environment.ts";
 import { type EvalCommand, type LabelAccuracy, THRESHOLD } from "../evaluate.ts";
-import { document, escaped, figures, grid, percent } from "./page.ts";
+import { document, escaped, figures, grid, machineTable, percent } from "./page.ts";
 
 interface Subject {
   readonly directory: string;
@@ -36,10 +36,7 @@ export async function multiLabelReport(
       ]),
     ),
     "<h2>Where</h2>",
-    grid(
-      ["", ""],
-      Object.entries(machine).map(([name, value]) => [name, `${value}`]),
-    ),
+    machineTable(machine),
   ];
   return document("Evaluation", body, []);
 }

@@ -5,15 +5,17 @@ import type { EpochRecord } from "../../train/state.ts";
 import { confusions, hits, mistakes, wilson } from "../accuracy.ts";
 import { environment } from "../environment.ts";
 import { MATRIX, matrix, pictures } from "./answers.ts";
-import { type Chart, document, escaped, figure, figures, grid, percent } from "./page.ts";
+import { type Chart, document, escaped, figure, figures, grid, machineTable, percent } from "./page.ts";
 
 const COLOURS = ["#0a72c4", "#d1651a", "#2b9348", "#8d5bd1", "#b5a200", "#c23b6b", "#5a6570", "#00958f"];
 
 interface Subject {
   readonly source: string;
-  readonly options: { readonly model: string; readonly arch?: string; readonly train?: string };
+  readonly options: { readonly model: string; readonly arch?: string; readonly train: string };
   /** Those that were validated with. */
   readonly examples: readonly Example[];
+  /** Images a second whose features were computed; absent where none were. */
+  readonly featuresPerSecond?: number | undefined;
 }
 
 interface Line {
@@ -66,7 +68,10 @@ function perClass({ valClasses }: Finetuned): string {
 }
 
 /** The page. */
-export async function trainingReport(result: Finetuned, { source, options, examples }: Subject): Promise<string> {
+export async function trainingReport(
+  result: Finetuned,
+  { source, options, examples, featuresPerSecond }: Subject,
+): Promise<string> {
   const { history, classes, failed } = result;
   // Of several labels an image there is no one answer that could be taken for another.
   const answers = result.answers.flatMap((answer) => {
@@ -102,14 +107,14 @@ export async function trainingReport(result: Finetuned, { source, options, examp
       "Learning rate of each epoch's last step.",
       history,
       [{ name: "learning rate", values: history.map(({ learningRate }) => learningRate) }],
-      { min: 0 },
+      { min: 0, title: { display: true, text: "learning rate" } },
     ),
     curves(
       "gradients",
       "Norm of the gradient by stage, of each epoch's last step; logarithmic.",
       history,
       stages.map((stage) => ({ name: stage, values: history.map(({ gradNorms }) => gradNorms[stage]) })),
-      { type: "logarithmic" },
+      { type: "logarithmic", title: { display: true, text: "norm of the gradient" } },
     ),
   ];
   const all = confusions(answers);
@@ -119,7 +124,11 @@ export async function trainingReport(result: Finetuned, { source, options, examp
     .map((edge) => percent(edge, 1))
     .join(" to ");
   const valued = answers.length > 0;
-  const { model, arch, train = arch === undefined ? "head" : "all" } = options;
+  const { model, arch, train } = options;
+  // A step of the head alone has no photo in it: what takes the time then is the features.
+  const speeds: (readonly [string, string])[] = [];
+  if (featuresPerSecond !== undefined) speeds.push([`${featuresPerSecond}`, "images a second, for their features"]);
+  if (train !== "head") speeds.push([`${result.imagesPerSecond}`, "images a second, forward and backward"]);
   const body = [
     `<p class="soft">${escaped(arch ?? model)}, ${escaped(train)}, on ${escaped(source)}, ${machine.date.slice(0, 10)}</p>`,
     figures([
@@ -132,8 +141,8 @@ export async function trainingReport(result: Finetuned, { source, options, examp
           ] as const)),
       [percent(result.trainTop1), "training, last epoch"],
       [`${history.length}`, history.length === 1 ? "epoch" : "epochs"],
-      [`${result.imagesPerSecond}`, "images a second"],
-      [`${failed.length}`, "images that could not be read"],
+      ...speeds,
+      ...(failed.length === 0 ? [] : ([[`${failed.length}`, "images that could not be read"]] as const)),
     ]),
     ...charts.map(figure),
     ...(result.valClasses.length === 0 ? [] : ["<h2>Each class</h2>", perClass(result)]),
@@ -158,10 +167,7 @@ export async function trainingReport(result: Finetuned, { source, options, examp
         ]
       : []),
     "<h2>Where</h2>",
-    grid(
-      ["", ""],
-      Object.entries(machine).map(([name, value]) => [name, `${value}`]),
-    ),
+    machineTable(machine),
   ];
   return document("Training", body, charts);
 }

@@ -1,6 +1,7 @@
 /** Every decoder of images. */
 import { readFileSync } from "node:fs";
 import { decodeImage, decodePicture } from "../../../src/decode/image.ts";
+import { kindOf } from "../../../src/decode/kind.ts";
 import type { Wanted } from "../../../src/decode/wanted.ts";
 import { centreView } from "../../../src/image.ts";
 import { PRESETS } from "../../../src/preprocess.ts";
@@ -43,7 +44,7 @@ function target(name: string, extension: RegExp, mutators: readonly Mutator[]): 
   };
 }
 
-export const decoders: readonly Target[] = [
+const each: readonly Target[] = [
   target("jpeg", /\.jpe?g$/, [jpeg, jpeg]),
   {
     name: "jpeg-view",
@@ -62,3 +63,30 @@ export const decoders: readonly Target[] = [
   target("gif", /\.gif$/, [gif, gif]),
   target("webp", /\.webp$/, [riff, riff]),
 ];
+
+/** The target of a file: of JPEGs whole pictures and views in turns. */
+function targetOf(bytes: Uint8Array): Target | undefined {
+  const kind = kindOf(bytes);
+  if (!("codec" in kind)) return undefined;
+  const name = kind.codec === "JPEG" && bytes.length % 2 === 1 ? "jpeg-view" : kind.codec.toLowerCase();
+  return each.find((target) => target.name === name);
+}
+
+/** The mutator of the format that a file begins as. */
+const structured: Mutator = (bytes, random) => targetOf(bytes)?.mutators[0]?.(bytes, random) ?? bytes;
+
+/** All of them in one process, as in a service. */
+const decode: Target = {
+  name: "decode",
+  async seeds() {
+    const lists = await Promise.all(each.map(({ seeds }) => seeds()));
+    // As many of each format, some more than once.
+    const most = Math.max(...lists.map(({ length }) => length));
+    return lists.flatMap((list) => Array.from({ length: most }, (_, i) => list[i % list.length]!));
+  },
+  mutators: [structured, structured],
+  run: (bytes) => (targetOf(bytes) ?? each[0]!).run(bytes),
+  group: (bytes) => targetOf(bytes)?.name ?? "other",
+};
+
+export const decoders: readonly Target[] = [...each, decode];
