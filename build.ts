@@ -198,6 +198,9 @@ function noteBundled(paths: Iterable<string>): void {
 const PAGE_FILES = [
   ["core", /src\/(classifier|runtimes\/page)\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch)|photos|runtimes\/(web-heif|heic))\.ts$/],
+  ["names", /src\/near\.ts$/],
+  ["onnx", /src\/formats\/onnx\/format\.ts$/],
+  ["torch", /src\/formats\/torch\/format\.ts$/],
   ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash))\.ts$/],
   ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph|headed)\.ts$/],
   ["measuring", /src\/(vectors|dots)\.ts$/],

@@ -11,8 +11,9 @@ export interface Guess {
   readonly message: string;
 }
 
-/** What was assumed: which network of several, its layers without weights, the input, the output's meaning, or that weights lie as they are wanted. */
+/** What was assumed: what a name is the name of, which network of several, its layers without weights, the input, the output's meaning, or that weights lie as they are wanted. */
 export type GuessKey =
+  | "source"
   | "network"
   | "head"
   | "stem"

@@ -19,7 +19,6 @@ import { classCount, type OutputKind, probabilitiesOf } from "./output.ts";
 import { plan } from "./plan.ts";
 import type { Bounds, Replicas } from "./replicas.ts";
 import type { Runtime } from "./runtime.ts";
-import { inTurn, placed } from "./several.ts";
 import { allFinite } from "./tensor.ts";
 import type { Vectors } from "./variants.ts";
 import type { Views } from "./views.ts";
@@ -346,6 +345,7 @@ export class Classifier {
       const each = h * w * c;
       const count = Math.min(BATCH, Math.ceil(n / (this.#replicas?.count ?? 1)));
       const firsts = Array.from({ length: Math.ceil(n / count) }, (_, i) => i * count);
+      const { inTurn } = await import("./several.ts");
       await inTurn(firsts, this.#replicas?.count ?? 1, async (first) => {
         const some = Math.min(count, n - first);
         const part = images.data.subarray(first * each, (first + some) * each);
@@ -515,7 +515,10 @@ export class Classifier {
     const one = async (image: ImageInput): Promise<Float32Array> => (await this.#fetched(image, jobOf, options))[0]!;
     const count = 1 + (this.#replicas?.count ?? 1);
     return untilAborted(
-      this.#engine.call(() => inTurn(images, count, one, (error, index) => placed(error, index, options.signal))),
+      this.#engine.call(async () => {
+        const { inTurn, placed } = await import("./several.ts");
+        return inTurn(images, count, one, (error, index) => placed(error, index, options.signal));
+      }),
       options.signal,
     );
   }

@@ -21,6 +21,7 @@ import {
 } from "./train/finetune.ts";
 import type { Trainer } from "./train/trainer.ts";
 import { type TuneOptions, tuneWith } from "./tune.ts";
+import { withTwins } from "./twins.ts";
 import type { Tuning } from "./variants.ts";
 
 /** What every entry exports. */
@@ -50,7 +51,8 @@ export interface Library {
 }
 
 /** The library for an environment of one's own. The entries of this package have it for theirs. */
-export function defineRuntime(runtime: Runtime): Library {
+export function defineRuntime(own: Runtime): Library {
+  const runtime = withTwins(own);
   return {
     load: (...given) => loadWith(runtime, ...given),
     finetune: (...given) => finetuneWith(runtime, ...given),

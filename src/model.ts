@@ -11,6 +11,7 @@ import { inputShape, outputNode } from "./graph.ts";
 import { identify, leftOver, type Network, type NetworkOptions } from "./identify.ts";
 import { readQuantization, toInt8 } from "./int8.ts";
 import { isOwn, readMetadata } from "./models/metadata.ts";
+import type { Pretrained } from "./models/pretrained.ts";
 import { classCount, OUTPUT_KINDS, type OutputKind } from "./output.ts";
 import {
   channelsOf,
@@ -102,18 +103,22 @@ async function openFile(runtime: Runtime, source: FileSource, options: ModelOpti
     const quantization = isOwn(opened.metadata) ? readQuantization(name, opened.metadata) : undefined;
     const checkpoint = quantization === undefined ? await widened(name, opened) : opened;
     const file = await readMetadata(name, checkpoint.metadata);
-    const beside = (await located.hints?.({ preprocess: options.preprocess === undefined })) ?? { said: [] };
+    // Beside a file that says all itself nothing is asked for: in a page, what is not there would be an error in its console.
+    const isWhole = isOwn(opened.metadata) && file.preprocess !== undefined && file.labels !== undefined;
+    const hints = isWhole ? undefined : await located.hints?.({ preprocess: options.preprocess === undefined });
+    const beside = hints ?? { said: [] };
     let network = await identify(name, checkpoint, { file, beside, known: known?.arch }, options);
-    const hints = { ...beside, ...file };
-    const described = options.preprocess ?? known?.preprocess ?? hints.preprocess;
+    const said = { ...beside, ...file };
+    const described = options.preprocess ?? known?.preprocess ?? said.preprocess;
     const assumed = defaultPreset(network);
     const preset = checkPreset(described ?? assumed);
     const guesses = [...network.guesses];
+    if (located.assumed !== undefined) guesses.push({ key: "source", message: located.assumed });
     if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     // What a configuration says of classes is about a head, which this file may not have.
     const isNamed = (labels: readonly string[]): boolean => classCount(classes, labels) === labels.length;
-    const named = network.graph.output === "none" && !isNamed(hints.labels ?? []) ? undefined : hints.labels;
+    const named = network.graph.output === "none" && !isNamed(said.labels ?? []) ? undefined : said.labels;
     const expected = classes === 1 ? "1, or 2 for no and yes" : `${classes}, one for each class`;
     if (named !== undefined && !isNamed(named)) {
       const message = expectedGot(`${name}: labels`, expected, `${named.length}`);
@@ -130,7 +135,7 @@ async function openFile(runtime: Runtime, source: FileSource, options: ModelOpti
       network = { ...network, graph: { ...network.graph, output: "sigmoid" } };
       guesses.push({ key: "output", message: "one number for each image is the logit of yes or no, not a softmax" });
     }
-    const published = known === undefined ? undefined : await readLabels(located.folder, known.labels);
+    const published = known === undefined ? undefined : await publishedLabels(located.folder, known);
     const [height, width, channels] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
     const normalised = checkPreset({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
@@ -215,6 +220,13 @@ export function checkPreset(preset: PresetName | PreprocessOptions): Preprocess 
       expectedGot(field === "" ? "preprocess" : `preprocess.${field}`, expected, got),
     );
   });
+}
+
+/** The class names of a short name. */
+async function publishedLabels(folder: Folder, { labels }: Pretrained): Promise<readonly string[]> {
+  if (labels !== undefined) return readLabels(folder, labels);
+  const { imagenetLabels } = await import("./models/imagenet-labels.ts");
+  return imagenetLabels();
 }
 
 /** Class names from a JSON array, or an object from index to name; underscores are spaces. */

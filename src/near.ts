@@ -18,7 +18,7 @@ export function distance(from: string, to: string): number {
 }
 
 /** Of `names` those that are nearest to `name`, case aside: within half of its length, or with it inside. */
-function near(name: string, names: readonly string[]): readonly string[] {
+export function near(name: string, names: readonly string[]): readonly string[] {
   const wanted = name.toLowerCase();
   return names
     .map((each) => {

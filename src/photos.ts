@@ -1,5 +1,5 @@
 /** What a network needs for photos, and not for inputs that are prepared: apart, so that it is imported when the first one comes. */
-import { withPicture } from "./decode/input.ts";
+import { withPicture } from "./decode/photo.ts";
 import { centreView, planView } from "./image.ts";
 import { viewsOf } from "./views.ts";
 

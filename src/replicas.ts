@@ -3,7 +3,7 @@
  * threads are for the time of one. A replica that ends, or is ended because its job takes too long, is replaced by another over
  * the same memory; the others do not notice.
  */
-import { withPicture } from "./decode/input.ts";
+import { withPicture } from "./decode/photo.ts";
 import type { Engine, Region } from "./engine.ts";
 import { expectedGot, ImageError } from "./errors.ts";
 import type { Forward, Job, Packed } from "./forward.ts";

@@ -126,6 +126,8 @@ export interface LocateOptions {
    * npm package `sha512-…`, of any other source's weight file `sha256-…` or `sha512-…`.
    */
   readonly integrity?: string | undefined;
+  /** `false` takes the weight file alone, where the caller knows what the files beside it would say: they are not asked for. */
+  readonly beside?: boolean | undefined;
   /** Takes plain `http:` from any host, not from this machine only. */
   readonly insecure?: boolean | undefined;
   /** Milliseconds without a byte after which a connection is cut and tried again; 30,000. */
@@ -137,6 +139,8 @@ export interface Located {
   readonly folder: Folder;
   /** The file's path in `folder`. */
   readonly entry: string;
+  /** What the source was taken for, when it could have been another. */
+  readonly assumed?: string;
   /** Reads what the files beside it say of the model, as `readConfig`. */
   readonly hints?: (wanted: { readonly preprocess?: boolean }) => Promise<ModelHints>;
 }
@@ -154,6 +158,11 @@ export interface HuggingFace {
   readonly token: string | undefined;
   /** The folder in which the hub's own programs keep models; absent where there is none. */
   readonly cache: string | undefined;
+  /**
+   * Asks the hub's API what files a repository has, instead of asking for each: where a file that is not there is an error in the
+   * user's console, and headers of redirects, with their checksums, are hidden.
+   */
+  readonly lists?: boolean;
 }
 
 /** A cache of downloaded files that a broken download never poisons. */

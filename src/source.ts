@@ -2,13 +2,13 @@
 import { untilAborted } from "./abort.ts";
 import { type ByteSource, checkRange, type Folder, fromBytes, fromStream } from "./bytes.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "./errors.ts";
-import { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
+import type { Pretrained } from "./models/pretrained.ts";
 import type { DownloadProgress, Located, Runtime } from "./runtime.ts";
 
 /**
- * A weight file as a caller has it: its name (`resnet50`, a path, an address, `npm:package@version/path`,
- * `hf:owner/repo`), its bytes in memory, as a `File` or in a response, as a stream (of the Web's or of Node's), or behind a reader
- * of one's own. A stream and the body of a response can be used once.
+ * A weight file as a caller has it: its name (one of `PRETRAINED`, a path, an address, `npm:package@version/path`,
+ * `hf:owner/repo` or `owner/repo`), its bytes in memory, as a `File` or in a response, as a stream (of the Web's or of Node's), or
+ * behind a reader of one's own. A stream and the body of a response can be used once.
  */
 export type FileSource =
   | string
@@ -54,11 +54,13 @@ export async function findSource(runtime: Runtime, source: FileSource, options: 
   if (typeof from !== "string") return alone(fileOf(from), signal);
   // The parts of an address that hold the file itself, or lead to it in this page only.
   if (/^(?:data|blob):/i.test(from)) return alone(fileOf(await fetch(from), from.slice(0, 5)), signal);
-  const known = Object.hasOwn(PRETRAINED, from) ? PRETRAINED[from] : undefined;
-  const located = await runtime.locate(known?.source ?? from, {
-    ...options,
-    ...(known === undefined ? {} : { integrity: known.integrity }),
-  });
+  // Bytes and streams do without the table.
+  const { pretrained } = await import("./models/pretrained.ts");
+  const known = pretrained(from);
+  const located = await runtime.locate(
+    known?.source ?? from,
+    known === undefined ? options : { ...options, integrity: known.integrity, beside: false },
+  );
   return { name: from, located, known };
 }
 

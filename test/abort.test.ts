@@ -1,4 +1,6 @@
 /** Every call that takes time ends at once when its signal aborts, with the signal's reason, and leaves what it was made on usable. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { breathe, untilAborted, untilAbortedEach } from "../src/abort.ts";
 import { type ByteSource, fromBytes } from "../src/bytes.ts";
@@ -31,19 +33,24 @@ function stalled(bytes: number): {
   return { stream, seen };
 }
 
-/** A file that is never read to its end. */
-class Late extends Blob {
-  override arrayBuffer(): Promise<never> {
-    return never;
-  }
-}
+/** A server that never answers, and its address. */
+const silent = createServer(() => {});
+let address = "";
+beforeAll(async () => {
+  await new Promise<void>((done) => silent.listen(0, "127.0.0.1", done));
+  address = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
+});
+afterAll(() => {
+  silent.close();
+  silent.closeAllConnections();
+});
 
 /** Images of two classes; every one above `last` is waited for in vain. */
 function dataset(last = Number.POSITIVE_INFINITY): ImageSet {
   const set = new ImageSet();
   for (let i = 0; i < 40; ++i) {
     const data = goldenPixels(40, 30).map((value) => value ^ i);
-    const image: ImageInput = i > last ? new Late([]) : { width: 40, height: 30, data };
+    const image: ImageInput = i > last ? address : { width: 40, height: 30, data };
     set.add(image, i % 2 === 0 ? "one" : "two");
   }
   return set;

@@ -46,7 +46,7 @@ test("docs/threats.md names code, checks and targets that exist", () => {
   const paths = named.filter((each) => /^(?:src|test|\.ci)\//.test(each));
   expect(paths.length).toBeGreaterThan(20);
   for (const path of paths) expect(existsSync(join(root, path)), path).toBe(true);
-  const targets = named.flatMap((each) => /^npm run fuzz -- (.*)$/.exec(each)?.[1]?.split(" ") ?? []);
+  const targets = named.flatMap((each) => /^npm run fuzz -- (.*?)( --.*)?$/.exec(each)?.[1]?.split(" ") ?? []);
   const code = ["files", "images", "service", "weights"]
     .map((name) => readFileSync(join(root, `test/fuzz/targets/${name}.ts`), "utf8"))
     .join();

@@ -4,9 +4,10 @@
  */
 import { readFile } from "node:fs/promises";
 import type { Classifier } from "../classifier.ts";
+import { ModelError } from "../errors.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { loadKernels } from "../kernels.ts";
-import { PRETRAINED } from "../models/pretrained.ts";
+import { DEFAULT_MODEL, pretrained } from "../models/pretrained.ts";
 import { randomCheckpoint } from "../models/random.ts";
 import { RESNETS, resnet } from "../models/resnet.ts";
 import { macCount } from "../ops/ops.ts";
@@ -55,15 +56,23 @@ export interface BenchOptions extends CommonOptions {
 /** A model of the source's weights, or of random ones where only a network is named: time does not depend on them. */
 async function open(options: BenchOptions, signal: AbortSignal): Promise<{ model: Classifier; weights: string }> {
   const source = options.model;
-  if (!Object.hasOwn(RESNETS, source) || Object.hasOwn(PRETRAINED, source)) {
-    return { model: await load(source, loadOptions(options, signal)), weights: "as published" };
+  const loading = loadOptions(options, signal);
+  // Speed does not depend on weights: those of a network of the table are not downloaded for it.
+  const isNetwork = Object.hasOwn(RESNETS, source) && source !== DEFAULT_MODEL && options.accuracy === undefined;
+  if (!isNetwork) return { model: await load(source, loading), weights: "as published" };
+  if (pretrained(source) !== undefined) {
+    try {
+      return { model: await load(source, { ...loading, offline: true }), weights: "as published" };
+    } catch (error) {
+      if (!(error instanceof ModelError && error.code === "offline")) throw error;
+    }
   }
   const checkpoint = randomCheckpoint(resnet(source, RESNETS[source]!), 1);
   const tensors = [];
   for (const [name, { dtype, shape }] of checkpoint.tensors) {
     tensors.push({ name, dtype, shape, bytes: await checkpoint.read(name) });
   }
-  const model = await load(writeSafetensors(tensors), { ...loadOptions(options, signal), arch: source });
+  const model = await load(writeSafetensors(tensors), { ...loading, arch: source });
   return { model, weights: "random" };
 }
 

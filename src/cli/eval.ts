@@ -1,6 +1,7 @@
 /** `resnet-wasm eval DIR`: accuracy over labelled images, by one model or several together, in one view or many. */
 import { type Classifier, loadWith } from "../classifier.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
+import { withTwins } from "../twins.ts";
 import { type Answered, hits, suspicion, wilson } from "./accuracy.ts";
 import { BEST } from "./eval-journal.ts";
 import { type EvalCommand, type Evaluation, evaluateModels, type Member, THRESHOLD } from "./evaluate.ts";
@@ -100,7 +101,7 @@ export async function evaluate(directory: string, options: EvalCommand): Promise
   const models: Classifier[] = [];
   const given = inReplicas(options, options.limit ?? Number.POSITIVE_INFINITY);
   remark(options.quiet, `computing with ${workersOf(given)}`);
-  const recorder = recordFiles(nodeRuntime());
+  const recorder = recordFiles(withTwins(nodeRuntime()));
   const digests: string[] = [];
   try {
     for (const source of sources) {

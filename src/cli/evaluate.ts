@@ -1,7 +1,7 @@
 /** Models over a labelled set: their answers image by image, and what follows from them. */
 import { createHash } from "node:crypto";
 import type { Classifier } from "../classifier.ts";
-import { toPixels } from "../decode/input.ts";
+import { toPixels } from "../decode/photo.ts";
 import { DatasetError, expectedGot, ImageError, OptionError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
 import { type ClassMetrics, classMetrics, exactMatches, meanAveragePrecision, type Scored } from "../multilabel.ts";

@@ -19,4 +19,5 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   bench: ["bench --model resnet50", "bench --scenario photo --photo photo.jpg --duration 30"],
   serve: ["serve --port 8080", "serve --model mine.safetensors --host 0.0.0.0 --token secret"],
   tune: ["tune resnet50 --out tuning.json", "tune mine.safetensors --out tuning.json --build baseline"],
+  models: ["models", "models rm resnet101"],
 };

@@ -2,8 +2,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
-import { brief, schemeOf } from "../decode/address.ts";
+import { brief } from "../decode/address.ts";
 import type { ImageInput } from "../decode/input.ts";
+import { schemeOf } from "../decode/scheme.ts";
 import { expectedGot, ImageError } from "../errors.ts";
 import { IMAGE_FILE, isDirectory, isSystemPath } from "./image-folders.ts";
 

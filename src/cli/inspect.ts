@@ -1,6 +1,7 @@
 /** `resnet-wasm inspect M`: what a model is and what it needs, without loading it. */
 
 import type { Layout } from "../checkpoint.ts";
+import { pretrained } from "../models/pretrained.ts";
 import type { OutputKind } from "../output.ts";
 import type { Preprocess } from "../preprocess.ts";
 import { inspect as describe, nodeRuntime } from "../runtimes/node.ts";
@@ -26,6 +27,7 @@ export async function inspect(
   const { arch, build, vectors, input, parameters, dtypes, memoryBytes, weightBytes, tape, training } = found;
   const { output, outputs, labels, preprocess, guesses, layout } = found;
   const dtype = dtypes.join(", ") || "none";
+  const here = dtypes.length === 0 ? toDownload(source) : dtype;
   const gmacs = found.macs / 1e9;
   const layers = found.layers.map(({ name, op, shape, algorithm, kernels, macs, weightBytes }) => {
     return { name, op, output: shape, algorithm, kernels, gmacs: macs / 1e9, weightBytes };
@@ -49,7 +51,7 @@ export async function inspect(
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   process.stdout.write(
     [
-      `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} billion multiply-adds  weights ${dtype}`,
+      `${arch}  ${(parameters / 1e6).toFixed(2)} M parameters  ${gmacs.toFixed(3)} billion multiply-adds  weights ${here}`,
       `input ${input.join("×")}  memory ${mb(memoryBytes)}, of which packed weights ${mb(weightBytes)}  ${build} kernels, ${vectors}-bit vectors`,
       ...(training
         ? [`training ${train}: memory ${mb(training.memoryBytes)}, ${(training.weights / 1e6).toFixed(2)} M weights`]
@@ -72,6 +74,12 @@ export async function inspect(
     ].join("\n"),
   );
   return 0;
+}
+
+/** Of a name whose weights are not in the cache. */
+function toDownload(source: string): string {
+  const known = pretrained(source);
+  return known === undefined ? "none" : `not downloaded, ${(known.bytes / 1e6).toFixed(1)} MB`;
 }
 
 function describeLayout({ version, build, dots, columns, layers }: Layout): string {

@@ -1,7 +1,7 @@
 /** How far an int8 model's layers are from those it was made from. */
 import type { Classifier } from "../classifier.ts";
 import type { ImageInput } from "../decode/input.ts";
-import { toPixels } from "../decode/input.ts";
+import { toPixels } from "../decode/photo.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 
 /** Signal-to-noise ratio of each node's output, in decibels; ∞ where nothing differs. */

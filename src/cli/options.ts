@@ -15,6 +15,8 @@ import { downloads } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { readTuning } from "./tuning-file.ts";
 
+/** What `--model` takes. */
+const SOURCES = `${Object.keys(PRETRAINED).join(", ")} (see resnet-wasm models), a path, owner/repo of Hugging Face (hf:owner/repo@revision), npm:package@version/path, https://…`;
 /** A few of the names that `--arch` takes. */
 const ARCH_EXAMPLES = Object.keys(RESNETS).slice(0, 4).join(", ");
 /** Heading of a command's own options. */
@@ -191,19 +193,17 @@ export function workersOf({ threads = 1, replicas }: Pick<CommonOptions, "thread
 
 /** Adds `--model`, and what commands share. */
 export function withModel(command: Command, sharing: Sharing): Command {
-  const known = Object.keys(PRETRAINED).join(", ");
-  const option = new Option("--model <source>", `${known}, a path, or npm:package@version/path`);
+  const option = new Option("--model <source>", SOURCES);
   return withCommon(command.addOption(option.default(DEFAULT_MODEL).helpGroup(OWN)), sharing);
 }
 
 /** Adds `--model`, which may come several times, and what commands share. */
 export function withModels(command: Command, sharing: Sharing): Command {
-  const known = Object.keys(PRETRAINED).join(", ");
   const add = (source: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), source];
   return withCommon(
     command
       .addOption(
-        new Option("--model <source>", `${known}, a path …; several are averaged (default: "${DEFAULT_MODEL}")`)
+        new Option("--model <source>", `${SOURCES}; several are averaged (default: "${DEFAULT_MODEL}")`)
           .argParser(add)
           .helpGroup(OWN),
       )

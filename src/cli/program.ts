@@ -13,8 +13,10 @@ import { convert } from "./convert.ts";
 import { evaluate } from "./eval.ts";
 import { EXAMPLES } from "./examples.ts";
 import { inspect } from "./inspect.ts";
+import { listModels, removeModels } from "./models.ts";
 import {
   decodeOption,
+  OWN,
   presetOption,
   sizeOption,
   withCommon,
@@ -254,6 +256,18 @@ export function program(done: (status: number) => void): Command {
       .requiredOption("--out <file>", "the file to write, for --tuning of other commands"),
     "none",
   ).action(async (source, options) => done(await tune(source, options)));
+
+  const models = withGeneral(
+    add("models", "the models with a short name: size, accuracy, licence, and what is in the cache").optionsGroup(OWN),
+  ).action(async (options) => done(await listModels(options)));
+  withGeneral(
+    models
+      .command("rm")
+      .description("removes models from the cache")
+      .argument("<name...>", "names, or sources as models shows them"),
+  )
+    .exitOverride()
+    .action(async (names, _, rm: Command) => done(await removeModels(names, rm.optsWithGlobals())));
 
   for (const each of command.commands) withExamples(each).exitOverride();
   return command;

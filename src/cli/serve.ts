@@ -7,6 +7,7 @@ import { expectedGot } from "../errors.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { createHandler, type HandlerOptions, type PhotoClassifier, type RequestRecord } from "../server/handler.ts";
 import { HttpError, unavailable } from "../server/refusal.ts";
+import { withTwins } from "../twins.ts";
 import { type CommonOptions, loadOptions, workersOf } from "./options.ts";
 import { messageOf, remark } from "./terminal.ts";
 
@@ -73,7 +74,7 @@ const REPLICA_NICE = 10;
 
 /** Loads the model, says what had to be assumed of it, and gives each photo its time: after that its replica is replaced. */
 async function startService(options: ServeCommand, signal: AbortSignal): Promise<Service> {
-  const runtime = nodeRuntime({ replicaNice: REPLICA_NICE });
+  const runtime = withTwins(nodeRuntime({ replicaNice: REPLICA_NICE }));
   const model = await loadWith(runtime, options.model, loadOptions(options, signal));
   for (const { message } of model.model.guesses) remark(options.quiet, `assumed: ${message}`);
   const ending = new AbortController();

@@ -2,6 +2,7 @@
 import { expectedGot, ImageError, ModelError } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { checkBytes, gather } from "./bytes.ts";
+import { schemeOf } from "./scheme.ts";
 
 /** No path is longer; text that is was meant to be something else. */
 const LONGEST_PATH = 4096;
@@ -9,11 +10,6 @@ const LONGEST_PATH = 4096;
 /** A name as an error shows it: at most a line, whatever the caller gave. */
 export function brief(name: string): string {
   return name.length <= 80 ? name : `${name.slice(0, 60)}… (${name.length} characters)`;
-}
-
-/** The scheme of a URL; `undefined` for a path, Windows's with a drive too. */
-export function schemeOf(address: string): string | undefined {
-  return /^([a-z][a-z0-9+.-]+):/i.exec(address)?.[1]?.toLowerCase();
 }
 
 /**

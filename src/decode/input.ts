@@ -1,14 +1,10 @@
-/** An image in any of the shapes a caller may have it in. */
+/** An image in any of the shapes a caller may have it in, and what is fetched of it. */
 
-import { release } from "../bytes.ts";
 import type { Pixels } from "../image.ts";
 import type { Runtime } from "../runtime.ts";
 import { PIXEL_LIMIT } from "./bytes.ts";
 import type { Drawable } from "./drawable.ts";
-import type { DecodeOptions, Decoders } from "./image.ts";
 import { isRaw, type RawPixels, rawPixels, type SharpPixels } from "./raw.ts";
-import { Turn } from "./turn.ts";
-import type { Picture } from "./wanted.ts";
 
 /**
  * An image as a caller may have it: a path where the runtime has files, a URL (`https:`, `http:`, `file:`, `data:`, `blob:`),
@@ -55,45 +51,4 @@ export async function fetchPhoto(
   if (isRaw(image)) return { pixels: rawPixels(image), isOwned: true };
   const { fetchOther } = await import("./fetch.ts");
   return fetchOther(image, runtime, signal);
-}
-
-/**
- * The pixels of an image.
- *
- * @throws as `fetchPhoto`, and ImageError for an image that is above a limit or cannot be decoded
- */
-export async function toPixels(image: ImageInput, runtime: Runtime, maxPixels = PIXEL_LIMIT): Promise<Pixels> {
-  const { pixels } = await decodePhoto(await fetchPhoto(image, runtime, maxPixels), runtime, { maxPixels });
-  return pixels;
-}
-
-/** The pixels of a photo, or of the view of it that is wanted. */
-async function decodePhoto(photo: Photo, decoders: Decoders, options: DecodeOptions): Promise<Picture> {
-  if ("pixels" in photo) return { size: photo.pixels, pixels: photo.pixels, view: undefined };
-  const { decodePicture } = await import("./image.ts");
-  return decodePicture(photo.encoded, decoders, photo.name, options);
-}
-
-/**
- * Does `work` with the pixels of an image, or of the view that is wanted of it, whose memory counts against the limit until it is
- * done. Afterwards the memory goes, unless the pixels are the caller's.
- *
- * @param maxPixels a limit below `PIXEL_LIMIT` for encoded images
- * @throws as `decodeImage`
- */
-export async function withPicture<T>(
-  photo: Photo,
-  decoders: Decoders,
-  options: Omit<DecodeOptions, "turn">,
-  work: (picture: Picture) => Promise<T>,
-): Promise<T> {
-  const turn = new Turn();
-  try {
-    const picture = await decodePhoto(photo, decoders, { ...options, turn });
-    const result = await work(picture);
-    if (!("isOwned" in photo && photo.isOwned)) release(picture.pixels.data);
-    return result;
-  } finally {
-    turn.release();
-  }
 }

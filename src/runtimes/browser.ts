@@ -12,6 +12,7 @@ import type { Runtime } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { withTwins } from "../twins.ts";
 import { pageRuntime } from "./page.ts";
 
 export * from "../index.ts";
@@ -22,7 +23,7 @@ export function browserRuntime(): Runtime {
   return pageRuntime([LAZY_TORCH, LAZY_ONNX]);
 }
 
-const runtime = /* @__PURE__ */ browserRuntime();
+const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ browserRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */

@@ -14,6 +14,7 @@ export type ModuleInit =
 const given = new Map<ModuleName, ModuleInit>();
 
 let importLibheif: (() => Promise<unknown>) | undefined;
+const addresses: { hub?: string; registry?: string } = {};
 let imagesBinding: ImagesBinding | undefined;
 
 /** What `init` takes. */
@@ -23,6 +24,10 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
    * trainings, whose workers have none, meet of HEIC is decoded on the page.
    */
   readonly libheif?: () => Promise<unknown>;
+  /** Address of the Hugging Face hub for `hf:` and short names, in pages: a mirror's, as `HF_ENDPOINT` elsewhere. */
+  readonly hub?: string | URL;
+  /** Address of npm's registry for `npm:` and short names, in pages. */
+  readonly registry?: string | URL;
   /** A Worker's binding of Cloudflare Images, which makes JPEGs of HEIC and AVIF. */
   readonly images?: ImagesBinding;
 }
@@ -33,18 +38,25 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
  * @example
  * init({ libheif: () => import("libheif-js/libheif-wasm/libheif-bundle.mjs") });
  *
- * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; and how to import libheif-js;
- * and the binding of Cloudflare Images
+ * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; how to import libheif-js, the
+ * binding of Cloudflare Images, and where models with a name come from
  */
-export function init({ libheif, images, ...modules }: InitOptions): void {
+export function init({ libheif, images, hub, registry, ...modules }: InitOptions): void {
   if (libheif !== undefined) importLibheif = libheif;
   if (images !== undefined) imagesBinding = images;
+  if (hub !== undefined) addresses.hub = `${hub}`.replace(/\/+$/, "");
+  if (registry !== undefined) addresses.registry = `${registry}`.replace(/\/*$/, "/");
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
 }
 
 /** libheif-js, where the caller has said how to import it. */
 export function givenLibheif(): Promise<unknown> | undefined {
   return importLibheif?.();
+}
+
+/** Where models with a name come from, where the caller has said so. */
+export function givenAddresses(): { readonly hub?: string; readonly registry?: string } {
+  return addresses;
 }
 
 /** Cloudflare Images, where the caller has given the binding. */

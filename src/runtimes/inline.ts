@@ -17,6 +17,7 @@ import type { ModuleName, Runtime } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { withTwins } from "../twins.ts";
 import { webRuntime } from "./web.ts";
 
 export * from "../index.ts";
@@ -27,7 +28,7 @@ export function inlineRuntime(): Runtime {
   return webRuntime({ compile, startWorker });
 }
 
-const runtime = /* @__PURE__ */ inlineRuntime();
+const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ inlineRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */

@@ -7,7 +7,7 @@ import { OFFLINE_HINT } from "../hub/cache.ts";
 import { inside, nameOf, syncFolder } from "./node-files.ts";
 
 /** Beside an entry's files. */
-const DIGESTS_FILE = ".digests.json";
+export const DIGESTS_FILE = ".digests.json";
 const READ_BYTES = 1 << 20;
 
 /** What a file is known to be. */

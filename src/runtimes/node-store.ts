@@ -81,7 +81,8 @@ export function diskStore(directory = defaultCache(), verified: VerifiedFiles = 
   };
 }
 
-function partialOf(target: string): string {
+/** Where a download of an entry is kept when it is given up. */
+export function partialOf(target: string): string {
   return join(dirname(target), `${PARTIAL}${basename(target)}`);
 }
 

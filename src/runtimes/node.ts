@@ -27,6 +27,7 @@ import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
+import { withTwins } from "../twins.ts";
 import { measureVectors } from "../vectors.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
@@ -39,7 +40,7 @@ export * from "../index.ts";
 export { type Answer, createHandler, type HandlerOptions } from "../server/handler.ts";
 export { enableWideVectors } from "./node-vectors.ts";
 
-const runtime = /* @__PURE__ */ nodeRuntime();
+const runtime = /* @__PURE__ */ withTwins(/* @__PURE__ */ nodeRuntime());
 
 // Functions of their own rather than `defineRuntime(…)`: a bundler keeps those that are used.
 /** Loads a model. */

@@ -3,14 +3,14 @@
  * first called: names and the cache, HEIC, measuring.
  */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
-import { schemeOf } from "../decode/address.ts";
 import { drawn } from "../decode/drawable.ts";
+import { schemeOf } from "../decode/scheme.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { SHARDED, TFJS } from "../formats/json.ts";
 import { type Format, SAFETENSORS } from "../formats/open.ts";
 import { codeOfStatus } from "../hub/status.ts";
 import type { ModuleName, Runtime, Store } from "../runtime.ts";
-import { givenModule } from "./init.ts";
+import { givenAddresses, givenModule } from "./init.ts";
 import type { VerifiedEntries } from "./web-store.ts";
 
 /** What differs between a browser's entries. */
@@ -55,12 +55,11 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
     absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
     store: (name = "resnet-wasm") => storeOf(name, verified),
-    async registry() {
-      const hint = "serve the model's files and load their URL";
-      throw new ModelError("runtime", expectedGot("npm:", "a runtime that knows npm's registry", "a browser", hint));
-    },
+    // Both answer pages of any origin.
+    registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",
     async huggingFace() {
-      return { endpoint: "https://huggingface.co", token: undefined, cache: undefined };
+      const endpoint = givenAddresses().hub ?? "https://huggingface.co";
+      return { endpoint, token: undefined, cache: undefined, lists: true };
     },
     async hash(algorithm) {
       const { HASHES } = await import("./web-hash.ts");

@@ -4,7 +4,7 @@ import { engineTarget } from "../engine.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { outputNode } from "../graph.ts";
 import { type ModelOptions, openModelWith, type Source } from "../model.ts";
-import { PRETRAINED } from "../models/pretrained.ts";
+import { pretrained as published } from "../models/pretrained.ts";
 import { RESNETS, resnet, resnetSpec } from "../models/resnet.ts";
 import { checkSize } from "../preprocess.ts";
 import type { Runtime } from "../runtime.ts";
@@ -17,7 +17,7 @@ export interface CreateTrainerOptions extends TrainOptions, ModelOptions {
   readonly classes?: number;
   /** Of new weights; 1 when absent. */
   readonly seed?: number;
-  /** `false` begins a short name that has published weights, as `resnet50`, from new ones. */
+  /** `false` begins a short name that has published weights, as `resnet18`, from new ones. */
   readonly pretrained?: boolean;
 }
 
@@ -36,7 +36,7 @@ export async function createTrainerWith(
   engineTarget(options);
   const { classes, seed = 1, pretrained = true, signal, ...rest } = options;
   if (typeof source === "string" && Object.hasOwn(RESNETS, source)) {
-    if (!pretrained || !Object.hasOwn(PRETRAINED, source)) {
+    if (!pretrained || published(source) === undefined) {
       const spec = resnetSpec(source);
       const { size, epsilon, stride = spec.stride } = options;
       const shape = size === undefined ? undefined : ([...checkSize(size), 3] as const);

@@ -3,7 +3,8 @@
  * where there are workers a thread of their own.
  */
 
-import { type ImageInput, toPixels } from "../decode/input.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { toPixels } from "../decode/photo.ts";
 import { isRaw } from "../decode/raw.ts";
 import { ImageError } from "../errors.ts";
 import { type Pixels, planView } from "../image.ts";

@@ -40,6 +40,39 @@ afterAll(() => rm(dir, { recursive: true }));
 
 const LOCAL = ["--model", "model.safetensors"] as const;
 
+describe("models", () => {
+  it("lists names, sizes, accuracies, licences and what is in the cache, and removes it", async () => {
+    const kept = join(dir, "cache", "resnet-wasm", "hf", "o", "r@main");
+    await mkdir(kept, { recursive: true });
+    await writeFile(join(kept, "model.safetensors"), "1234");
+    await writeFile(join(kept, ".digests.json"), JSON.stringify({ "model.safetensors": { size: 4, sha256: "" } }));
+    const { code, stdout } = await cli("models", "--json");
+    expect(code).toBe(0);
+    const { cache, models, others } = JSON.parse(stdout);
+    expect(cache).toBe(join(dir, "cache", "resnet-wasm"));
+    const eighteen = { name: "resnet18", bytes: 46.8e6, top1: 71.5, licence: "Apache-2.0", cached: false };
+    expect(models).toContainEqual(expect.objectContaining(eighteen));
+    expect(others).toEqual([{ source: "hf:o/r@main", bytes: 4 }]);
+    expect((await cli("models")).stdout).toMatch(
+      /^resnet34 +87\.3 +76\.4 +Apache-2\.0 +no +hf:timm\/resnet34\.a1_in1k$/m,
+    );
+    expect(await cli("models", "rm", "hf:o/r@main")).toEqual({
+      code: 0,
+      stdout: "removed hf:o/r@main, 0.0 MB\n",
+      stderr: "",
+    });
+    const again = await cli("models", "rm", "resnet18", "--json");
+    expect(again.code).toBe(1);
+    expect(JSON.parse(again.stdout)).toMatchObject({ removed: [], missing: ["resnet18"] });
+    expect(again.stderr).toMatch(/expected an entry resnet18, got nothing/);
+  });
+  it("of an unknown name says what is near", async () => {
+    const { code, stderr } = await cli("classify", photo, "--model", "resnet5");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/got "resnet5"\n {2}hint: did you mean resnet50/);
+  });
+});
+
 describe("classify", () => {
   it("prints JSON that scripts can rely on", async () => {
     const { code, stdout, stderr } = await cli("classify", photo, ...LOCAL, "--top-k", "3", "--json", "--quiet");

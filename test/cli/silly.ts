@@ -81,7 +81,7 @@ export const SILLY: readonly (readonly [line: string, status: number, part: stri
   // inspect
   ["inspect", 2, "got nothing"],
   ["inspect m.safetensors p.png", 2, "got 2: m.safetensors p.png"],
-  ["inspect resnet51", 1, "got no such file or folder"],
+  ["inspect resnet51", 1, "did you mean resnet50"],
   ["inspect photos", 1, "got none, only a.png"],
   ["inspect data:,x", 1, "got 1"],
   ["inspect p.png", 1, "got an image"],
@@ -97,7 +97,7 @@ export const SILLY: readonly (readonly [line: string, status: number, part: stri
   ["convert m.safetensors --out nowhere/o", 1, "got no such folder"],
   ["convert m.safetensors --out o --layout packed --dtype f16", 1, "got packed"],
   ["convert int8.safetensors --out o --dtype f16", 1, "got one quantized for int8 computing"],
-  ["convert resnet18 --out o", 1, "got no such file or folder"],
+  ["convert resnet18 --out o --offline", 1, "got no such entry"],
   // quantize
   ["quantize m.safetensors", 2, "got none"],
   ["quantize m.safetensors --out o --calibrate missing", 1, "got no such file"],
@@ -144,7 +144,7 @@ export const SILLY: readonly (readonly [line: string, status: number, part: stri
   ["bench --scenario photo --photo missing.png", 1, "got no such file"],
   ["bench --scenario photo --photo text.txt --duration 1", 1, "got something that begins 68 65 6c 6c"],
   ["bench --duration 0", 2, "got 0"],
-  ["bench --model resnet51", 1, "got no such file or folder"],
+  ["bench --model resnet51", 1, "did you mean resnet50"],
   ["bench --accuracy missing --duration 1", 1, "got no such file"],
   // serve
   ["serve --port http", 2, "got http"],

@@ -6,7 +6,8 @@ import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { BYTE_LIMIT } from "../../src/decode/bytes.ts";
 import { decodeImage } from "../../src/decode/image.ts";
-import { type ImageInput, toPixels } from "../../src/decode/input.ts";
+import type { ImageInput } from "../../src/decode/input.ts";
+import { toPixels } from "../../src/decode/photo.ts";
 import { ImageError } from "../../src/errors.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 

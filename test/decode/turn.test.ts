@@ -1,6 +1,7 @@
 /** Memory of images under way is counted: however many are asked for at once, few are decoded at once. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type Photo, withPicture } from "../../src/decode/input.ts";
+import type { Photo } from "../../src/decode/input.ts";
+import { withPicture } from "../../src/decode/photo.ts";
 import { bytesInFlight, Turn } from "../../src/decode/turn.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
 import { pngOf } from "./png-file.ts";

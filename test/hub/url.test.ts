@@ -138,21 +138,21 @@ describe("a TensorFlow.js model", () => {
 });
 
 describe("after a cut", () => {
-  test("a file goes on with Range and If-Range", async () => {
+  test("a file goes on with Range, and no header that a page would have to ask for", async () => {
     serve(cut(file(BYTES, ETAG), 100_000));
     await same(await find(), BYTES);
-    expect(server.seen.map(({ headers }) => headers["if-range"])).toEqual([undefined, '"one"']);
+    expect(server.seen.map(({ headers }) => headers["if-range"])).toEqual([undefined, undefined]);
     expect(ranges()[1]).toMatch(/^bytes=[1-9]\d*-$/);
   });
   test("a file with a date goes on", async () => {
     const date = { "last-modified": new Date(Date.now() - 100_000).toUTCString() };
     serve(cut(file(BYTES, date), 100_000));
     await same(await find(), BYTES);
-    expect(server.seen[1]!.headers["if-range"]).toBe(date["last-modified"]);
+    expect(ranges()[1]).toMatch(/^bytes=[1-9]\d*-$/);
   });
   test.each([
     ["with a weak ETag", { etag: 'W/"one"' }],
-    ["with a date of this second", { "last-modified": new Date(Date.now() + 5000).toUTCString() }],
+    ["with a date of this second", { "last-modified": new Date(Date.now() + 600_000).toUTCString() }],
     ["without either", {}],
   ])("a file %s is fetched from its beginning", async (_, headers) => {
     serve(cut(file(BYTES, headers), 100_000));
@@ -163,6 +163,12 @@ describe("after a cut", () => {
     const other = payload(250_000, 2);
     serve(turns(cut(file(BYTES, ETAG), 100_000), file(other, { etag: '"two"' })));
     await same(await find(), other);
+    serve(cut(file(BYTES, ETAG), 60_000, 3), "/n.safetensors");
+    await fails(/cut short/, {}, "/n.safetensors");
+    // Of the same length: only its ETag tells.
+    const alike = payload(BYTES.length, 3);
+    serve(file(alike, { etag: '"three"' }), "/n.safetensors");
+    await same(await find({}, "/n.safetensors"), alike);
   });
   test("a server that answers with another range is not believed", async () => {
     const wrong = (_: unknown, response: Parameters<ReturnType<typeof file>>[1]): void => {

@@ -1,5 +1,5 @@
 /** The browser's cache, over a Cache API in memory. */
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Store } from "../../src/runtime.ts";
 import { cacheStore } from "../../src/runtimes/web-store.ts";
 
@@ -37,6 +37,7 @@ async function text(store: Store): Promise<string> {
   return new TextDecoder().decode(await file.read(0, file.size));
 }
 const addresses = (end: string): string[] => [...stored.keys()].filter((url) => url.endsWith(end));
+const WEIGHTS = "model.safetensors~0";
 
 test("an entry is there once it is whole", async () => {
   expect(await cacheStore("c").get("hf/o/r@main")).toBeUndefined();
@@ -59,7 +60,7 @@ test("an entry takes the place of the one before, whose files go", async () => {
   await put(cacheStore("c"), "weights");
   await put(cacheStore("c"), "better");
   expect(await text(cacheStore("c"))).toBe("better");
-  expect(addresses("model.safetensors")).toHaveLength(1);
+  expect(addresses(WEIGHTS)).toHaveLength(1);
 });
 test("what a page gave up a day ago is removed, what is newer is not", async () => {
   const old = `https://cache.invalid/hf/o/r@main/${Date.now() - 2 * 86_400_000}-x/half`;
@@ -73,7 +74,7 @@ test.each([
   ["gone", (address: string) => void stored.delete(address)],
 ])("a file that was %s is named, until it is fetched again", async (_, damage) => {
   await put(cacheStore("c"), "weights");
-  damage(addresses("model.safetensors")[0]!);
+  damage(addresses(WEIGHTS)[0]!);
   await expect(text(cacheStore("c"))).rejects.toMatchObject({
     code: "integrity",
     subject: "c/hf/o/r@main/sub/model.safetensors",
@@ -89,4 +90,77 @@ test("a description that is no JSON is damage", async () => {
 test("a page that cannot have a cache says so", async () => {
   vi.unstubAllGlobals();
   await expect(cacheStore("c").get("x")).rejects.toMatchObject({ code: "cache" });
+});
+test("the files of an entry are listed", async () => {
+  await put(cacheStore("c"), "weights");
+  const folder = (await cacheStore("c").get("hf/o/r@main"))!;
+  expect(await folder.list!()).toEqual(["config.json", "sub/model.safetensors"]);
+  expect(await folder.list!("sub")).toEqual(["model.safetensors"]);
+  await expect(folder.list!("other")).rejects.toMatchObject({ code: "not-found" });
+});
+
+describe("a download that was cut", () => {
+  /** Begins a file, or continues it, with a note; what is there already is what `seen` gets. */
+  const filling = (text: string, fails: boolean, seen: string[], size = 4 << 20) =>
+    cacheStore("c").put("hf/o/r@main", async (writer) => {
+      const file = await writer.file("model.safetensors");
+      seen.push(`${file.note} ${file.size}`);
+      await file.begin("the note", file.size);
+      for (let at = 0; at < text.length; at += size) await file.append(encoded(text.slice(at, at + size)));
+      if (fails) throw new Error("cut");
+      await file.close();
+    });
+  const opened = async () => (await (await cacheStore("c").get("hf/o/r@main"))!.open("model.safetensors"))!;
+
+  test("is continued by the next page, over pieces", async () => {
+    const seen: string[] = [];
+    await expect(filling("a".repeat(9 << 20), true, seen, 1000)).rejects.toThrow("cut");
+    expect(await cacheStore("c").get("hf/o/r@main")).toBeUndefined();
+    await filling("bc", false, seen);
+    expect(seen).toEqual(["undefined 0", `the note ${9 << 20}`]);
+    const file = await opened();
+    expect(file.size).toBe((9 << 20) + 2);
+    expect(new TextDecoder().decode(await file.read((9 << 20) - 1, 3))).toBe("abc");
+    expect(addresses("~note")).toEqual([]);
+    expect(addresses(".partial.json")).toEqual([]);
+  });
+  test("keeps what its reader wants to keep of it, and reads across pieces", async () => {
+    const seen: string[] = [];
+    await expect(filling("abcdefgh".repeat(1 << 20), true, seen)).rejects.toThrow("cut");
+    await cacheStore("c").put("hf/o/r@main", async (writer) => {
+      const file = await writer.file("model.safetensors");
+      await file.begin("the note", (4 << 20) + 2);
+      expect(file.size).toBe((4 << 20) + 2);
+      await file.append(encoded("X"));
+      expect(new TextDecoder().decode(await file.read((4 << 20) - 2, 5))).toBe("ghabX");
+      await file.close();
+    });
+    expect((await opened()).size).toBe((4 << 20) + 3);
+  });
+  test("is begun anew by a page that finds another at work", async () => {
+    const seen: string[] = [];
+    await expect(filling("weights", true, seen)).rejects.toThrow("cut");
+    await cacheStore("c").put("hf/o/r@main", async (writer) => {
+      const file = await writer.file("model.safetensors");
+      await filling("others", false, seen);
+      await file.begin("the note");
+      await file.append(encoded("mine"));
+      await file.close();
+    });
+    expect(seen).toEqual(["undefined 0", "undefined 0"]);
+    const file = await opened();
+    expect(new TextDecoder().decode(await file.read(0, file.size))).toBe("mine");
+  });
+  test("leaves nothing when the disk is full", async () => {
+    const full = Object.assign(new Error(), { name: "QuotaExceededError" });
+    const cache = await caches.open("c");
+    const put = cache.put.bind(cache);
+    let left = 3;
+    vi.spyOn(cache, "put").mockImplementation(async (...given) => {
+      if (--left < 0) throw full;
+      return put(...given);
+    });
+    await expect(filling("a".repeat(9 << 20), true, [])).rejects.toMatchObject({ code: "cache" });
+    expect([...stored.keys()]).toEqual([]);
+  });
 });

@@ -1,6 +1,7 @@
 /** Pictures in a report: small JPEGs inside the page. */
 import { encode } from "jpeg-js";
-import { type ImageInput, toPixels } from "../../decode/input.ts";
+import type { ImageInput } from "../../decode/input.ts";
+import { toPixels } from "../../decode/photo.ts";
 import type { Pixels } from "../../image.ts";
 import { nodeRuntime } from "../../runtimes/node.ts";
 
