@@ -196,15 +196,16 @@ function noteBundled(paths: Iterable<string>): void {
  * bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
  */
 const PAGE_FILES = [
-  ["core", /src\/(classifier|runtimes\/page)\.ts$/],
-  ["pictures", /src\/(decode\/(image|fetch)|photos|runtimes\/(web-heif|heic))\.ts$/],
-  ["names", /src\/near\.ts$/],
+  ["core", /src\/(classifier|twins|runtimes\/page)\.ts$/],
+  ["pictures", /src\/(decode\/(image|fetch|photo)|photos|several|runtimes\/(web-heif|heic))\.ts$/],
+  ["names", /src\/(near|models\/pretrained)\.ts$/],
   ["onnx", /src\/formats\/onnx\/format\.ts$/],
   ["torch", /src\/formats\/torch\/format\.ts$/],
   ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash))\.ts$/],
   ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph|headed)\.ts$/],
   ["measuring", /src\/(vectors|dots)\.ts$/],
   ["workers", /src\/(threads|replicas)\.ts$/],
+  ["quantizing", /src\/quantizer\.ts$/],
   ["training", /src\/(define|inspect|train\/finetune)\.ts$/],
 ] as const;
 

@@ -229,7 +229,9 @@ const PROJECTS: Readonly<Record<string, () => Promise<Outcome>>> = {
     const { createServer, createLogger } = tool("vite");
     const note = noted(warnings);
     const customLogger = { ...createLogger("warn"), warn: note, warnOnce: note, error: note };
-    const server = await createServer({ root: folder, customLogger, server: { port: 0, headers: ISOLATED } });
+    // The package is in the folder that the projects share.
+    const options = { port: 0, headers: ISOLATED, fs: { allow: [home] } };
+    const server = await createServer({ root: folder, customLogger, server: options });
     await server.listen();
     const answers = await pageAt(server.resolvedUrls.local[0]);
     await server.close();
@@ -253,6 +255,7 @@ const PROJECTS: Readonly<Record<string, () => Promise<Outcome>>> = {
     const { Parcel } = tool("@parcel/core");
     const bundler = new Parcel({
       entries: join(folder, "index.html"),
+      cacheDir: join(folder, "cache"),
       defaultConfig: "@parcel/config-default",
       mode: "production",
       shouldDisableCache: true,
