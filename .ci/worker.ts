@@ -248,9 +248,9 @@ for (const path of [...SAMPLES, ...photos]) {
   }
   // As large as it takes other formats: pictures that are whole in memory.
   const pictures = {
-    PNG: png(1600, 1200, 1),
-    WebP: await webp(1400, 1400),
-    "PNG in a form": formOf(new Blob([png(1600, 1200, 1)])),
+    PNG: png(1200, 1000, 1),
+    WebP: await webp(900, 900),
+    "PNG in a form": formOf(new Blob([png(1200, 1000, 1)])),
   };
   // Encoding kept this thread busy: connections that the Worker has closed meanwhile must be seen before they are used.
   await new Promise((done) => setTimeout(done, 500));

@@ -27,8 +27,8 @@ const handler = createHandler({
   },
   origins: (env.ORIGINS ?? "").split(" ").filter((origin) => origin !== ""),
   maxBytes: 20e6,
-  // JPEGs of any size take 5 MB at most; of PNG it is 2 megapixels, of WebP 1.3.
-  maxDecodeBytes: Number(env.MAX_DECODE_BYTES ?? 16e6),
+  // JPEGs of any size take 5 MB at most; of PNG it is 1.2 megapixels, of WebP 0.8.
+  maxDecodeBytes: Number(env.MAX_DECODE_BYTES ?? 10e6),
   maxWaiting: 32,
   maxBodies: 128,
   // One of the largest at a time: others are not read before there is room.
