@@ -38,7 +38,7 @@ export async function* untilAbortedEach<T>(
   let isDone = false;
   try {
     for (;;) {
-      await breathe(signal);
+      await letEventsRun(signal);
       const { done, value } = await untilAborted(Promise.resolve(iterator.next()), signal);
       if (done === true) break;
       yield value;
@@ -51,7 +51,7 @@ export async function* untilAbortedEach<T>(
 }
 
 /** With a signal, lets the event loop go round, so that a timer or a click can abort it; then throws its reason. */
-export async function breathe(signal: AbortSignal | undefined): Promise<void> {
+export async function letEventsRun(signal: AbortSignal | undefined): Promise<void> {
   if (signal === undefined) return;
   await new Promise<void>((resolve) => {
     // Not everywhere at the edge.

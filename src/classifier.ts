@@ -2,7 +2,7 @@
  * The first story: pixels → labels. A classifier is an engine with a forward tape; its memory goes when it is disposed.
  */
 
-import { breathe, untilAborted } from "./abort.ts";
+import { letEventsRun, untilAborted } from "./abort.ts";
 import { type BuildOptions, checkBuildOptions, chooseHere, repackingOf } from "./choice.ts";
 import { fetchPhoto, type ImageInput, type Photo } from "./decode/input.ts";
 import { checkDecode, type DecodeMode } from "./decode/wanted.ts";
@@ -126,7 +126,7 @@ export async function loadModel(
   const shared = target.threads > 1 || count !== undefined;
   const engine = await createEngine<Forward>(runtime, model.source, target, { ...room, shared });
   await packWeights(model.source, graph, weights, model.checkpoint, engine.kernels, options.signal);
-  await breathe(options.signal);
+  await letEventsRun(options.signal);
   const announced = { ...model, guesses: [...model.guesses, ...repackingOf(model.checkpoint.packed, choice)] };
   const packed = { source: model.source, graph, weights, preprocess: model.preprocess };
   const { decode = "exact" } = options;

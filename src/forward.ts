@@ -2,7 +2,7 @@
  * Images → outputs of nodes: decoding, preparing, planning and running one network. What is to be done is a job, plain data,
  * so that it is done alike in the caller's thread and in a replica.
  */
-import { breathe } from "./abort.ts";
+import { letEventsRun } from "./abort.ts";
 import type { Decoders } from "./decode/image.ts";
 import type { Photo } from "./decode/input.ts";
 import type { DecodeMode, Picture, Wanted } from "./decode/wanted.ts";
@@ -104,7 +104,7 @@ export class ForwardPass {
    */
   async do(job: Job, signal?: AbortSignal): Promise<readonly Float32Array[]> {
     // Before its turn, not in it: in a Worker whose client hangs up nothing is woken any more, and others wait for the turn's end.
-    await breathe(signal);
+    await letEventsRun(signal);
     if (job.kind === "batch") {
       return this.#engine.exclusive(async () => {
         signal?.throwIfAborted();

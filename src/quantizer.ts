@@ -4,7 +4,7 @@
  * behind a ReLU and 8 elsewhere, one scale per tensor, biases corrected for what rounding the weights shifts.
  */
 
-import { breathe, untilAbortedEach } from "./abort.ts";
+import { letEventsRun, untilAbortedEach } from "./abort.ts";
 import { readValues, rereadable } from "./checkpoint.ts";
 import { checkBuildOptions } from "./choice.ts";
 import { type Activation, type Classifier, type LoadOptions, loadModel } from "./classifier.ts";
@@ -258,7 +258,7 @@ async function write(
   const shapes = new Map(paramsOf(int8).map(({ name, shape }) => [name, shape]));
   for (const node of int8.nodes) {
     if (node.op !== "conv" && node.op !== "linear") continue;
-    await breathe(signal);
+    await letEventsRun(signal);
     const conv = node.op === "linear" ? asConv(node) : node;
     const layer = await quantizeLayer(model, conv, means.get(conv.inputs[0]!)!);
     weightSums[node.name] = layer.weightSum;

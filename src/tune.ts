@@ -3,7 +3,7 @@
  * result is plain JSON: save it, and load with it as often as you like.
  */
 
-import { breathe } from "./abort.ts";
+import { letEventsRun } from "./abort.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { engineTarget } from "./engine.ts";
 import { expectedGot, ModelError } from "./errors.ts";
@@ -135,7 +135,7 @@ export async function tuneGraph(runtime: Runtime, graph: Graph, build: Build, si
     for (const variant of variants) entries.push(await makeReady(runtime, each, variant, build, weight, 1, vectors));
     const times: Record<string, number> = {};
     for (let round = 0; round < ROUNDS; ++round) {
-      await breathe(signal);
+      await letEventsRun(signal);
       for (const { variant, kernels, tape } of round % 2 === 0 ? entries : entries.toReversed()) {
         other.fill(round);
         const start = performance.now();

@@ -4,7 +4,7 @@
  */
 
 import { PANEL_COLUMNS } from "../wasm/tile.js";
-import { breathe, untilAborted } from "./abort.ts";
+import { letEventsRun, untilAborted } from "./abort.ts";
 import type { Checkpoint, PackedWeights } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
@@ -237,7 +237,7 @@ export async function packWeights(
     planned.sort((a, b) => last(a.node) - last(b.node));
   }
   for (const { node, address } of planned) {
-    await breathe(signal);
+    await letEventsRun(signal);
     const op = opOf(node);
     // In the order they lie: what is behind this node's weights is still free.
     free = checkpoint.sequential ? weights.end : align(address + op.weightBytes(node, packer.variant(node.name)));

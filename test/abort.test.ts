@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { breathe, untilAborted, untilAbortedEach } from "../src/abort.ts";
+import { letEventsRun, untilAborted, untilAbortedEach } from "../src/abort.ts";
 import { type ByteSource, fromBytes } from "../src/bytes.ts";
 import type { Classifier } from "../src/classifier.ts";
 import type { ImageInput } from "../src/decode/input.ts";
@@ -237,7 +237,7 @@ describe("a promise", () => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error("timer")), 5);
     const spin = async (): Promise<void> => {
-      for (;;) await breathe(controller.signal);
+      for (;;) await letEventsRun(controller.signal);
     };
     await expect(spin()).rejects.toThrow("timer");
     vi.unstubAllGlobals();

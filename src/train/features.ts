@@ -1,6 +1,6 @@
 /** The pooled features of images: what a head is trained on, computed once by the rest of the network. */
 
-import { breathe, untilAborted } from "../abort.ts";
+import { letEventsRun, untilAborted } from "../abort.ts";
 import type { Classifier } from "../classifier.ts";
 import { inputShape } from "../graph.ts";
 import type { Augment } from "./augment.ts";
@@ -40,7 +40,7 @@ export async function computeFeatures(
       const { images: data, indices } = await untilAborted(coming!, signal);
       coming = i + 1 < groups.length ? source.batch(groups[i + 1]!, view) : undefined;
       coming?.catch(() => {});
-      await breathe(signal);
+      await letEventsRun(signal);
       if (indices.length > 0) {
         const features = await classifier.features({ data, shape: [indices.length, h, w, c] });
         indices.forEach((index, j) => {

@@ -3,7 +3,7 @@
  * no images: batches come from a source, which may prepare the next while the current one is computed.
  */
 
-import { breathe, untilAborted } from "../abort.ts";
+import { letEventsRun, untilAborted } from "../abort.ts";
 import { DatasetError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
@@ -124,7 +124,7 @@ export async function fit(
       let next: Batch;
       try {
         next = await untilAborted(coming, signal);
-        await breathe(signal);
+        await letEventsRun(signal);
       } catch (error) {
         if (signal?.aborted === true) await save(position);
         throw error;

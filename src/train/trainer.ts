@@ -3,7 +3,7 @@
  * optimizer's state, and the tapes that move them.
  */
 
-import { breathe, untilAborted } from "../abort.ts";
+import { letEventsRun, untilAborted } from "../abort.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { createEngine, type Engine } from "../engine.ts";
 import { expectedGot, OptionError } from "../errors.ts";
@@ -151,7 +151,7 @@ export class Trainer {
     // Packing the frozen part has left its scratch here.
     this.#bytes({ address: weights.end, bytes: end - weights.end }).fill(0);
     for (const [name, each] of held) {
-      await breathe(signal);
+      await letEventsRun(signal);
       this.#put(each, await untilAborted(readWeights(source, checkpoint, name), signal));
     }
     if (averages !== undefined) this.#bytes(averages).set(this.#bytes(trained));

@@ -1,6 +1,6 @@
 /** A look at the validation set: loss, accuracy, and the answer to each image. */
 
-import { breathe, untilAborted } from "../abort.ts";
+import { letEventsRun, untilAborted } from "../abort.ts";
 import { classMetrics, meanAveragePrecision, type Scores } from "../multilabel.ts";
 import type { BatchSource } from "./sources.ts";
 import type { Trainer } from "./trainer.ts";
@@ -59,7 +59,7 @@ export async function validate(
     const { images, labels, indices } = await untilAborted(coming!, signal);
     coming = i + 1 < groups.length ? source.batch(groups[i + 1]!, 0) : undefined;
     coming?.catch(() => {});
-    await breathe(signal);
+    await letEventsRun(signal);
     const count = indices.length;
     if (count === 0) continue;
     const result = await trainer.evaluate(images, labels, { averaged });
