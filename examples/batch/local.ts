@@ -1,9 +1,9 @@
 /** The bucket, the queues and the Worker of this example on this machine, by miniflare. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Log, LogLevel, Miniflare } from "miniflare";
-import { bundleWorker } from "../worker/workerd.ts";
+import { Miniflare } from "miniflare";
+import { workerOptions } from "../worker/miniflare-options.ts";
 import type { Cursor } from "./src/walk.ts";
 
 export interface LocalBatch {
@@ -27,16 +27,8 @@ export interface LocalBatch {
  */
 export async function startBatch(main: string, state: string): Promise<LocalBatch> {
   const folder = mkdtempSync(join(tmpdir(), "resnet-batch-"));
-  const wasm = await bundleWorker(main, folder);
-  const read = (path: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(join(folder, path)));
   const miniflare = new Miniflare({
-    log: new Log(LogLevel.ERROR),
-    modules: [
-      { type: "ESModule", path: "main.js", contents: read("main.js") },
-      ...wasm.map((path) => ({ type: "CompiledWasm" as const, path, contents: read(path) })),
-    ],
-    modulesRoot: "/",
-    compatibilityDate: "2026-03-01",
+    ...(await workerOptions(main, folder)),
     bindings: { MODEL: "model.safetensors" },
     r2Buckets: { BUCKET: "photos" },
     r2Persist: state,

@@ -1,9 +1,9 @@
 /** This Worker on this machine with a binding of Cloudflare Images, which miniflare simulates. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Log, LogLevel, Miniflare } from "miniflare";
-import { bundleWorker } from "./workerd.ts";
+import { Miniflare } from "miniflare";
+import { workerOptions } from "./miniflare-options.ts";
 
 export interface ImagesWorker {
   /** Status and text of the answer to a photo. */
@@ -14,16 +14,8 @@ export interface ImagesWorker {
 /** Starts it with these weights. */
 export async function startImagesWorker(main: string, weights: Uint8Array<ArrayBuffer>): Promise<ImagesWorker> {
   const folder = mkdtempSync(join(tmpdir(), "resnet-images-"));
-  const wasm = await bundleWorker(main, folder);
-  const read = (path: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(join(folder, path)));
   const miniflare = new Miniflare({
-    log: new Log(LogLevel.ERROR),
-    modules: [
-      { type: "ESModule", path: "main.js", contents: read("main.js") },
-      ...wasm.map((path) => ({ type: "CompiledWasm" as const, path, contents: read(path) })),
-    ],
-    modulesRoot: "/",
-    compatibilityDate: "2026-03-01",
+    ...(await workerOptions(main, folder)),
     images: { binding: "IMAGES" },
     serviceBindings: { ASSETS: () => new Response(weights) },
   });

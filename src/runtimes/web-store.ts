@@ -50,7 +50,7 @@ export function cacheStore(name: string, verified: VerifiedEntries = new Set()):
     async put(key, fill) {
       const cache = await openCache(name);
       return withLock(`${name}/${key}`, async (isMine) => {
-        // Only one page continues what was left; another at the same time begins anew.
+        // Only one page continues what was left; another at the same time begins from the start.
         const left = isMine ? await readPartial(cache, key) : undefined;
         const generation = left ?? `${Date.now()}-${crypto.randomUUID()}`;
         const address = (path: string): string => addressOf(key, generation, path);

@@ -137,7 +137,7 @@ describe("a download that was cut", () => {
     });
     expect((await opened()).size).toBe((4 << 20) + 3);
   });
-  test("is begun anew by a page that finds another at work", async () => {
+  test("is begun from the start by a page that finds another at work", async () => {
     const seen: string[] = [];
     await expect(filling("weights", true, seen)).rejects.toThrow("cut");
     await cacheStore("c").put("hf/o/r@main", async (writer) => {
