@@ -122,9 +122,9 @@ export function program(done: (status: number) => void): Command {
 
   withCommon(
     withLayout(
-      add("convert", "any model as one safetensors file that needs nothing beside it")
+      add("convert", "any model as one safetensors or ONNX file that needs nothing beside it")
         .argument("<model>", "a model of any format")
-        .requiredOption("--out <file>", "the file to write")
+        .requiredOption("--out <file>", "the file to write; one that ends in .onnx is ONNX, for other programs")
         .addOption(
           new Option("--dtype <dtype>", "weights in 32, 16 or 8 bits: f16 is half the size")
             .choices(STORAGE_DTYPES)

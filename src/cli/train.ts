@@ -16,7 +16,7 @@ import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, inReplicas, loadOptions, onAllCores, workersOf } from "./options.ts";
-import { checkWritable, writeAtomically } from "./output.ts";
+import { checkSafetensorsName, checkWritable, writeAtomically } from "./output.ts";
 import { type Progress, progress, type Work } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { trainingOptionsOf } from "./training-options.ts";
@@ -73,6 +73,7 @@ async function run(
 ): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
+  checkSafetensorsName(out);
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
   const { train, val, skipped } = await openTraining(source, options, signal);
   const left = skippedRemark(skipped);
