@@ -11,7 +11,7 @@ const STAGES = [
   ["formats", "models", "ops"],
   ["fold"],
   ["plan", "weights"],
-  ["runtime", "kernels", "threads", "worker"],
+  ["runtime", "kernels", "pool", "threads", "worker"],
   ["engine"],
   ["decode", "image", "pixels", "photos", "resample", "views"],
   ["hub"],
