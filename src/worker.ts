@@ -1,6 +1,7 @@
 /**
- * One worker of a team: the loop that every thread of every runtime runs.
+ * One worker of a pool: the loop that every thread of every runtime runs.
  */
+import { COLLECTED_BYTES, requestCollection } from "./collect.ts";
 import { instantiateKernels } from "./kernels.ts";
 import { type KernelExports, runShare, type Tape } from "./tape.ts";
 import { CONTROL, type FromWorker, type ToWorker } from "./threads.ts";
@@ -15,6 +16,7 @@ const SPINS = 50_000;
 /** A team that this worker is in. */
 interface Membership {
   readonly exports: KernelExports;
+  readonly memory: WebAssembly.Memory;
   readonly control: Int32Array;
   readonly index: number;
   readonly size: number;
@@ -63,7 +65,14 @@ export function serve(answer: (message: FromWorker) => void): (message: unknown)
     if (order.kind === "join") {
       const { module, memory, control, index, size } = order;
       try {
-        teams.set(team, { exports: instantiateKernels(module, memory), control, index, size, tapes: new Map() });
+        teams.set(team, {
+          exports: instantiateKernels(module, memory),
+          memory,
+          control,
+          index,
+          size,
+          tapes: new Map(),
+        });
         answer({ team, kind: "joined" });
       } catch (error) {
         answer({ team, kind: "failed", message: `worker ${index}: ${String(error)}` });
@@ -75,7 +84,10 @@ export function serve(answer: (message: FromWorker) => void): (message: unknown)
     if (member === undefined) return;
     if (order.kind === "tape") member.tapes.set(order.id, order.tape);
     else if (order.kind === "forget") member.tapes.delete(order.id);
-    else if (order.kind === "leave") teams.delete(team);
-    else runTape(team, member, member.tapes.get(order.id)!);
+    else if (order.kind === "leave") {
+      teams.delete(team);
+      // Without work, this worker would not collect before the next model comes. Not waited for: this frame has the memory.
+      if (member.memory.buffer.byteLength >= COLLECTED_BYTES) void requestCollection();
+    } else runTape(team, member, member.tapes.get(order.id)!);
   };
 }

@@ -11,6 +11,7 @@ import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
+import { requestCollection } from "../collect.ts";
 import { drawn } from "../decode/drawable.ts";
 import type { Library } from "../define.ts";
 import { measureDots } from "../dots.ts";
@@ -115,6 +116,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
       },
       dots: (build) => measureDots(runtime, build),
     },
+    collect: requestCollection,
     drawn,
     openFile,
     folder,
