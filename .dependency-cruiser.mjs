@@ -5,13 +5,13 @@
  * `variants` comes before `ops`: an operation emits the steps of the variant that was chosen for its layer.
  */
 const STAGES = [
-  ["errors", "portable-error", "abort", "several", "near", "bytes", "tensor"],
+  ["errors", "portable-error", "abort", "collect", "several", "near", "bytes", "tensor"],
   ["checkpoint", "graph", "tape", "output", "embedding", "preprocess", "int8"],
   ["variants"],
   ["formats", "models", "ops"],
   ["fold"],
   ["plan", "weights"],
-  ["runtime", "kernels", "threads", "worker"],
+  ["runtime", "kernels", "pool", "threads", "worker"],
   ["engine"],
   ["decode", "image", "pixels", "photos", "resample", "views"],
   ["hub"],

@@ -2,6 +2,7 @@
  * One wasm instance and everything with its lifetime: memory, threads, the queue of calls, cached plans, disposal.
  * `Classifier` and `Trainer` both stand on it.
  */
+import { COLLECTED_BYTES } from "./collect.ts";
 import { expectedGot, OptionError, StateError } from "./errors.ts";
 import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import type { Runtime } from "./runtime.ts";
@@ -90,7 +91,7 @@ export async function createEngine<P extends Runnable>(
   const maximum = Math.min(MAX_PAGES, Math.ceil(bytes / PAGE_BYTES));
   const kind = shared ? { maximum, shared } : {};
   const kernels = await loadKernels(runtime, target.build, new WebAssembly.Memory({ initial: 1, ...kind }));
-  return new Engine(name, target, kernels, plans);
+  return new Engine(name, target, kernels, plans, undefined, runtime.collect);
 }
 
 /** See `createEngine`. */
@@ -98,6 +99,7 @@ export class Engine<P extends Runnable> {
   readonly target: EngineTarget;
   readonly #name: string;
   readonly #capacity: number;
+  readonly #collect: Runtime["collect"];
   /** Least recently used first. */
   readonly #plans = new Map<string, P>();
   /** Numbers of the cached tapes in the team. */
@@ -110,13 +112,24 @@ export class Engine<P extends Runnable> {
   #disposal: Promise<void> | undefined;
   #region: Region | undefined;
 
-  /** @param region what it has of the memory; all of it when absent */
-  constructor(name: string, target: EngineTarget, kernels: Kernels, capacity: number, region?: Region) {
+  /**
+   * @param region what it has of the memory; all of it when absent
+   * @param collect the runtime's
+   */
+  constructor(
+    name: string,
+    target: EngineTarget,
+    kernels: Kernels,
+    capacity: number,
+    region?: Region,
+    collect?: Runtime["collect"],
+  ) {
     this.#name = name;
     this.target = target;
     this.#kernels = kernels;
     this.#capacity = capacity;
     this.#region = region;
+    this.#collect = collect;
   }
 
   /** What it has of a memory that it shares; it may be another after `plan`. */
@@ -220,14 +233,17 @@ export class Engine<P extends Runnable> {
     return new Uint8Array(this.kernels.memory.buffer, address, length);
   }
 
-  /** Waits for the calls made before it, then gives back the instance, its memory and its threads. */
+  /** Waits for the calls made before it, then gives back the instance, its memory and its share of the threads. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await Promise.allSettled(this.#calls);
       this.#team?.dispose();
+      this.#team = undefined;
+      const bytes = this.#kernels!.memory.buffer.byteLength;
       this.#kernels = undefined;
       this.#plans.clear();
       this.#ids.clear();
+      if (bytes >= COLLECTED_BYTES) await this.#collect?.();
     })();
     return this.#disposal;
   }

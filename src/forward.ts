@@ -14,7 +14,7 @@ import type { photoTools } from "./photos.ts";
 import { pixelAffine } from "./pixels.ts";
 import { align, type Plan, plan, STATIC_BYTES, type WeightPlan } from "./plan.ts";
 import type { Preprocess } from "./preprocess.ts";
-import { type Kernels, run, runStep, step, type Tape } from "./tape.ts";
+import { type Kernels, runStep, step, type Tape } from "./tape.ts";
 import { allFinite } from "./tensor.ts";
 import type { Views } from "./views.ts";
 import { ensureMemory } from "./weights.ts";
@@ -281,10 +281,8 @@ export class ForwardPass {
     const recipe = this.#tools!.planView(pixels, view, preprocess, input.int8 !== undefined);
     const size = h * w * input.shape[2] * elementBytes(input);
     try {
-      this.#make([forward.addresses.get("input")!, size], recipe.bytes, ({ memory, exports }, out, base) => {
-        const { tables, steps } = recipe.place(base, out);
-        for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
-        run(exports, steps);
+      this.#make([forward.addresses.get("input")!, size], recipe.bytes, (kernels, out, base) => {
+        this.#tools!.prepareImage(kernels, recipe, base, out);
       });
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;

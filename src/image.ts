@@ -7,7 +7,7 @@ import { ArgumentTypeError, expectedGot, OptionError } from "./errors.ts";
 import { areSides, channelIndices } from "./pixels.ts";
 import type { Preprocess, Sides } from "./preprocess.ts";
 import { tapsOf } from "./resample.ts";
-import { type Step, step } from "./tape.ts";
+import { type Kernels, run, type Step, step } from "./tape.ts";
 
 /** A decoded image. */
 export interface Pixels {
@@ -25,12 +25,29 @@ export interface Table {
   readonly bytes: Uint8Array | Uint8ClampedArray;
 }
 
+/** Pixels in memory at once: it never shrinks, and one photo of 48 megapixels has 192 MB of them. */
+const BAND_BYTES = 2 ** 22;
+
+/** Tables to write, then steps to run. */
+export interface Pass {
+  readonly tables: readonly Table[];
+  readonly steps: readonly Step[];
+}
+
 /** What preparing one image takes. */
 export interface Recipe {
   /** Bytes of staging memory. */
   readonly bytes: number;
-  /** Tables to write and steps to run: from the pixels at `base` to the input at `out`, `[h, w, c]`. */
-  place(base: number, out: number): { readonly tables: readonly Table[]; readonly steps: readonly Step[] };
+  /** What to do, one after the other: from the pixels, at `base` for a while, to the input at `out`, `[h, w, c]`. */
+  place(base: number, out: number): readonly Pass[];
+}
+
+/** Does a recipe in memory that is large enough. */
+export function prepareImage({ memory, exports }: Kernels, recipe: Recipe, base: number, out: number): void {
+  for (const { tables, steps } of recipe.place(base, out)) {
+    for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
+    run(exports, steps);
+  }
 }
 
 /** Python's `round`: half to even. */
@@ -113,9 +130,16 @@ export function planImage(pixels: Pixels, preprocess: Preprocess, int8 = false):
  * Plans the preparation of one view of an image. Only the rows and columns that it keeps are computed.
  *
  * @param int8 whether the input is seven bits of each byte instead of normalised f32
+ * @param bandBytes of pixels that are in memory at once
  * @throws ArgumentTypeError or OptionError when `pixels` are not an image
  */
-export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int8 = false): Recipe {
+export function planView(
+  pixels: Pixels,
+  view: View,
+  preprocess: Preprocess,
+  int8 = false,
+  bandBytes = BAND_BYTES,
+): Recipe {
   checkPixels(pixels);
   const { width, data } = pixels;
   const { filter, mean, std, order } = preprocess;
@@ -140,53 +164,65 @@ export function planView(pixels: Pixels, view: View, preprocess: Preprocess, int
     ...channels.map((i) => -mean[i]! / std[i]!),
   ]);
   const source = data.subarray(first * width * 4, last * width * 4);
-  const parts = [source, ...[across.bounds, across.weights, down.bounds, down.weights, affine].map(bytesOf)];
-  const tableBytes = parts.reduce((sum, { length }) => sum + aligned(length), 0);
+  const pitch = width * 4;
+  const bandRows = Math.min(rows, Math.max(1, Math.floor(bandBytes / pitch)));
+  const numbers = [across.bounds, across.weights, down.bounds, down.weights, affine].map(bytesOf);
+  const numberBytes = numbers.reduce((sum, { length }) => sum + aligned(length), 0);
   return {
-    bytes: tableBytes + aligned(rows * w * 4) + aligned(h * w * 4),
+    bytes: aligned(bandRows * pitch) + numberBytes + aligned(rows * w * 4) + aligned(h * w * 4),
     place(base, out) {
-      let free = base;
-      const tables = parts.map((bytes) => {
+      const image = base;
+      let free = base + aligned(bandRows * pitch);
+      const tables = numbers.map((bytes) => {
         const address = free;
         free += aligned(bytes.length);
         return { address, bytes };
       });
-      const [image, acrossBounds, acrossTaps, downBounds, downTaps, numbers] = tables.map(({ address }) => address);
+      const [acrossBounds, acrossTaps, downBounds, downTaps, scales] = tables.map(({ address }) => address);
       const middle = free;
       const resized = middle + aligned(rows * w * 4);
-      return {
-        tables,
-        steps: [
-          ...(order === "gray" ? [step("gray", "luma_u8", rows, { w: width, input: image!, out: image! })] : []),
-          step("resize across", "resize_u8_horizontal", rows, {
-            w,
-            pitch: width,
-            ksize: across.ksize,
-            input: image!,
-            bounds: acrossBounds!,
-            taps: acrossTaps!,
-            out: middle,
-          }),
-          step("resize down", "resize_u8_vertical", h, {
-            w,
-            ksize: down.ksize,
-            input: middle,
-            bounds: downBounds!,
-            taps: downTaps!,
-            out: resized,
-          }),
-          int8
-            ? step("pixels", "pixels_i8", h, { w, c, reverse: order === "bgr" ? 1 : 0, rgba: resized, out })
-            : step("normalise", "normalize_f32", h, {
-                w,
-                c,
-                bgr: order === "bgr" ? 1 : 0,
-                input: resized,
-                affine: numbers!,
-                out,
-              }),
-        ],
-      };
+      const last = [
+        step("resize down", "resize_u8_vertical", h, {
+          w,
+          ksize: down.ksize,
+          input: middle,
+          bounds: downBounds!,
+          taps: downTaps!,
+          out: resized,
+        }),
+        int8
+          ? step("pixels", "pixels_i8", h, { w, c, reverse: order === "bgr" ? 1 : 0, rgba: resized, out })
+          : step("normalise", "normalize_f32", h, {
+              w,
+              c,
+              bgr: order === "bgr" ? 1 : 0,
+              input: resized,
+              affine: scales!,
+              out,
+            }),
+      ];
+      const passes: Pass[] = [];
+      for (let from = 0; from < rows; from += bandRows) {
+        const count = Math.min(bandRows, rows - from);
+        const band = { address: image, bytes: source.subarray(from * pitch, (from + count) * pitch) };
+        passes.push({
+          tables: from === 0 ? [band, ...tables] : [band],
+          steps: [
+            ...(order === "gray" ? [step("gray", "luma_u8", count, { w: width, input: image, out: image })] : []),
+            step("resize across", "resize_u8_horizontal", count, {
+              w,
+              pitch: width,
+              ksize: across.ksize,
+              input: image,
+              bounds: acrossBounds!,
+              taps: acrossTaps!,
+              out: middle + from * w * 4,
+            }),
+            ...(from + count === rows ? last : []),
+          ],
+        });
+      }
+      return passes;
     },
   };
 }

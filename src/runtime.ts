@@ -38,6 +38,8 @@ export interface Runtime {
     vectors(build: Build): Promise<Vectors>;
     dots(build: Build): Promise<Dots>;
   };
+  /** Makes the engine collect garbage soon. Absent where buffers that are not used count against a limit (Workers). */
+  readonly collect?: () => Promise<void>;
   /** A compiled module that ships with the package. */
   module(name: ModuleName): Promise<WebAssembly.Module>;
   /**

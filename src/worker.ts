@@ -1,6 +1,7 @@
 /**
- * One worker of a team: the loop that every thread of every runtime runs.
+ * One worker of a pool: the loop that every thread of every runtime runs.
  */
+import { COLLECTED_BYTES, requestCollection } from "./collect.ts";
 import { instantiateKernels } from "./kernels.ts";
 import { type KernelExports, runShare, type Tape } from "./tape.ts";
 import { CONTROL, type FromWorker, type ToWorker } from "./threads.ts";
@@ -12,8 +13,18 @@ import { CONTROL, type FromWorker, type ToWorker } from "./threads.ts";
  */
 const SPINS = 50_000;
 
-/** Waits until all `size` workers are here. Returns false when one of them has failed. */
-function meet(control: Int32Array, size: number): boolean {
+/** A team that this worker is in. */
+interface Membership {
+  readonly exports: KernelExports;
+  readonly memory: WebAssembly.Memory;
+  readonly control: Int32Array;
+  readonly index: number;
+  readonly size: number;
+  readonly tapes: Map<number, Tape>;
+}
+
+/** Waits until all workers are here. Returns false when one of them has failed in this step, counted from 1, or before. */
+function meet({ control, size }: Membership, step: number): boolean {
   const passed = Atomics.load(control, CONTROL.passed);
   if (Atomics.add(control, CONTROL.arrived, 1) === size - 1) {
     Atomics.store(control, CONTROL.arrived, 0);
@@ -23,38 +34,60 @@ function meet(control: Int32Array, size: number): boolean {
     for (let i = 0; i < SPINS && Atomics.load(control, CONTROL.passed) === passed; ++i);
     while (Atomics.load(control, CONTROL.passed) === passed) Atomics.wait(control, CONTROL.passed, passed);
   }
-  return Atomics.load(control, CONTROL.failed) === 0;
+  // A worker that is quick may have failed in the next step already: it waits there.
+  const failed = Atomics.load(control, CONTROL.failed);
+  return failed === 0 || failed > step;
 }
 
 /**
- * Serves a team.
+ * Serves a pool, and the teams in it.
  *
- * @param answer posts to the team's owner
+ * @param answer posts to the pool's owner
  * @returns what to call with each message from it
  */
 export function serve(answer: (message: FromWorker) => void): (message: unknown) => Promise<void> {
-  const tapes = new Map<number, Tape>();
-  let joined: { exports: KernelExports; control: Int32Array; index: number; size: number } | undefined;
+  const teams = new Map<number, Membership>();
+  const runTape = (team: number, member: Membership, tape: Tape): void => {
+    for (const [i, step] of tape.entries()) {
+      try {
+        runShare(member.exports, step, member.index, member.size);
+      } catch (error) {
+        Atomics.store(member.control, CONTROL.failed, i + 1);
+        answer({ team, kind: "failed", message: `${step.label}: ${String(error)}` });
+      }
+      if (!meet(member, i + 1)) return;
+    }
+    if (member.index === 0) answer({ team, kind: "done" });
+  };
   return async (message) => {
     const order = message as ToWorker;
+    const { team } = order;
     if (order.kind === "join") {
       const { module, memory, control, index, size } = order;
-      joined = { exports: instantiateKernels(module, memory), control, index, size };
-      answer({ kind: "joined" });
-    } else if (order.kind === "tape") tapes.set(order.id, order.tape);
-    else if (order.kind === "forget") tapes.delete(order.id);
-    else {
-      const { exports, control, index, size } = joined!;
-      for (const step of tapes.get(order.id)!) {
-        try {
-          runShare(exports, step, index, size);
-        } catch (error) {
-          Atomics.store(control, CONTROL.failed, 1);
-          answer({ kind: "failed", message: `${step.label}: ${String(error)}` });
-        }
-        if (!meet(control, size)) return;
+      try {
+        teams.set(team, {
+          exports: instantiateKernels(module, memory),
+          memory,
+          control,
+          index,
+          size,
+          tapes: new Map(),
+        });
+        answer({ team, kind: "joined" });
+      } catch (error) {
+        answer({ team, kind: "failed", message: `worker ${index}: ${String(error)}` });
       }
-      if (index === 0) answer({ kind: "done" });
+      return;
     }
+    // One that could not join gets no more orders, but those that were on their way.
+    const member = teams.get(team);
+    if (member === undefined) return;
+    if (order.kind === "tape") member.tapes.set(order.id, order.tape);
+    else if (order.kind === "forget") member.tapes.delete(order.id);
+    else if (order.kind === "leave") {
+      teams.delete(team);
+      // Without work, this worker would not collect before the next model comes. Not waited for: this frame has the memory.
+      if (member.memory.buffer.byteLength >= COLLECTED_BYTES) void requestCollection();
+    } else runTape(team, member, member.tapes.get(order.id)!);
   };
 }

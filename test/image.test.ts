@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Pixels, planImage } from "../src/image.ts";
+import { centreView, type Pass, type Pixels, planImage, planView, prepareImage } from "../src/image.ts";
 import type { Kernels } from "../src/kernels.ts";
 import { STATIC_BYTES } from "../src/plan.ts";
 import { channelsOf, checkPreprocess, PRESETS, type Preprocess, sized } from "../src/preprocess.ts";
@@ -59,7 +59,7 @@ function lay(kernels: Kernels, pixels: Pixels, preprocess: Preprocess) {
   ensureMemory(kernels.memory, out + 4 * inputLength(preprocess) + 1024);
   const bytes = new Uint8Array(kernels.memory.buffer);
   for (let i = STATIC_BYTES; i < bytes.length; ++i) bytes[i] = (i * 37 + 11) & 255;
-  const { tables, steps } = recipe.place(staging, out);
+  const [{ tables, steps }] = recipe.place(staging, out) as readonly [Pass];
   for (const { address, bytes: table } of tables) bytes.set(table, address);
   return { steps, tables, out, end: staging + recipe.bytes };
 }
@@ -157,12 +157,12 @@ describe.each(RUNNABLE)("%s", (build) => {
 describe("planImage", () => {
   it("reads only the rows that the crop needs", () => {
     const pixels = pixelsOf({ width: 20, height: 1500 });
-    const { tables } = planImage(pixels, plain(64, 56)).place(0, 0);
+    const [{ tables }] = planImage(pixels, plain(64, 56)).place(0, 0) as readonly [Pass];
     expect(tables[0]!.bytes.length).toBeLessThan(25 * 20 * 4);
   });
   it("lays its tables out one after the other, aligned and inside what it asked for", () => {
     const recipe = planImage(pixelsOf({ width: 13, height: 17 }), plain(9, 7));
-    const { tables, steps } = recipe.place(160, 16);
+    const [{ tables, steps }] = recipe.place(160, 16) as readonly [Pass];
     let free = 160;
     for (const { address, bytes } of tables) {
       expect(address % 16).toBe(0);
@@ -171,6 +171,29 @@ describe("planImage", () => {
     }
     expect(free).toBeLessThan(160 + recipe.bytes);
     expect(steps.map(({ kernel }) => kernel)).toEqual(["resize_u8_horizontal", "resize_u8_vertical", "normalize_f32"]);
+  });
+  it.each(["rgb", "gray"] as const)("gives the same input in bands of rows, of %s", async (order) => {
+    const pixels = pixelsOf({ width: 40, height: 53 });
+    const preprocess = plain(20, 16, { order });
+    const inputs = [1, 40 * 4 * 7, 2 ** 20].map(async (bandBytes) => {
+      const kernels = await kernelsOf("baseline", 1);
+      const recipe = planView(pixels, centreView(pixels, preprocess), preprocess, false, bandBytes);
+      const out = STATIC_BYTES + recipe.bytes;
+      ensureMemory(kernels.memory, out + 4 * inputLength(preprocess));
+      prepareImage(kernels, recipe, STATIC_BYTES, out);
+      return new Float32Array(kernels.memory.buffer, out, inputLength(preprocess)).slice();
+    });
+    const [rows, bands, whole] = await Promise.all(inputs);
+    expect(rows).toEqual(whole);
+    expect(bands).toEqual(whole);
+  });
+  it("takes no more memory for the pixels of a larger picture, but for a row of results each", () => {
+    const preprocess = plain(256, 224);
+    const bytesOf = (side: number): number => {
+      const pixels = { width: side, height: side, data: new Uint8Array(4 * side * side) };
+      return planView(pixels, centreView(pixels, preprocess), preprocess).bytes;
+    };
+    expect(bytesOf(6000) - bytesOf(2000)).toBeLessThan(4000 * 224 * 4 + 1e5);
   });
   it("does not care where the pixels lie in their buffer, nor whether they are clamped", async () => {
     const kernels = await kernelsOf("baseline", 1);

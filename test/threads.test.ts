@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { type LoadOptions, loadWith } from "../src/classifier.ts";
 import { resnetSpec } from "../src/models/resnet.ts";
-import type { ModuleName, WorkerHandle } from "../src/runtime.ts";
+import type { ModuleName, Runtime, WorkerHandle } from "../src/runtime.ts";
 import { nodeRuntime } from "../src/runtimes/node.ts";
 import { step } from "../src/tape.ts";
 import { startTeam } from "../src/threads.ts";
@@ -85,6 +85,27 @@ describe("failures", () => {
     const team = await startTeam(runtime, await runtime.module("baseline.shared"), memory(), 2);
     const id = team.add([step("stray", "clamp_f32", 2, { c: 4, input: 1 << 30, out: 4096, lo: 0, hi: 1 })], 0);
     await expect(team.run(id)).rejects.toThrow(/stray: RuntimeError/);
+  });
+  it("a step that traps ends its team and no other; the workers stay", async () => {
+    const runtime = await shipped();
+    let started = 0;
+    const counted: Runtime = {
+      ...runtime,
+      startWorker(...given) {
+        started += 1;
+        return runtime.startWorker(...given);
+      },
+    };
+    const module = await runtime.module("baseline.shared");
+    const [one, two] = [await startTeam(counted, module, memory(), 2), await startTeam(counted, module, memory(), 3)];
+    const over = (input: number) => [step("over", "clamp_f32", 2, { c: 4, input, out: 8192, lo: 0, hi: 1 })];
+    const [bad, good] = [one.add([...over(1 << 30), ...over(4096)], 0), two.add(over(4096), 0)];
+    const [failed, ran] = await Promise.allSettled([one.run(bad), two.run(good)]);
+    expect([failed.status, ran.status]).toEqual(["rejected", "fulfilled"]);
+    await two.run(good);
+    two.dispose();
+    (await startTeam(counted, module, memory(), 3)).dispose();
+    expect(started).toBe(3);
   });
   it("refuses 0 threads, and half a thread", async () => {
     for (const threads of [0, 0.5]) {

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import registryUrl from "registry-url";
 import { loadWith } from "../classifier.ts";
+import { requestCollection } from "../collect.ts";
 import { convertWith } from "../convert.ts";
 import { drawn } from "../decode/drawable.ts";
 import type { Library } from "../define.ts";
@@ -115,6 +116,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
       },
       dots: (build) => measureDots(runtime, build),
     },
+    collect: requestCollection,
     drawn,
     openFile,
     folder,

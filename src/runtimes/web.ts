@@ -3,6 +3,7 @@
  * first called: names and the cache, HEIC, measuring.
  */
 import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import { requestCollection } from "../collect.ts";
 import { drawn } from "../decode/drawable.ts";
 import { schemeOf } from "../decode/scheme.ts";
 import { expectedGot, ModelError } from "../errors.ts";
@@ -46,6 +47,7 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
       modules.set(name, module);
       return module;
     },
+    collect: requestCollection,
     async decodeHeif(...given) {
       const { heifDecoder } = await import("./web-heif.ts");
       return heifDecoder(importLibheif)(...given);

@@ -7,14 +7,13 @@ import type { ImageInput } from "../decode/input.ts";
 import { toPixels } from "../decode/photo.ts";
 import { isRaw } from "../decode/raw.ts";
 import { ImageError } from "../errors.ts";
-import { type Pixels, planView } from "../image.ts";
+import { type Pixels, planView, prepareImage } from "../image.ts";
 import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
 import { uniform } from "../models/random.ts";
 import { align } from "../plan.ts";
 import { fromPortable, type PortableError, toPortable } from "../portable-error.ts";
 import { channelsOf, type Preprocess } from "../preprocess.ts";
 import type { Runtime, WorkerHandle } from "../runtime.ts";
-import { runStep } from "../tape.ts";
 import { ensureMemory } from "../weights.ts";
 import { type Augment, recolour, vary } from "./augment.ts";
 
@@ -67,13 +66,11 @@ async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<
     async prepare({ key, image, augment, seed }) {
       const { pixels, view, colours } = vary(await decode(key, image), preprocess, augment, uniform(seed));
       const recipe = planView(pixels, view, preprocess);
-      const { memory, exports } = kernels!;
+      const { memory } = kernels!;
       const size = view.width * view.height * channelsOf(preprocess);
       const out = align(base + recipe.bytes);
       ensureMemory(memory, out + 4 * size);
-      const { tables, steps } = recipe.place(base, out);
-      for (const { address, bytes } of tables) new Uint8Array(memory.buffer, address, bytes.length).set(bytes);
-      for (const step of steps) runStep(exports, step);
+      prepareImage(kernels!, recipe, base, out);
       const input = new Float32Array(memory.buffer, out, size).slice() as Float32Array<ArrayBuffer>;
       if (colours !== undefined) recolour(input, preprocess, colours);
       return input;

@@ -8,11 +8,10 @@ import type { Scale } from "../../src/decode/jpeg-geometry.ts";
 import { planResize } from "../../src/decode/jpeg-resize.ts";
 import { type Orientation, upright } from "../../src/decode/orientation.ts";
 import { scaled, scaleFor, type Wanted } from "../../src/decode/wanted.ts";
-import { centreView, type Pixels, planView, type View } from "../../src/image.ts";
+import { centreView, type Pixels, planView, prepareImage, type View } from "../../src/image.ts";
 import { STATIC_BYTES } from "../../src/plan.ts";
 import { type Filter, PRESETS, type Preprocess } from "../../src/preprocess.ts";
 import { nodeRuntime } from "../../src/runtimes/node.ts";
-import { run } from "../../src/tape.ts";
 import { ensureMemory } from "../../src/weights.ts";
 import { keptKernels, randomly } from "../wasm.ts";
 
@@ -105,9 +104,7 @@ async function seen(pixels: Pixels, view: View, preprocess: Preprocess): Promise
   const length = view.width * view.height * preprocess.mean.length;
   const base = Math.ceil((STATIC_BYTES + 4 * length + 1024) / 16) * 16;
   ensureMemory(kernels.memory, base + recipe.bytes);
-  const { tables, steps } = recipe.place(base, STATIC_BYTES);
-  for (const { address, bytes } of tables) new Uint8Array(kernels.memory.buffer, address, bytes.length).set(bytes);
-  run(kernels.exports, steps);
+  prepareImage(kernels, recipe, base, STATIC_BYTES);
   return new Float32Array(kernels.memory.buffer, STATIC_BYTES, length).slice();
 }
 
