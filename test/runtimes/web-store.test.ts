@@ -70,7 +70,7 @@ test("what a page gave up a day ago is removed, what is newer is not", async () 
   expect(addresses("half")).toEqual([recent]);
 });
 test.each([
-  ["changed", (address: string) => void stored.get(address)!.fill(7)],
+  ["cut", (address: string) => void stored.set(address, stored.get(address)!.slice(1))],
   ["gone", (address: string) => void stored.delete(address)],
 ])("a file that was %s is named, until it is fetched again", async (_, damage) => {
   await put(cacheStore("c"), "weights");
