@@ -97,7 +97,10 @@ describe("update", () => {
         server.routes.set(`/o/r/resolve/${revision}/model.safetensors`, file(bytes, headers));
       }
     };
-    runtime = { ...runtime, huggingFace: async () => ({ endpoint: server.origin, token: undefined, cache: undefined }) };
+    runtime = {
+      ...runtime,
+      huggingFace: async () => ({ endpoint: server.origin, token: undefined, cache: undefined }),
+    };
     const branch = (options: LocateOptions = {}) => locate("hf:o/r", runtime, { cache, ...options });
     at(commits[0]!, OLD);
     expect(await isOf(await branch())).toBe("old");

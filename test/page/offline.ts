@@ -47,7 +47,11 @@ class Site {
     const server = createServer((request, response) => {
       const { pathname } = new URL(request.url!, "http://x");
       response.on("close", () => {
-        this.seen.push({ what: `${request.method} ${pathname}`, range: request.headers.range, status: response.statusCode });
+        this.seen.push({
+          what: `${request.method} ${pathname}`,
+          range: request.headers.range,
+          status: response.statusCode,
+        });
       });
       response.setHeader("Access-Control-Allow-Origin", "*");
       (this.routes.get(pathname) ?? files)(request, response);
@@ -129,9 +133,11 @@ interface Result {
 async function inPage(): Promise<void> {
   const given = new URL(location.href).searchParams;
   const tell = (result: unknown): void => {
-    if (given.has("framed")) return parent.postMessage(result, "*");
-    document.body.textContent = JSON.stringify(result);
-    document.title = "done";
+    if (given.has("framed")) parent.postMessage(result, "*");
+    else {
+      document.body.textContent = JSON.stringify(result);
+      document.title = "done";
+    }
   };
   try {
     const entry = "/dist/runtimes/browser.js";
@@ -160,7 +166,9 @@ async function inPage(): Promise<void> {
       more.forgotten = await library.forget(source);
       more.left = (await library.usage()).models.length;
       // Firefox asks the user, who is not there.
-      const waited = new Promise((resolve) => setTimeout(resolve, 3000, { persisted: false, reason: "the user is asked" }));
+      const waited = new Promise((resolve) =>
+        setTimeout(resolve, 3000, { persisted: false, reason: "the user is asked" }),
+      );
       more.persisted = await Promise.race([library.persist(), waited]);
     }
     const { index, probability } = best!;
@@ -228,7 +236,11 @@ async function inBrowser(name: BrowserName): Promise<void> {
     site.take(/./);
     const again = await opened("/app/");
     const asked = site.take(/wasm\/|safetensors/);
-    ok("its second visit asks for no kernels and no model", asked.length === 0 && same(again, first), asked.join(", ") || said(again));
+    ok(
+      "its second visit asks for no kernels and no model",
+      asked.length === 0 && same(again, first),
+      asked.join(", ") || said(again),
+    );
     await site.stop();
     const offline = await opened("/app/");
     ok("it reloads and classifies with the server stopped", same(offline, first), said(offline));
@@ -237,7 +249,11 @@ async function inBrowser(name: BrowserName): Promise<void> {
     site.routes.set("/other.safetensors", file(small, { etag: '"one"' }));
     site.routes.set("/stop", (_, response) => void response.end("", () => void site.stop()));
     const open = await loaded("/other.safetensors", { prefetch: "" });
-    ok("an open page loads after prefetch with the server stopped", same(open, first) && open.bytes! > small.length, said(open));
+    ok(
+      "an open page loads after prefetch with the server stopped",
+      same(open, first) && open.bytes! > small.length,
+      said(open),
+    );
     await site.start();
 
     await updates(site, loaded, ok, said);
@@ -246,7 +262,9 @@ async function inBrowser(name: BrowserName): Promise<void> {
     site.routes.set("/page-relative.safetensors", file(small));
     site.take(/./);
     const relative = await loaded("page-relative.safetensors");
-    const requests = site.seen.map(({ what, status }) => `${what} ${status}`).filter((what) => /relative|json| 404/.test(what));
+    const requests = site.seen
+      .map(({ what, status }) => `${what} ${status}`)
+      .filter((what) => /relative|json| 404/.test(what));
     const isOnce = requests.length === 1 && relative.last === small.length && same(relative, first);
     ok("a relative address is asked for once, with progress, and nothing beside it", isOnce, requests.join(", "));
     site.take(/./);
@@ -308,7 +326,11 @@ async function updates(site: Site, loaded: Loaded, ok: Ok, said: (result: unknow
   site.take(/./);
   const wrong = await loaded(`${pinned}#sha256=${sha256(large)}`);
   const still = await loaded(`${pinned}#sha256=${sha256(newer)}`);
-  ok("a digest that nobody has leaves the old copy", wrong.code === "integrity" && same(still, fresh), said([wrong, still]));
+  ok(
+    "a digest that nobody has leaves the old copy",
+    wrong.code === "integrity" && same(still, fresh),
+    said([wrong, still]),
+  );
 }
 
 /** A large model whose page is closed while it comes, and one that two pages want at once. */
@@ -333,7 +355,11 @@ async function downloads(
   const next = await loaded(path);
   const range = Number(/\d+/.exec(site.seen.findLast(({ what }) => what === `GET ${path}`)?.range ?? "0")![0]);
   const isContinued = range >= 2 * (4 << 20) && next.first! > range && next.last === large.length;
-  ok("a download goes on where a closed page left it", cut.last !== undefined && isContinued, `byte ${range}, ${said(next)}`);
+  ok(
+    "a download goes on where a closed page left it",
+    cut.last !== undefined && isContinued,
+    `byte ${range}, ${said(next)}`,
+  );
 
   const both = "/both.safetensors";
   // Slow enough that both want it.
