@@ -196,7 +196,7 @@ function sourceOf({ key, origin }: StoredEntry, names: ReadonlyMap<string, strin
 }
 
 /** A key as a source: `hf:owner/repo@main`. */
-export function shownKey(key: string): string {
+function shownKey(key: string): string {
   // A plus stands for a slash before a file of a repository, and for a colon before a port.
   const plain = key.startsWith("hf/") ? key.replace("+", "/").replace(/\+alone$/, "") : key.replace("+", ":");
   return decodeURIComponent(plain.replace("/", ":"));

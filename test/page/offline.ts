@@ -80,18 +80,24 @@ const files: Handler = (request, response) => {
   const type = TYPES[pathname.slice(pathname.lastIndexOf(".") + 1)] ?? "application/octet-stream";
   response.setHeader("Content-Type", type);
   response.setHeader("Cache-Control", "no-store");
+  // Of workers too, in a page that is isolated.
+  response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+  response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");
   const html = (body: string): void => {
     response.setHeader("Content-Type", "text/html");
+    if (pathname === "/isolated/") response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+    else response.removeHeader("Cross-Origin-Embedder-Policy");
     response.end(`<!doctype html><title>waiting</title><script>(${onFailure})()</script>${body}`);
   };
   if (pathname === "/blank") html("<script>document.title = 'done'</script>");
   else if (pathname === "/page") html(`<script type="module">(${inPage})()</script>`);
   else if (pathname === "/frame") html(`<script>(${aroundFrame})()</script>`);
-  else if (pathname === "/app/") {
+  else if (pathname === "/app/" || pathname === "/isolated/") {
     const imports = JSON.stringify({ imports: { "resnet-wasm": "/dist/runtimes/browser.js" } });
     html(`<script type="importmap">${imports}</script><script type="module" src="app.js"></script>`);
   } else if (pathname === "/app/app.js") response.end(appProgram());
-  else if (pathname === "/app/sw.js") {
+  else if (pathname === "/isolated/app.js") response.end(threaded(appProgram()));
+  else if (/^\/(app|isolated)\/sw.js$/.test(pathname)) {
     response.setHeader("Service-Worker-Allowed", "/");
     response.end(serviceWorker);
   } else if (pathname === "/photo.jpg") response.end(readFileSync(PHOTO));
@@ -112,7 +118,19 @@ document.body.textContent = JSON.stringify({ index: best.index, probability: bes
 document.title = "done";`;
 }
 
+/** The same with two threads, where the page may have them. */
+function threaded(program: string): string {
+  return program
+    .replace(
+      'prefetch("/small.safetensors", {',
+      'prefetch("/small.safetensors", { threads: crossOriginIsolated ? 2 : 1,',
+    )
+    .replace('load("/small.safetensors")', 'load("/small.safetensors", { threads: crossOriginIsolated ? 2 : 1 })')
+    .replace("bytes })", "bytes, isolated: crossOriginIsolated })");
+}
+
 interface Result {
+  readonly isolated?: boolean;
   readonly index?: number;
   readonly probability?: number;
   readonly bytes?: number;
@@ -244,6 +262,14 @@ async function inBrowser(name: BrowserName): Promise<void> {
     await site.stop();
     const offline = await opened("/app/");
     ok("it reloads and classifies with the server stopped", same(offline, first), said(offline));
+    await site.start();
+
+    const threads = await opened("/isolated/");
+    const isThreaded = same(threads, first) && threads.isolated === true;
+    ok("an isolated page fetches what two threads need", isThreaded, said(threads));
+    await site.stop();
+    const alone = await opened("/isolated/");
+    ok("it starts them with the server stopped", same(alone, first) && alone.isolated === true, said(alone));
     await site.start();
 
     site.routes.set("/other.safetensors", file(small, { etag: '"one"' }));
