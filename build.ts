@@ -160,6 +160,30 @@ const IMPORTED_AT_ONCE: Plugin = {
   },
 };
 
+/** Parts of the library that a worker of pages does without, so that its file stays below what bundlers warn of (webpack: 250 kB). */
+const LEFT_OUT = {
+  // Models come to them opened.
+  "browser-engine": /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  "browser-trainer": /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  // Large, and rare: the page reads such files itself, and makes twins.
+  "browser-opener": /src\/(int8-twin|formats\/(torch|onnx)\/format)\.ts$/,
+} as const;
+
+/** In place of these files, what throws when it is used. */
+function without(parts: RegExp): Plugin {
+  return {
+    name: "left out",
+    setup({ onLoad }) {
+      onLoad({ filter: parts }, ({ path }) => {
+        const names = [...readFileSync(path, "utf8").matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm)];
+        const each = names.map(([, name]) => `export const ${name} = leftOut;`).join("\n");
+        const contents = `import { leftOut } from "${join(root, "src/remote/left-out.ts")}";\n${each}`;
+        return { contents, loader: "js" };
+      });
+    },
+  };
+}
+
 /** Names for bundlers what they are to leave as it is: minifying takes comments away. */
 function markedImports(code: string): string {
   return code.replace(/\bimport\((?=[\w$]+\))/g, "import(/* webpackIgnore: true */ /* @vite-ignore */ ");
@@ -196,7 +220,7 @@ function noteBundled(paths: Iterable<string>): void {
  * bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
  */
 const PAGE_FILES = [
-  ["core", /src\/(classifier|twins|runtimes\/page)\.ts$/],
+  ["core", /src\/(classifier|twins|runtimes\/here)\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch|photo)|photos|several|runtimes\/(web-heif|heic))\.ts$/],
   ["names", /src\/(near|models\/pretrained)\.ts$/],
   ["onnx", /src\/formats\/onnx\/format\.ts$/],
@@ -275,6 +299,10 @@ if (!process.argv.includes("--wasm")) {
         .map((name) => `runtimes/${name}`)
         .map(entry),
     });
+    for (const [name, parts] of Object.entries(LEFT_OUT)) {
+      const plugins = [without(parts), IMPORTED_AT_ONCE];
+      await bundle({ ...page, entryPoints: [entry(`runtimes/${name}`)], plugins });
+    }
     // What needs no runtime: the same file everywhere, for a bundler to pick from.
     await bundle({
       entryPoints: ["lowlevel", "formats/index"].map(entry),

@@ -1,4 +1,5 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
+import { DivergedError } from "../errors.ts";
 import { readFile, rm } from "node:fs/promises";
 import { nodeRuntime } from "../runtimes/node.ts";
 import type { Dataset } from "../train/dataset.ts";
@@ -11,7 +12,6 @@ import {
 } from "../train/finetune.ts";
 import type { Part } from "../train/options.ts";
 import type { EpochRecord } from "../train/state.ts";
-import { DivergedError } from "../train/trainer.ts";
 import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";

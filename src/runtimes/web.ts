@@ -11,6 +11,7 @@ import { type Format, SAFETENSORS } from "../formats/open.ts";
 import { codeOfStatus } from "../hub/status.ts";
 import type { ModuleName, Runtime, Store } from "../runtime.ts";
 import { givenAddresses, givenModule } from "./init.ts";
+import { pageAddress } from "./page-address.ts";
 import type { VerifiedEntries } from "./web-store.ts";
 
 /** What differs between a browser's entries. */
@@ -52,8 +53,8 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
     },
     drawn,
     openFile: fetchFile,
-    absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
-    folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
+    absolute: (path) => (schemeOf(path) === undefined ? new URL(path, pageAddress()).href : path),
+    folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, pageAddress()), signal),
     store: (name = "resnet-wasm") => storeOf(name, verified),
     // Both answer pages of any origin.
     registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",
@@ -88,7 +89,7 @@ function storeOf(name: string, verified: VerifiedEntries): Store {
 
 /** A file at a URL, whole. Throws `ModelError` when the server does not give it; the signal's reason when it aborts. */
 export async function fetchFile(path: string, signal?: AbortSignal): Promise<ByteSource> {
-  const url = new URL(path, location.href).href;
+  const url = new URL(path, pageAddress()).href;
   let response: Response;
   try {
     response = await fetch(url, signal === undefined ? {} : { signal });
