@@ -216,10 +216,11 @@ function noteBundled(paths: Iterable<string>): void {
 
 /**
  * The files that the page's entry is in, by what they begin with; what these import is with them, unless it is in a file before. The
- * core is what `load` needs always. The others are imported when they are needed, but for the training, which the entry imports and
- * bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
+ * first is what `load` needs always, the core what it needs where a page computes itself. The others are imported when
+ * they are needed, but for the training, which the entry imports and bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
  */
 const PAGE_FILES = [
+  ["remote", /src\/runtimes\/place\.ts$/],
   ["core", /src\/(classifier|twins|runtimes\/here)\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch|photo)|photos|several|runtimes\/(web-heif|heic))\.ts$/],
   ["names", /src\/(near|models\/pretrained)\.ts$/],

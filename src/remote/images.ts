@@ -1,5 +1,5 @@
 /** Images on their way from a page to its worker: what a page alone can read becomes what can be posted, without decoding. */
-import { isDrawable } from "../decode/drawable.ts";
+import { drawnPixels, isDrawable } from "../decode/drawable.ts";
 import type { ImageInput } from "../decode/input.ts";
 import { isRaw } from "../decode/raw.ts";
 
@@ -54,7 +54,6 @@ export async function postImage(image: ImageInput, maxPixels?: number): Promise<
 
 /** The pixels of what the platform draws, read here: where it cannot be posted, and to say why. */
 export async function postPixels(image: ImageInput, maxPixels?: number): Promise<PostedImage> {
-  const { drawnPixels } = await import("../decode/drawable.ts");
   const { width, height, data } = await drawnPixels(image as never, maxPixels ?? Number.POSITIVE_INFINITY);
   return { image: { width, height, data }, transfer: [data.buffer as ArrayBuffer] };
 }

@@ -1,7 +1,7 @@
 /** Models and files of another thread: what they are is posted, their bytes are read over a port. */
 import type { ByteSource } from "../bytes.ts";
 import type { Checkpoint, Form, Layout } from "../checkpoint.ts";
-import { closable, type Model } from "../model.ts";
+import type { Model } from "../model.ts";
 import { type Handler, Moved, type Peer, peerOf } from "./peer.ts";
 
 /** A copy, whose memory moves: what was read may be a view of the file itself. */
@@ -90,12 +90,15 @@ export function openModel({ plain, packed, originalNames, port }: PostedModel): 
     into?.set(bytes);
     return into ?? bytes;
   };
-  return closable({
+  const close = (): Promise<void> => closed(peer, port);
+  return {
     ...plain,
+    close,
+    [Symbol.asyncDispose]: close,
     checkpoint: {
       ...plain.checkpoint,
+      close,
       read: (name, into) => read("read", name, into),
-      close: () => closed(peer, port),
       ...(originalNames.size > 0 && { originalName: (name: string) => originalNames.get(name) ?? name }),
       ...(packed !== undefined && {
         packed: {
@@ -105,5 +108,5 @@ export function openModel({ plain, packed, originalNames, port }: PostedModel): 
         },
       }),
     },
-  });
+  };
 }

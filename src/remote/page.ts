@@ -243,9 +243,11 @@ export class Remote {
     // Until the end: a training reads its weights again.
     const opener = name === "train" ? undefined : this.#opener.take();
     try {
-      if (opener === undefined) return await peer.call(name, [source, ...args], { signal: own.signal });
-      const model = await this.#open(await opener, source, options);
-      return await peer.call(name, [model, ...args], { signal: own.signal, transfer: [model.port] });
+      const model = opener === undefined ? undefined : await this.#open(await opener, source, options);
+      const transfer = model === undefined ? [] : [model.port];
+      const result = await peer.call(name, [model ?? source, ...args], { signal: own.signal, transfer });
+      if (thrown !== undefined) throw thrown.error;
+      return result;
     } catch (error) {
       throw thrown === undefined ? error : thrown.error;
     } finally {

