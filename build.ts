@@ -163,8 +163,10 @@ const IMPORTED_AT_ONCE: Plugin = {
 /** Parts of the library that a worker of pages does without, so that its file stays below what bundlers warn of (webpack: 250 kB). */
 const LEFT_OUT = {
   // Models come to them opened.
-  "browser-engine": /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
-  "browser-trainer": /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  "browser-engine":
+    /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  "browser-trainer":
+    /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
   // Large, and rare: the page reads such files itself, and makes twins.
   "browser-opener": /src\/(int8-twin|formats\/(torch|onnx)\/format)\.ts$/,
 } as const;
@@ -175,7 +177,9 @@ function without(parts: RegExp): Plugin {
     name: "left out",
     setup({ onLoad }) {
       onLoad({ filter: parts }, ({ path }) => {
-        const names = [...readFileSync(path, "utf8").matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm)];
+        const names = [
+          ...readFileSync(path, "utf8").matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm),
+        ];
         const each = names.map(([, name]) => `export const ${name} = leftOut;`).join("\n");
         const contents = `import { leftOut } from "${join(root, "src/remote/left-out.ts")}";\n${each}`;
         return { contents, loader: "js" };

@@ -13,7 +13,17 @@ import {
 } from "./errors.ts";
 
 export interface PortableError {
-  readonly kind: "image" | "model" | "dataset" | "option" | "type" | "state" | "diverged" | "range" | "platform" | "other";
+  readonly kind:
+    | "image"
+    | "model"
+    | "dataset"
+    | "option"
+    | "type"
+    | "state"
+    | "diverged"
+    | "range"
+    | "platform"
+    | "other";
   readonly message: string;
   /** The code, the option's name, or the name of an error of the platform (`TimeoutError`). */
   readonly code: string;
@@ -40,7 +50,8 @@ export function toPortable(error: unknown): PortableError {
 
 export function fromPortable(portable: PortableError): Error {
   const error = made(portable);
-  if (portable.stack !== undefined) Object.defineProperty(error, "stack", { value: portable.stack, configurable: true });
+  if (portable.stack !== undefined)
+    Object.defineProperty(error, "stack", { value: portable.stack, configurable: true });
   return error;
 }
 

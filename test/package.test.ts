@@ -19,9 +19,12 @@ describe("sizes", () => {
   it.each(["engine", "opener", "trainer"])("the %s's file within 245 kB: webpack warns from 250", (name) => {
     expect(built(`browser-${name}.js`).length).toBeLessThanOrEqual(245_000);
   });
-  it.each(["engine", "opener", "trainer"])("the %s's file imports nothing later: bundlers make scripts of workers", (name) => {
-    expect(built(`browser-${name}.js`)).not.toMatch(/\bimport\((?!\/\*)/);
-  });
+  it.each(["engine", "opener", "trainer"])(
+    "the %s's file imports nothing later: bundlers make scripts of workers",
+    (name) => {
+      expect(built(`browser-${name}.js`)).not.toMatch(/\bimport\((?!\/\*)/);
+    },
+  );
 });
 
 describe("entries", () => {

@@ -1,6 +1,7 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
-import { DivergedError } from "../errors.ts";
+
 import { readFile, rm } from "node:fs/promises";
+import { DivergedError } from "../errors.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {

@@ -178,12 +178,7 @@ export class RemoteClassifier implements Public<Classifier> {
   }
 
   /** One about an image. */
-  async #image(
-    method: Method,
-    image: ImageInput,
-    more: readonly unknown[],
-    options: PhotoOptions,
-  ): Promise<unknown> {
+  async #image(method: Method, image: ImageInput, more: readonly unknown[], options: PhotoOptions): Promise<unknown> {
     const { maxPixels } = options;
     const posted = await postImage(image, maxPixels);
     try {

@@ -1,7 +1,7 @@
 /** What stands in a worker's file for the parts of the library that it does without: see `build.ts`. */
 
 /** What is thrown when such a part is used after all. */
-export const MISSED = new Error("expected a part of the library that this worker has, got one that it does without");
+const MISSED = new Error("expected a part of the library that this worker has, got one that it does without");
 
 const miss = (): never => {
   throw MISSED;

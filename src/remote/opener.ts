@@ -12,7 +12,10 @@ export const ELSEWHERE = "elsewhere";
 export function serveModels(runtime: Runtime, page: () => Peer): Readonly<Record<string, Handler>> {
   return {
     async open([id, source, given, isHeard], signal) {
-      const onDownload = (progress: unknown): void => void page().call("onDownload", [id, progress]).catch(() => {});
+      const onDownload = (progress: unknown): void =>
+        void page()
+          .call("onDownload", [id, progress])
+          .catch(() => {});
       const options = { ...(given as ModelOptions), signal, ...(isHeard === true && { onDownload }) };
       const file = typeof source === "string" ? undefined : openFile(source as PostedFile);
       // Until it is known whose it is, it stays open: the page would read it from its beginning.

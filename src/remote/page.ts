@@ -44,7 +44,11 @@ interface Running {
 }
 
 /** Starts a worker. Throws `Refused`. */
-async function started(parts: PageParts, name: WorkerName, handlers: Readonly<Record<string, Handler>>): Promise<Running> {
+async function started(
+  parts: PageParts,
+  name: WorkerName,
+  handlers: Readonly<Record<string, Handler>>,
+): Promise<Running> {
   if (typeof Worker === "undefined") throw new Refused("there are no workers here");
   let worker: Worker;
   try {

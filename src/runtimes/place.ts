@@ -2,8 +2,8 @@
 import type { Guess } from "../checkpoint.ts";
 import { Fault } from "../decode/fault.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
-import { Moved } from "../remote/peer.ts";
 import { Refused, Remote, type WorkerName } from "../remote/page.ts";
+import { Moved } from "../remote/peer.ts";
 import type { HeifSize } from "../runtime.ts";
 import { givenSettings } from "./init.ts";
 import type { Settings } from "./serve.ts";

@@ -6,7 +6,7 @@
 import { letEventsRun, untilAborted } from "../abort.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { createEngine, type Engine } from "../engine.ts";
-import { DivergedError, OptionError, expectedGot } from "../errors.ts";
+import { DivergedError, expectedGot, OptionError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, outputNode } from "../graph.ts";
 import type { Build } from "../kernels.ts";

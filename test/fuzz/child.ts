@@ -3,10 +3,11 @@
  * Each input is written to CASE_FILE before it is run, so that it outlives a crash. Prints a JSON line for each finding, and
  * one at the end.
  */
-import { DivergedError } from "../../src/errors.ts";
+
 import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import * as errors from "../../src/errors.ts";
+import { DivergedError } from "../../src/errors.ts";
 import { HttpError } from "../../src/server/refusal.ts";
 import { mutateBytes } from "./bytes.ts";
 import { type Held, watchMemory } from "./memory.ts";

@@ -88,7 +88,7 @@ async function answersOf(where: Where): Promise<Readonly<Record<string, string>>
   // It was read when the call was made.
   context.clearRect(0, 0, canvas.width, canvas.height);
   seen["classify a canvas"] = JSON.stringify(await drawn);
-  seen.probabilities = await digest(await model.probabilities(photo, { flip: true }));
+  seen.probabilities = await digest(await model.probabilities(photo, { crops: 10 }));
   const input = await model.preprocess(pixels);
   seen.preprocess = `${input.shape} ${await digest(input.data)}`;
   const { data, shape } = await model.logits(input);
@@ -171,11 +171,11 @@ async function beside(ms: number): Promise<void> {
 async function smooth(): Promise<Smooth> {
   let compiled = 0;
   for (const name of ["compile", "instantiate", "compileStreaming", "instantiateStreaming"] as const) {
-    const real = WebAssembly[name] as (...args: readonly unknown[]) => unknown;
+    const real = WebAssembly[name].bind(WebAssembly) as (...args: readonly unknown[]) => unknown;
     Object.assign(WebAssembly, {
       [name]: (...args: readonly unknown[]) => {
         compiled += 1;
-        return real.apply(WebAssembly, args);
+        return real(...args);
       },
     });
   }

@@ -99,7 +99,11 @@ async function inBrowser(name: BrowserName, site: string): Promise<void> {
     await attempt("answers", async () => {
       const { page, worker } = await scene<Answers>("answers");
       for (const [what, seen] of Object.entries(page)) {
-        check(`${version}: ${what}, the same in a worker`, worker[what] === seen, `${seen}; in a worker ${worker[what]}`);
+        check(
+          `${version}: ${what}, the same in a worker`,
+          worker[what] === seen,
+          `${seen}; in a worker ${worker[what]}`,
+        );
       }
     });
     await attempt("smooth", async () => {
@@ -115,7 +119,11 @@ async function inBrowser(name: BrowserName, site: string): Promise<void> {
       check(`${version}: none of it ran on the page`, compiled === 0, `${compiled} modules were compiled there`);
       if (tasks === undefined) return;
       const limit = Math.max(TASK_MS, 1.5 * idle);
-      check(`${version}: no long task`, tasks.every((ms) => ms <= limit), `[${tasks}] ms`);
+      check(
+        `${version}: no long task`,
+        tasks.every((ms) => ms <= limit),
+        `[${tasks}] ms`,
+      );
     });
     for (const where of ["page", "worker"] as const) {
       await attempt(`ends in a ${where}`, async () => {
@@ -131,7 +139,11 @@ async function inBrowser(name: BrowserName, site: string): Promise<void> {
         // Engines without Trusted Types start the worker.
         const isTaken = policy === "trusted" && seen.guess === "" && seen.wanted === "taken";
         const isRefused = /refused/.test(seen.guess) && seen.wanted === "runtime";
-        check(`${version}: ${policy}: on the page, and says so`, seen.label && (isRefused || isTaken), JSON.stringify(seen));
+        check(
+          `${version}: ${policy}: on the page, and says so`,
+          seen.label && (isRefused || isTaken),
+          JSON.stringify(seen),
+        );
       }
     });
   } finally {
