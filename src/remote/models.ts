@@ -19,16 +19,20 @@ export interface PostedFile {
   readonly port: MessagePort;
 }
 
-/** Serves a file to who gets the answer. */
-export function postFile(file: ByteSource): PostedFile {
+/**
+ * Serves a file to who gets the answer.
+ *
+ * @param whole in place of the file's
+ */
+export function postFile(file: ByteSource, whole = file.whole?.bind(file)): PostedFile {
   const { port1, port2 } = new MessageChannel();
   peerOf(port1, {
     read: async ([offset, length]) => moved(await file.read(offset as number, length as number)),
-    whole: async () => moved(await file.whole!()),
+    whole: async () => moved(await whole!()),
     close: () => file.close(),
   });
   const { name, size, sequential } = file;
-  return { name, size, sequential, hasWhole: file.whole !== undefined, port: port2 };
+  return { name, size, sequential, hasWhole: whole !== undefined, port: port2 };
 }
 
 export function openFile({ name, size, sequential, hasWhole, port }: PostedFile): ByteSource {

@@ -273,14 +273,20 @@ export class Remote {
     const { plain } = postOptions(options);
     const from = source instanceof URL ? source.href : source;
     const file = typeof from === "string" ? undefined : await fileOf(from);
-    const posted = file === undefined ? undefined : postFile(file);
+    // A stream comes once: what the opener has had of it is kept, in case that the page opens it.
+    let held: Promise<Uint8Array> | undefined;
+    const whole = (): Promise<Uint8Array> => {
+      held ??= file!.whole!();
+      return held;
+    };
+    const posted = file === undefined ? undefined : postFile(file, file.whole && whole);
     const id = this.#next++;
     this.#listeners.set(id, onDownload);
     try {
       const args = [id, posted ?? from, plain, onDownload !== undefined];
       const model = await opener.call("open", args, { signal, transfer: posted === undefined ? [] : [posted.port] });
       const opened = model as PostedModel | typeof ELSEWHERE;
-      return typeof opened === "string" ? await here(file ?? source) : opened;
+      return typeof opened === "string" ? await here(held === undefined ? (file ?? source) : await held) : opened;
     } finally {
       this.#listeners.delete(id);
     }
