@@ -224,7 +224,7 @@ function noteBundled(paths: Iterable<string>): void {
  * they are needed, but for the training, which the entry imports and bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
  */
 const PAGE_FILES = [
-  ["remote", /src\/runtimes\/place\.ts$/],
+  ["remote", /src\/runtimes\/page-library\.ts$/],
   ["core", /src\/(classifier|twins|runtimes\/here)\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch|photo)|photos|several|runtimes\/(web-heif|heic))\.ts$/],
   ["names", /src\/(near|models\/pretrained)\.ts$/],
