@@ -22,6 +22,7 @@ const STAGES = [
   ["inspect", "int8-twin"],
   ["twins"],
   ["offline"],
+  ["remote"],
   ["define"],
   ["index", "lowlevel"],
   ["server", "runtimes"],

@@ -161,6 +161,34 @@ const IMPORTED_AT_ONCE: Plugin = {
   },
 };
 
+/** Parts of the library that a worker of pages does without, so that its file stays below what bundlers warn of (webpack: 250 kB). */
+const LEFT_OUT = {
+  // Models come to them opened.
+  "browser-engine":
+    /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  "browser-trainer":
+    /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  // Large, and rare: the page reads such files itself, and makes twins.
+  "browser-opener": /src\/(int8-twin|formats\/(torch|onnx)\/format)\.ts$/,
+} as const;
+
+/** In place of these files, what throws when it is used. */
+function without(parts: RegExp): Plugin {
+  return {
+    name: "left out",
+    setup({ onLoad }) {
+      onLoad({ filter: parts }, ({ path }) => {
+        const names = [
+          ...readFileSync(path, "utf8").matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm),
+        ];
+        const each = names.map(([, name]) => `export const ${name} = leftOut;`).join("\n");
+        const contents = `import { leftOut } from "${join(root, "src/remote/left-out.ts")}";\n${each}`;
+        return { contents, loader: "js" };
+      });
+    },
+  };
+}
+
 /** Names for bundlers what they are to leave as it is: minifying takes comments away. */
 function markedImports(code: string): string {
   return code.replace(/\bimport\((?=[\w$]+\))/g, "import(/* webpackIgnore: true */ /* @vite-ignore */ ");
@@ -204,11 +232,12 @@ function noteBundled(paths: Iterable<string>): void {
 
 /**
  * The files that the page's entry is in, by what they begin with; what these import is with them, unless it is in a file before. The
- * core is what `load` needs always. The others are imported when they are needed, but for the training, which the entry imports and
- * bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
+ * first is what `load` needs always, the core what it needs where a page computes itself. The others are imported when
+ * they are needed, but for the training, which the entry imports and bundlers leave out. By rolldown, because esbuild would make a file of everything that two of them share.
  */
 const PAGE_FILES = [
-  ["core", /src\/(classifier|twins|runtimes\/page)\.ts$/],
+  ["remote", /src\/runtimes\/page-library\.ts$/],
+  ["core", /src\/(classifier|twins|runtimes\/here)\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch|photo)|photos|several|runtimes\/(web-heif|heic))\.ts$/],
   ["names", /src\/(near|models\/pretrained)\.ts$/],
   ["onnx", /src\/formats\/onnx\/format\.ts$/],
@@ -289,6 +318,10 @@ if (!process.argv.includes("--wasm")) {
         .map((name) => `runtimes/${name}`)
         .map(entry),
     });
+    for (const [name, parts] of Object.entries(LEFT_OUT)) {
+      const plugins = [without(parts), IMPORTED_AT_ONCE];
+      await bundle({ ...page, entryPoints: [entry(`runtimes/${name}`)], plugins });
+    }
     // What needs no runtime: the same file everywhere, for a bundler to pick from.
     await bundle({
       entryPoints: ["lowlevel", "formats/index"].map(entry),

@@ -53,7 +53,24 @@ export async function* untilAbortedEach<T>(
 /** With a signal, lets the event loop go round, so that a timer or a click can abort it; then throws its reason. */
 export async function letEventsRun(signal: AbortSignal | undefined): Promise<void> {
   if (signal === undefined) return;
-  await new Promise<void>((resolve) => {
+  await nextTurn();
+  signal.throwIfAborted();
+}
+
+/** How long a page may be kept from its reader between two steps. */
+const PAGE_MS = 30;
+let left = 0;
+
+/** On a page, lets it paint and hear its reader, where it has not for a while. Whatever else computes has no reader to wait for it. */
+export async function letPageRun(): Promise<void> {
+  if (typeof document === "undefined" || performance.now() - left < PAGE_MS) return;
+  await nextTurn();
+  left = performance.now();
+}
+
+/** Lets the event loop go round. */
+function nextTurn(): Promise<void> {
+  return new Promise<void>((resolve) => {
     // Not everywhere at the edge.
     if (typeof MessageChannel === "undefined") {
       setTimeout(resolve);
@@ -67,5 +84,4 @@ export async function letEventsRun(signal: AbortSignal | undefined): Promise<voi
     };
     port2.postMessage(0);
   });
-  signal.throwIfAborted();
 }

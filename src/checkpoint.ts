@@ -11,7 +11,7 @@ export interface Guess {
   readonly message: string;
 }
 
-/** What was assumed: what a name is the name of, whether the copy in the cache is the newest or is kept, which network of several, its layers without weights, the input, the output's meaning, or that weights lie as they are wanted. */
+/** What was assumed: what a name is the name of, whether the copy in the cache is the newest or is kept, which network of several, its layers without weights, the input, the output's meaning, that weights lie as they are wanted, or that a page computes itself. */
 export type GuessKey =
   | "source"
   | "cache"
@@ -25,7 +25,8 @@ export type GuessKey =
   | "preprocess"
   | "output"
   | "unused"
-  | "layout";
+  | "layout"
+  | "where";
 
 /** How weights lie in panels: in cells of f32, of four int8 inputs, or of two. */
 export type Form = "f32" | "dot8" | "dot16";

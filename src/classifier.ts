@@ -24,7 +24,13 @@ import type { Vectors } from "./variants.ts";
 import type { Views } from "./views.ts";
 import { packWeights } from "./weights.ts";
 
-export interface LoadOptions extends ModelOptions, BuildOptions, DecodeDefault {}
+export interface LoadOptions extends ModelOptions, BuildOptions, DecodeDefault {
+  /**
+   * In pages: `worker`, the default, computes in a worker, so that the page never waits; `page` in the page itself, where pauses are
+   * between steps. Where workers are refused (by a policy, in a `file:` page) the default is `page`, and `guesses` says so.
+   */
+  readonly where?: "page" | "worker";
+}
 
 /** How photos are decoded where a call does not say. */
 export interface DecodeDefault {
@@ -101,6 +107,7 @@ const SHARED_ROOM = 512 * 2 ** 20;
 export async function loadWith(runtime: Runtime, source: Source, options: LoadOptions = {}): Promise<Classifier> {
   const { build, threads } = checkBuildOptions(options);
   checkDecode(options.decode);
+  if (options.where === "worker") throw new OptionError("where", expectedGot("where", "page here", "worker"));
   // While the model is opened, which may take a download.
   prepareKernels(runtime, build, threads > 1 || options.replicas !== undefined);
   return withModel(runtime, source, options, (model) => loadModel(runtime, model, options));

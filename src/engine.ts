@@ -2,11 +2,12 @@
  * One wasm instance and everything with its lifetime: memory, threads, the queue of calls, cached plans, disposal.
  * `Classifier` and `Trainer` both stand on it.
  */
+import { letPageRun } from "./abort.ts";
 import { COLLECTED_BYTES } from "./collect.ts";
 import { expectedGot, OptionError, StateError } from "./errors.ts";
 import { BUILDS, type Build, type Kernels, loadKernels, pickBuild } from "./kernels.ts";
 import type { Runtime } from "./runtime.ts";
-import { run, type Tape } from "./tape.ts";
+import { run, runStep, type Tape } from "./tape.ts";
 import type { Team } from "./threads.ts";
 import type { Vectors } from "./variants.ts";
 import { ensureMemory, extendMemory } from "./weights.ts";
@@ -211,11 +212,18 @@ export class Engine<P extends Runnable> {
     this.#plans.delete(key);
   }
 
-  /** Runs a tape of a cached plan. */
+  /** Runs a tape of a cached plan; on a page with pauses between its steps. */
   async run(tape: Tape): Promise<void> {
     const id = this.#ids.get(tape);
-    if (id === undefined) run(this.kernels.exports, tape);
-    else await this.#team!.run(id);
+    if (id !== undefined) await this.#team!.run(id);
+    else if (typeof document === "undefined") run(this.kernels.exports, tape);
+    else {
+      const { exports } = this.kernels;
+      for (const step of tape) {
+        runStep(exports, step);
+        await letPageRun();
+      }
+    }
   }
 
   /** Makes the memory at least `bytes` long. Views that were made before may be empty afterwards. */

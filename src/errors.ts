@@ -146,6 +146,11 @@ export class StateError extends Error {
   readonly code = "state";
 }
 
+/** A loss or gradient that is not finite. The weights are those of the step before. */
+export class DivergedError extends Error {
+  override name = "DivergedError";
+}
+
 /** `<where>: expected <what>, got <what>` and, when there is something to do, a `hint:` line. */
 export function expectedGot(where: string, expected: string, got: string, hint?: string): string {
   return `${where}: expected ${expected}, got ${got}${hint === undefined ? "" : `\n  hint: ${hint}`}`;

@@ -30,6 +30,7 @@ export {
   ArgumentTypeError,
   DatasetError,
   type DatasetErrorCode,
+  DivergedError,
   ImageError,
   type ImageErrorCode,
   ModelError,
@@ -109,7 +110,7 @@ export { SCHEDULES, type Schedule } from "./train/schedules.ts";
 export type { TrainOptions, TrainPart } from "./train/spec.ts";
 export type { EpochRecord } from "./train/state.ts";
 export type { Targets } from "./train/targets.ts";
-export { DivergedError, type Evaluation, type StepResult, type Trainer } from "./train/trainer.ts";
+export type { Evaluation, StepResult, Trainer } from "./train/trainer.ts";
 export type { TrainerState } from "./train/trainer-state.ts";
 export type { ClassAccuracy, Validated } from "./train/validate.ts";
 export type { TuneOptions } from "./tune.ts";

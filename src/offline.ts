@@ -2,7 +2,7 @@
  * What is kept for when there is no network: fetched beforehand, listed and removed. The same calls in every runtime that keeps
  * anything; a page keeps kernels and decoders too, elsewhere they are files of the package.
  */
-import { type LoadOptions, loadWith } from "./classifier.ts";
+import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
 import { ArgumentTypeError, expectedGot } from "./errors.ts";
 import { isRepositoryLike } from "./hub/bare.ts";
 import { repositoryKey } from "./hub/huggingface.ts";
@@ -52,6 +52,9 @@ export interface Persistence {
   readonly reason: string;
 }
 
+/** As the runtime loads a model: in a page, in a worker. */
+type Load = (source: string, options: LoadOptions) => Promise<Classifier>;
+
 /** Where what is kept is. */
 export interface CacheOptions {
   /** The cache that `load` was given, where it was. */
@@ -73,6 +76,7 @@ export async function prefetchWith(
   runtime: Runtime,
   source: string | URL,
   options: LoadOptions = {},
+  load: Load = (...given) => loadWith(runtime, ...given),
 ): Promise<Prefetched> {
   const name = nameOf(source);
   const page = await runtime.pageStorage?.();
@@ -80,7 +84,7 @@ export async function prefetchWith(
   if (page === undefined) await (await openModelWith(runtime, name, options)).close();
   else {
     const kept = page.keep(wantedModules(options), options);
-    const [, files] = await Promise.all([rehearse(runtime, name, options), kept]);
+    const [, files] = await Promise.all([rehearse(load, name, options), kept]);
     modules = files.reduce((sum, { bytes }) => sum + bytes, 0);
   }
   const model = (await cachedWith(runtime, name, options))?.bytes ?? 0;
@@ -88,8 +92,8 @@ export async function prefetchWith(
 }
 
 /** Loads the model and decodes a photo: what either imports or fetches is there afterwards. */
-async function rehearse(runtime: Runtime, source: string, options: LoadOptions): Promise<void> {
-  const model = await loadWith(runtime, source, options);
+async function rehearse(load: Load, source: string, options: LoadOptions): Promise<void> {
+  const model = await load(source, options);
   try {
     for (const [type, text] of [
       ["image/jpeg", TINY_JPEG],

@@ -90,7 +90,8 @@ function alone(file: ByteSource, signal: AbortSignal | undefined): FoundSource {
   return { name: file.name, located: { folder, entry: "" }, known: undefined, opened };
 }
 
-function fileOf(source: Exclude<FileSource, string | URL>, name?: string): ByteSource {
+/** A file as its caller has it. Throws `ArgumentTypeError` for something that is none. */
+export function fileOf(source: Exclude<FileSource, string | URL>, name?: string): ByteSource {
   if (source instanceof ArrayBuffer) return fromBytes("bytes", new Uint8Array(source));
   if (ArrayBuffer.isView(source)) {
     return fromBytes("bytes", new Uint8Array(source.buffer, source.byteOffset, source.byteLength));

@@ -4,7 +4,7 @@
  */
 
 import { PANEL_COLUMNS } from "../wasm/tile.js";
-import { letEventsRun, untilAborted } from "./abort.ts";
+import { letEventsRun, letPageRun, untilAborted } from "./abort.ts";
 import type { Checkpoint, PackedWeights } from "./checkpoint.ts";
 import { readValues } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
@@ -139,6 +139,7 @@ export async function packWeights(
     const address = reserve(length);
     const place = new Uint8Array(memory.buffer, address, length);
     const bytes = await untilAborted(checkpoint.read(name, place), signal);
+    await letPageRun();
     if (bytes !== place) new Uint8Array(memory.buffer, address, bytes.byteLength).set(bytes);
     return { address, length };
   };

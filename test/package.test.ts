@@ -9,13 +9,22 @@ describe("sizes", () => {
   it.each(modules().filter(({ name }) => /^(baseline|relaxed)/.test(name)))("$name within 100 kB", ({ bytes }) => {
     expect(bytes).toBeLessThanOrEqual(100_000);
   });
-  it("load alone within 100 kB, 35 kB gzip, of what a page loads at once", async () => {
+  it("load alone within 25 kB, 9 kB gzip, of what a page loads at once: the worker has the rest", async () => {
     const { bytes, gzip } = await loadedAtOnce('export { load } from "./browser.js"');
-    expect(bytes).toBeLessThanOrEqual(100_000);
-    expect(gzip).toBeLessThanOrEqual(35_000);
+    expect(bytes).toBeLessThanOrEqual(25_000);
+    expect(gzip).toBeLessThanOrEqual(9_000);
     // What it takes at least: less means that the measure left out more than what is imported later.
-    expect(gzip).toBeGreaterThan(15_000);
+    expect(gzip).toBeGreaterThan(3000);
   });
+  it.each(["engine", "opener", "trainer"])("the %s's file within 245 kB: webpack warns from 250", (name) => {
+    expect(built(`browser-${name}.js`).length).toBeLessThanOrEqual(245_000);
+  });
+  it.each(["engine", "opener", "trainer"])(
+    "the %s's file imports nothing later: bundlers make scripts of workers",
+    (name) => {
+      expect(built(`browser-${name}.js`)).not.toMatch(/\bimport\((?!\/\*)/);
+    },
+  );
 });
 
 describe("entries", () => {

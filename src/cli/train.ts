@@ -1,5 +1,7 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
+
 import { readFile, rm } from "node:fs/promises";
+import { DivergedError } from "../errors.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {
@@ -11,7 +13,6 @@ import {
 } from "../train/finetune.ts";
 import type { Part } from "../train/options.ts";
 import type { EpochRecord } from "../train/state.ts";
-import { DivergedError } from "../train/trainer.ts";
 import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";

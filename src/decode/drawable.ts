@@ -43,7 +43,7 @@ function tagOf(value: unknown): string {
  * Whether a value is one of them; a canvas of another library counts when it has a 2D context, and an `ImageData` whose colours
  * are not sRGB.
  */
-function isDrawable(value: unknown): value is Drawable {
+export function isDrawable(value: unknown): value is Drawable {
   if (typeof value !== "object" || value === null) return false;
   const tag = tagOf(value);
   if (tag === "ImageData") return ((value as ImageData).colorSpace ?? "srgb") !== "srgb";

@@ -54,6 +54,13 @@ export function givenLibheif(): Promise<unknown> | undefined {
   return importLibheif?.();
 }
 
+/** What `init` was given that can be posted: to a worker, which begins with it. */
+export function givenSettings(): InitOptions {
+  const absolute = (module: ModuleInit): ModuleInit =>
+    "url" in module ? { url: new URL(module.url, location.href).href } : module;
+  return { ...Object.fromEntries([...given].map(([name, module]) => [name, absolute(module)])), ...addresses };
+}
+
 /** Where models with a name come from, where the caller has said so. */
 export function givenAddresses(): { readonly hub?: string; readonly registry?: string } {
   return addresses;

@@ -2,10 +2,11 @@
 import { type ByteSource, fromBytes } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { codeOfStatus } from "../hub/status.ts";
+import { pageAddress } from "./page-address.ts";
 
 /** A file at a URL, whole. Throws `ModelError` when the server does not give it; the signal's reason when it aborts. */
 export async function fetchFile(path: string, signal?: AbortSignal, cache?: RequestCache): Promise<ByteSource> {
-  const url = new URL(path, location.href).href;
+  const url = new URL(path, pageAddress()).href;
   let response: Response;
   try {
     response = await fetch(url, { ...(signal && { signal }), ...(cache && { cache }) });

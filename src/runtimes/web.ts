@@ -11,6 +11,7 @@ import { SHARDED, TFJS } from "../formats/json.ts";
 import { type Format, SAFETENSORS } from "../formats/open.ts";
 import type { ModuleName, PageStorage, Runtime, Store } from "../runtime.ts";
 import { givenAddresses, givenModule } from "./init.ts";
+import { pageAddress } from "./page-address.ts";
 import { fetchFile } from "./web-fetch.ts";
 
 /** What differs between a browser's entries. */
@@ -62,8 +63,8 @@ export function webRuntime({ compile, compileAt, keep, startWorker, importLibhei
     },
     drawn,
     openFile: fetchFile,
-    absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
-    folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
+    absolute: (path) => (schemeOf(path) === undefined ? new URL(path, pageAddress()).href : path),
+    folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, pageAddress()), signal),
     store: (name = "resnet-wasm") => storeOf(name),
     // Both answer pages of any origin.
     registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",

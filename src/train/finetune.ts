@@ -44,7 +44,7 @@ import { type ClassAccuracy, type Validated, type Validation, validate } from ".
 export interface SourceOptions extends Omit<LoadOptions, "signal" | "threads" | "build" | "winograd"> {}
 
 /** What `train` takes. */
-export interface TrainNewOptions extends FinetuneOptions, Pick<SourceOptions, "size" | "preprocess"> {}
+export interface TrainNewOptions extends FinetuneOptions, Pick<SourceOptions, "size" | "preprocess" | "where"> {}
 
 export interface FinetuneOptions extends TrainingOptions, Pick<TrainOptions, "build" | "threads"> {
   /** Images to validate with, of the same classes in any order, or the share of the set that is kept for it; none when absent or 0. */

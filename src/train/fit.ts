@@ -4,13 +4,13 @@
  */
 
 import { letEventsRun, untilAborted } from "../abort.ts";
-import { DatasetError, expectedGot } from "../errors.ts";
+import { DatasetError, DivergedError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
 import { shuffled } from "./dataset.ts";
 import { rateAt, type Schedule } from "./schedules.ts";
 import type { Batch, BatchSource } from "./sources.ts";
 import { type EpochRecord, type Position, readState, writeState } from "./state.ts";
-import { DivergedError, type Trainer } from "./trainer.ts";
+import type { Trainer } from "./trainer.ts";
 import { groupsOf, validate } from "./validate.ts";
 
 /** How things stand in the middle of it. */

@@ -3,6 +3,7 @@
  * where there are workers a thread of their own.
  */
 
+import { letPageRun } from "../abort.ts";
 import type { ImageInput } from "../decode/input.ts";
 import { toPixels } from "../decode/photo.ts";
 import { isRaw } from "../decode/raw.ts";
@@ -64,6 +65,7 @@ async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<
   };
   return {
     async prepare({ key, image, augment, seed }) {
+      await letPageRun();
       const { pixels, view, colours } = vary(await decode(key, image), preprocess, augment, uniform(seed));
       const recipe = planView(pixels, view, preprocess);
       const { memory } = kernels!;

@@ -63,7 +63,8 @@ export function imageSource(set: Labelled, options: ImageSourceOptions): BatchSo
         indices.map(async (index) => {
           const { name, image } = examples[index]!;
           try {
-            const wanted = { key: firstKey + index, image: image(), augment, seed: seedFrom(seed, epoch, index) };
+            // Of a page, whose training is in a worker, images are promises.
+            const wanted = { key: firstKey + index, image: await image(), augment, seed: seedFrom(seed, epoch, index) };
             return await preparer.prepare(wanted);
           } catch (error) {
             failed.set(name, error instanceof Error ? error.message : String(error));

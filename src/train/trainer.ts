@@ -6,7 +6,7 @@
 import { letEventsRun, untilAborted } from "../abort.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { createEngine, type Engine } from "../engine.ts";
-import { expectedGot, OptionError } from "../errors.ts";
+import { DivergedError, expectedGot, OptionError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, outputNode } from "../graph.ts";
 import type { Build } from "../kernels.ts";
@@ -52,11 +52,6 @@ export interface Evaluation {
   readonly correct: number;
   /** `[n, classes]`. */
   readonly logits: Float32Array;
-}
-
-/** A loss or gradient that is not finite. The weights are those of the step before. */
-export class DivergedError extends Error {
-  override name = "DivergedError";
 }
 
 /** Plans cached, one for each batch size and purpose. */

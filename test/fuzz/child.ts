@@ -3,11 +3,12 @@
  * Each input is written to CASE_FILE before it is run, so that it outlives a crash. Prints a JSON line for each finding, and
  * one at the end.
  */
+
 import { createHash } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import * as errors from "../../src/errors.ts";
+import { DivergedError } from "../../src/errors.ts";
 import { HttpError } from "../../src/server/refusal.ts";
-import { DivergedError } from "../../src/train/trainer.ts";
 import { mutateBytes } from "./bytes.ts";
 import { type Held, watchMemory } from "./memory.ts";
 import { type Random, randomOf } from "./random.ts";

@@ -31,7 +31,7 @@ async function shared(): Promise<Shared> {
   const { load } = (await import(entry)) as typeof Library;
   const image = { width: 40, height: 33, data: Uint8Array.from({ length: 4 * 40 * 33 }, (_, i) => (i * 37) & 255) };
   // Where a page can count its workers.
-  const here = { where: "page" };
+  const here = { where: "page" } as const;
   const answer = async (threads: number): Promise<string> => {
     const model = await load("/resnet20.safetensors", { threads, ...here });
     const answers = await Promise.all([model.classify(image), model.classify(image)]);
@@ -126,7 +126,7 @@ async function trusted(): Promise<Trusted> {
   const entry = "/dist/runtimes/browser.js";
   const { load } = (await import(entry)) as typeof Library;
   const image = { width: 32, height: 32, data: new Uint8Array(4096) };
-  const here = { where: "page" };
+  const here = { where: "page" } as const;
   const answers = async (threads: number): Promise<number> => {
     const model = await load("/resnet20.safetensors", { threads, ...here });
     const { length } = await model.classify(image);

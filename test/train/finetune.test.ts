@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromBytes } from "../../src/bytes.ts";
 import { convertModel } from "../../src/convert.ts";
-import { ModelError } from "../../src/errors.ts";
+import { DivergedError, ModelError } from "../../src/errors.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import type { Pixels } from "../../src/image.ts";
 import { closable } from "../../src/model.ts";
@@ -22,7 +22,6 @@ import {
   trainNewWith,
 } from "../../src/train/finetune.ts";
 import { initialise } from "../../src/train/initialise.ts";
-import { DivergedError } from "../../src/train/trainer.ts";
 
 const runtime = nodeRuntime();
 const SPEC: ResNetSpec = { ...resnetSpec("resnet18"), depths: [1, 1, 1, 1], width: 16, classes: 5 };
