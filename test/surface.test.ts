@@ -34,6 +34,7 @@ const COMMON = [
     "AUGMENTS",
     "BUILDS",
     "BYTE_LIMIT",
+    "FILE_FORMATS",
     "FILTERS",
     "METHODS",
     "LOSSES",
