@@ -18,7 +18,7 @@ import { type Model, type ModelOptions, openModelWith, type Source } from "./mod
 import { writeMetadata } from "./models/metadata.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
-import { bytesOf, halves, rounded, rowScales } from "./stored-values.ts";
+import { bytesOf, halves, rounded, rowScales, STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
 import type { Dtype } from "./tensor.ts";
 import { formOf, PADS_BYTES, panelsOf } from "./variants.ts";
 import { packWeights } from "./weights.ts";
@@ -46,9 +46,6 @@ export type FileFormat = (typeof FILE_FORMATS)[number];
 
 export const LAYOUTS = ["plain", "packed"] as const;
 export type WeightLayout = (typeof LAYOUTS)[number];
-
-export const STORAGE_DTYPES = ["f32", "f16", "i8"] as const;
-export type StorageDtype = (typeof STORAGE_DTYPES)[number];
 
 /** Element types in the file, of weights. */
 const STORED = { f32: "F32", f16: "F16", i8: "I8" } as const;

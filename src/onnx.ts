@@ -4,7 +4,6 @@
  * rounding comes between the two, as in the kernels here.
  */
 import { readValues } from "./checkpoint.ts";
-import type { StorageDtype } from "./convert.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import { type Attribute, type DataType, type Initializer, type OnnxNode, writeOnnx } from "./formats/onnx/write.ts";
 import {
@@ -23,7 +22,7 @@ import type { Model } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import { pixelAffine } from "./pixels.ts";
-import { bytesOf, halves, rounded, rowScales } from "./stored-values.ts";
+import { bytesOf, halves, rounded, rowScales, type StorageDtype } from "./stored-values.ts";
 
 /** Names of the file's input and output. */
 const INPUT = "input";

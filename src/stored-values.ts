@@ -3,6 +3,9 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import { LIMIT } from "./int8.ts";
 
+export const STORAGE_DTYPES = ["f32", "f16", "i8"] as const;
+export type StorageDtype = (typeof STORAGE_DTYPES)[number];
+
 type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Int8Array<ArrayBuffer>;
 
 export function bytesOf(values: Values): Uint8Array<ArrayBuffer> {

@@ -35,6 +35,7 @@ const COMMON = [
     "AUGMENTS",
     "BUILDS",
     "BYTE_LIMIT",
+    "FILE_FORMATS",
     "FILTERS",
     "METHODS",
     "LOSSES",

@@ -1,6 +1,7 @@
 /** `resnet-wasm convert IN --out FILE`: any model as one safetensors or ONNX file that needs nothing beside it. */
-import type { StorageDtype, WeightLayout } from "../convert.ts";
+import type { WeightLayout } from "../convert.ts";
 import { openModel, convert as pieces } from "../runtimes/node.ts";
+import type { StorageDtype } from "../stored-values.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
 import { checkWritable, formatOf, writeAtomically } from "./output.ts";

@@ -1,11 +1,12 @@
 /** The grammar of the `resnet-wasm` command: what each command is called, its arguments and its options. */
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { LAYOUTS, STORAGE_DTYPES } from "../convert.ts";
+import { LAYOUTS } from "../convert.ts";
 import { expectedGot } from "../errors.ts";
 import { RESNETS } from "../models/resnet.ts";
 import { METHODS } from "../quantizer.ts";
 import { DEFAULT_LIMITS } from "../server/limits.ts";
+import { STORAGE_DTYPES } from "../stored-values.ts";
 import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
