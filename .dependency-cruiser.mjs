@@ -6,7 +6,7 @@
  */
 const STAGES = [
   ["errors", "portable-error", "abort", "collect", "several", "near", "bytes", "tensor"],
-  ["checkpoint", "graph", "tape", "output", "embedding", "preprocess", "int8"],
+  ["checkpoint", "graph", "tape", "output", "embedding", "preprocess", "int8", "methods"],
   ["variants"],
   ["formats", "models", "ops"],
   ["fold"],

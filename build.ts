@@ -237,7 +237,13 @@ function noteBundled(paths: Iterable<string>): void {
  */
 const PAGE_FILES = [
   ["remote", /src\/runtimes\/page-library\.ts$/],
-  ["core", /src\/(classifier|twins|runtimes\/here)\.ts$/],
+  // Tables and small functions beside the library's own: bundlers that keep whole files, as esbuild does, must not keep an engine for them.
+  [
+    "tables",
+    /src\/(bytes|define|embedding|kernels|methods|output|preprocess|stored-values|decode\/bytes|formats\/open|models\/resnet|train\/(augments|dataset|options|schedules))\.ts$/,
+  ],
+  ["here", /src\/runtimes\/here\.ts$/],
+  ["core", /src\/classifier\.ts$/],
   ["pictures", /src\/(decode\/(image|fetch|photo)|photos|several|runtimes\/(web-heif|heic))\.ts$/],
   ["names", /src\/(near|models\/pretrained)\.ts$/],
   ["onnx", /src\/formats\/onnx\/format\.ts$/],
@@ -248,7 +254,7 @@ const PAGE_FILES = [
   ["measuring", /src\/(vectors|dots)\.ts$/],
   ["workers", /src\/(threads|replicas)\.ts$/],
   ["quantizing", /src\/quantizer\.ts$/],
-  ["training", /src\/(define|inspect|train\/finetune)\.ts$/],
+  ["training", /src\/(inspect|train\/finetune)\.ts$/],
 ] as const;
 
 /** The entry of pages, in `dist/runtimes/`: `browser.js`, and a file of each part. */

@@ -18,7 +18,16 @@ import { type Model, type ModelOptions, openModelWith, type Source } from "./mod
 import { writeMetadata } from "./models/metadata.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
-import { bytesOf, halves, rounded, rowScales, STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
+import {
+  bytesOf,
+  FILE_FORMATS,
+  type FileFormat,
+  halves,
+  rounded,
+  rowScales,
+  STORAGE_DTYPES,
+  type StorageDtype,
+} from "./stored-values.ts";
 import type { Dtype } from "./tensor.ts";
 import { formOf, PADS_BYTES, panelsOf } from "./variants.ts";
 import { packWeights } from "./weights.ts";
@@ -40,9 +49,6 @@ export interface ConvertOptions extends BuildOptions {
    */
   readonly dtype?: StorageDtype;
 }
-
-export const FILE_FORMATS = ["safetensors", "onnx"] as const;
-export type FileFormat = (typeof FILE_FORMATS)[number];
 
 export const LAYOUTS = ["plain", "packed"] as const;
 export type WeightLayout = (typeof LAYOUTS)[number];

@@ -2,26 +2,19 @@
  * The library as a runtime's entry offers it. Each function stands in a file of its own as `…With(runtime, …)`;
  * here it is bound to a runtime.
  */
-import { type Classifier, type LoadOptions, loadWith } from "./classifier.ts";
-import { type ConvertOptions, convertWith } from "./convert.ts";
+import type { Classifier, LoadOptions } from "./classifier.ts";
+import type { ConvertOptions } from "./convert.ts";
 import type { ImageInput } from "./decode/input.ts";
-import { type Inspection, type InspectOptions, inspectWith } from "./inspect.ts";
-import { type Model, type ModelOptions, openModelWith, type Source } from "./model.ts";
+import type { Inspection, InspectOptions } from "./inspect.ts";
+import type { Model, ModelOptions, Source } from "./model.ts";
 import type { CachedModel, CacheOptions, CacheUsage, Persistence, Prefetched } from "./offline.ts";
-import { type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
+import type { Quantized, QuantizeOptions } from "./quantizer.ts";
 import type { Runtime } from "./runtime.ts";
-import { type CreateTrainerOptions, createTrainerWith } from "./train/create.ts";
+import type { CreateTrainerOptions } from "./train/create.ts";
 import type { Dataset } from "./train/dataset.ts";
-import {
-  type Finetuned,
-  type FinetuneOptions,
-  finetuneWith,
-  type SourceOptions,
-  type TrainNewOptions,
-  trainNewWith,
-} from "./train/finetune.ts";
+import type { Finetuned, FinetuneOptions, SourceOptions, TrainNewOptions } from "./train/finetune.ts";
 import type { Trainer } from "./train/trainer.ts";
-import { type TuneOptions, tuneWith } from "./tune.ts";
+import type { TuneOptions } from "./tune.ts";
 import { withTwins } from "./twins.ts";
 import type { Tuning } from "./variants.ts";
 
@@ -61,19 +54,49 @@ export interface Library {
   persist(): Promise<Persistence>;
 }
 
-/** The library for an environment of one's own. The entries of this package have it for theirs. */
+/**
+ * The library for an environment of one's own. The entries of this package have it for theirs. Each function is imported when it is first
+ * called.
+ */
 export function defineRuntime(own: Runtime): Library {
   const runtime = withTwins(own);
   return {
-    load: (...given) => loadWith(runtime, ...given),
-    finetune: (...given) => finetuneWith(runtime, ...given),
-    train: (...given) => trainNewWith(runtime, ...given),
-    quantize: (...given) => quantizeWith(runtime, ...given),
-    tune: (...given) => tuneWith(runtime, ...given),
-    createTrainer: (...given) => createTrainerWith(runtime, ...given),
-    openModel: (...given) => openModelWith(runtime, ...given),
-    inspect: (...given) => inspectWith(runtime, ...given),
-    convert: (...given) => convertWith(runtime, ...given),
+    async load(...given) {
+      const { loadWith } = await import("./classifier.ts");
+      return loadWith(runtime, ...given);
+    },
+    async finetune(...given) {
+      const { finetuneWith } = await import("./train/finetune.ts");
+      return finetuneWith(runtime, ...given);
+    },
+    async train(...given) {
+      const { trainNewWith } = await import("./train/finetune.ts");
+      return trainNewWith(runtime, ...given);
+    },
+    async quantize(...given) {
+      const { quantizeWith } = await import("./quantizer.ts");
+      return quantizeWith(runtime, ...given);
+    },
+    async tune(...given) {
+      const { tuneWith } = await import("./tune.ts");
+      return tuneWith(runtime, ...given);
+    },
+    async createTrainer(...given) {
+      const { createTrainerWith } = await import("./train/create.ts");
+      return createTrainerWith(runtime, ...given);
+    },
+    async openModel(...given) {
+      const { openModelWith } = await import("./model.ts");
+      return openModelWith(runtime, ...given);
+    },
+    async inspect(...given) {
+      const { inspectWith } = await import("./inspect.ts");
+      return inspectWith(runtime, ...given);
+    },
+    async *convert(...given) {
+      const { convertWith } = await import("./convert.ts");
+      yield* convertWith(runtime, ...given);
+    },
     async prefetch(...given) {
       const { prefetchWith } = await import("./offline.ts");
       return prefetchWith(runtime, ...given);

@@ -17,7 +17,7 @@ export type {
   PhotoOptions,
   Prediction,
 } from "./classifier.ts";
-export { type ConvertOptions, FILE_FORMATS, type FileFormat } from "./convert.ts";
+export type { ConvertOptions } from "./convert.ts";
 export { BYTE_LIMIT, PIXEL_LIMIT } from "./decode/bytes.ts";
 export type { Drawable } from "./decode/drawable.ts";
 export type { ImageInput } from "./decode/input.ts";
@@ -45,6 +45,7 @@ export type { Heatmap, HeatmapOptions } from "./heatmap.ts";
 export type { Pixels } from "./image.ts";
 export type { Inspection, InspectOptions, LayerInspection } from "./inspect.ts";
 export { BUILDS, type Build, supportsRelaxed } from "./kernels.ts";
+export { METHODS, type Method } from "./methods.ts";
 export type { Model, ModelOptions, Source } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec } from "./models/resnet.ts";
@@ -62,7 +63,7 @@ export {
   type Sides,
   type Triple,
 } from "./preprocess.ts";
-export { METHODS, type Method, type Observed, type Quantized, type QuantizeOptions } from "./quantizer.ts";
+export type { Observed, Quantized, QuantizeOptions } from "./quantizer.ts";
 export type {
   DownloadProgress,
   EntryFolder,
@@ -82,10 +83,10 @@ export type {
   WorkerJob,
 } from "./runtime.ts";
 export type { DownloadOptions, FileSource } from "./source.ts";
-export { STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
+export { FILE_FORMATS, type FileFormat, STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
 export type { Step, Tape } from "./tape.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
-export { AUGMENTS, type Augment } from "./train/augment.ts";
+export { AUGMENTS, type Augment } from "./train/augments.ts";
 export type { CreateTrainerOptions } from "./train/create.ts";
 export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";
 export type {

@@ -14,17 +14,11 @@ import { fold } from "./fold.ts";
 import { type NamedTensor, writeSafetensors } from "./formats/safetensors.ts";
 import { asConv, type ConvNode, type Graph, type Node } from "./graph.ts";
 import { LIMIT, obstacle, type Quantization, toInt8 } from "./int8.ts";
+import { METHODS, type Method } from "./methods.ts";
 import { type Model, type Source, withModel } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
-
-/**
- * How the range of an activation follows from what was seen of it: all of it, all but one value in ten thousand, or as
- * much as makes the squared error least.
- */
-export const METHODS = ["minmax", "percentile", "mse"] as const;
-export type Method = (typeof METHODS)[number];
 
 export interface QuantizeOptions {
   /** `mse` when absent: the one that agrees with f32 on most photos. */

@@ -3,6 +3,10 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { expectedGot, ModelError } from "./errors.ts";
 import { LIMIT } from "./int8.ts";
 
+/** Formats of files that are written. */
+export const FILE_FORMATS = ["safetensors", "onnx"] as const;
+export type FileFormat = (typeof FILE_FORMATS)[number];
+
 export const STORAGE_DTYPES = ["f32", "f16", "i8"] as const;
 export type StorageDtype = (typeof STORAGE_DTYPES)[number];
 

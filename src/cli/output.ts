@@ -1,9 +1,9 @@
 /** Files that commands write: whole or not at all. */
 import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { FileFormat } from "../convert.ts";
 import { expectedGot, OptionError } from "../errors.ts";
 import { isRunning, syncFolder } from "../runtimes/node-files.ts";
+import type { FileFormat } from "../stored-values.ts";
 
 /** Endings of formats that are read here and not written. */
 const FOREIGN = /\.(?:pth?|bin|ckpt|h5|keras|tflite|pb|json|npz|gguf|zip)$/i;

@@ -2,7 +2,7 @@
 import type { WeightLayout } from "../convert.ts";
 import type { ImageInput } from "../decode/input.ts";
 import { expectedGot } from "../errors.ts";
-import type { Method } from "../quantizer.ts";
+import type { Method } from "../methods.ts";
 import { type Quantized, quantizeWith } from "../quantizer.ts";
 import { load, nodeRuntime, convert as packed } from "../runtimes/node.ts";
 import { compareAnswers } from "./agreement.ts";

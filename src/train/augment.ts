@@ -5,13 +5,7 @@
 import { centreView, type Pixels, type View } from "../image.ts";
 import type { Preprocess } from "../preprocess.ts";
 
-/**
- * How much images are varied. `light`: mirrored, and for photos the crop moved; `standard`: a random part of 25 to 100 %,
- * mirrored, its colours jittered (Szegedy et al., arXiv 1409.4842, as torchvision has it). Images that are not cropped,
- * CIFAR's, are mirrored by `light`, and padded by an eighth and cropped by `standard` too (He et al. 2015, section 4.2).
- */
-export const AUGMENTS = ["none", "light", "standard"] as const;
-export type Augment = (typeof AUGMENTS)[number];
+import type { Augment } from "./augments.ts";
 
 /** Factors on brightness, contrast and saturation. */
 export type Colours = readonly [brightness: number, contrast: number, saturation: number];

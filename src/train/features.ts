@@ -3,7 +3,7 @@
 import { letEventsRun, untilAborted } from "../abort.ts";
 import type { Classifier } from "../classifier.ts";
 import { inputShape } from "../graph.ts";
-import type { Augment } from "./augment.ts";
+import type { Augment } from "./augments.ts";
 import type { BatchSource, Features } from "./sources.ts";
 
 /** Variations of each image whose features are computed. */

@@ -20,7 +20,7 @@ import { defaultMemory, fitWeights, plan } from "../plan.ts";
 import { checkSize, sized } from "../preprocess.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TensorInfo } from "../tensor.ts";
-import type { Augment } from "./augment.ts";
+import type { Augment } from "./augments.ts";
 import { type Dataset, isMultiLabel, labelsOf, trainingSets } from "./dataset.ts";
 import { computeFeatures, FEATURE_BATCH, VIEWS } from "./features.ts";
 import { type FitProgress, fit } from "./fit.ts";

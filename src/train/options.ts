@@ -7,7 +7,7 @@
  */
 
 import { ArgumentTypeError, expectedGot, OptionError } from "../errors.ts";
-import { AUGMENTS, type Augment } from "./augment.ts";
+import { AUGMENTS, type Augment } from "./augments.ts";
 import { SCHEDULES, type Schedule } from "./schedules.ts";
 
 /** Which layers are trained. */

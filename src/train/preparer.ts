@@ -16,7 +16,8 @@ import { fromPortable, type PortableError, toPortable } from "../portable-error.
 import { channelsOf, type Preprocess } from "../preprocess.ts";
 import type { Runtime, WorkerHandle } from "../runtime.ts";
 import { ensureMemory } from "../weights.ts";
-import { type Augment, recolour, vary } from "./augment.ts";
+import { recolour, vary } from "./augment.ts";
+import type { Augment } from "./augments.ts";
 
 /** An input to prepare. */
 export interface PrepareRequest {

@@ -1,7 +1,7 @@
 /** Where the batches of a training come from: images that are prepared when they are needed, or features computed once. */
 
 import { seedFrom } from "../models/random.ts";
-import type { Augment } from "./augment.ts";
+import type { Augment } from "./augments.ts";
 import { type Example, labelsOf } from "./dataset.ts";
 import type { Loss } from "./options.ts";
 import type { Preparer } from "./preparer.ts";
