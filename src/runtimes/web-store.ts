@@ -8,6 +8,7 @@ import { ORIGIN_FILE } from "../hub/origin.ts";
 import type { EntryFolder, KnownChecksum, Store, StoredEntry } from "../runtime.ts";
 import { fromBlobs } from "./web-blobs.ts";
 import { ADDRESS, denialOf } from "./web-cache.ts";
+import { locked } from "./web-locks.ts";
 import { memoryStore } from "./web-memory.ts";
 import { type PieceFile, pieceFile, pieceName } from "./web-pieces.ts";
 
@@ -51,7 +52,7 @@ export function pageStore(name: string): Store {
 export function cacheStore(name: string): Store {
   return {
     name,
-    alone: (key, work, signal) => waitForLock(`${name}/${key}`, work, signal),
+    alone: (key, work, signal) => locked(`resnet-wasm wait ${name}/${key}`, { wait: true, signal }, work),
     async list() {
       const cache = await openCache(name);
       const entries: StoredEntry[] = [];
@@ -68,7 +69,7 @@ export function cacheStore(name: string): Store {
     },
     async remove(key) {
       const cache = await openCache(name);
-      return waitForLock(`${name}/${key}`, async () => {
+      return locked(`resnet-wasm wait ${name}/${key}`, { wait: true }, async () => {
         const wasThere = await cache.delete(addressOf(key, ENTRY_FILE));
         await removeBelow(cache, `${addressOf(key)}/`, undefined);
         return wasThere;
@@ -82,7 +83,7 @@ export function cacheStore(name: string): Store {
     },
     async put(key, fill) {
       const cache = await openCache(name);
-      return withLock(`${name}/${key}`, async (isMine) => {
+      return locked(`resnet-wasm ${name}/${key}`, { wait: false }, async (isMine) => {
         // Only one page continues what was left; another at the same time begins from the start.
         const left = isMine ? await readPartial(cache, key) : undefined;
         const generation = left ?? `${Date.now()}-${crypto.randomUUID()}`;
@@ -187,20 +188,6 @@ function folderOf(
       await cache.put(addressOf(key, ENTRY_FILE), Response.json(updated)).catch(() => {});
     },
   };
-}
-
-/** Runs `work` with whether this page alone fills the entry now. */
-async function withLock<T>(name: string, work: (isMine: boolean) => Promise<T>): Promise<T> {
-  const { locks } = (globalThis.navigator ?? {}) as { readonly locks?: LockManager };
-  if (locks === undefined) return work(false);
-  return locks.request(`resnet-wasm ${name}`, { ifAvailable: true }, (lock) => work(lock !== null));
-}
-
-/** Runs `work` when no other page of the origin runs some under the name. */
-async function waitForLock<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const { locks } = (globalThis.navigator ?? {}) as { readonly locks?: LockManager };
-  if (locks === undefined) return work();
-  return locks.request(`resnet-wasm wait ${name}`, signal === undefined ? {} : { signal }, work);
 }
 
 async function readPartial(cache: Cache, key: string): Promise<string | undefined> {

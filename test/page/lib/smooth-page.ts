@@ -1,5 +1,5 @@
 /** The scenes of `smooth.ts`, in a frame of a page. */
-import type * as Library from "../../src/runtimes/browser.ts";
+import type * as Library from "../../../src/runtimes/browser.ts";
 
 /** What was answered, by what was asked. */
 export interface Answers {
