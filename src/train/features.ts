@@ -1,10 +1,56 @@
 /** The pooled features of images: what a head is trained on, computed once by the rest of the network. */
 
 import { letEventsRun, untilAborted } from "../abort.ts";
-import type { Classifier } from "../classifier.ts";
-import { inputShape } from "../graph.ts";
+import type { BuildOptions } from "../choice.ts";
+import { type Classifier, type DecodeDefault, loadModel, type PhotoOptions } from "../classifier.ts";
+import type { ImageInput } from "../decode/input.ts";
+import { featuresNode, inputShape } from "../graph.ts";
+import type { Model } from "../model.ts";
+import type { Runtime } from "../runtime.ts";
 import type { Augment } from "./augment.ts";
 import type { BatchSource, Features } from "./sources.ts";
+
+/** How features are computed. */
+export interface FeatureOptions extends BuildOptions, DecodeDefault {}
+
+/** A network that computes features of photos, without training anything. It is the caller's to dispose. */
+export class FeatureExtractor {
+  readonly #classifier: Classifier;
+  readonly channels: number;
+
+  /** For `openFeatures`. */
+  constructor(classifier: Classifier, channels: number) {
+    this.#classifier = classifier;
+    this.channels = channels;
+  }
+
+  /**
+   * The pooled features of one photo, `[channels]`, as the network gives them: not normalised.
+   *
+   * @throws as `Classifier.features`
+   */
+  async features(image: ImageInput, options: PhotoOptions = {}): Promise<Float32Array> {
+    return (await this.#classifier.features(image, options)).data;
+  }
+
+  dispose(): Promise<void> {
+    return this.#classifier.dispose();
+  }
+}
+
+/**
+ * Puts an opened model into memory to compute features. The model stays open.
+ *
+ * @throws as `loadModel`
+ */
+export async function openFeatures(
+  runtime: Runtime,
+  model: Model,
+  options: FeatureOptions = {},
+): Promise<FeatureExtractor> {
+  const classifier = await loadModel(runtime, model, options);
+  return new FeatureExtractor(classifier, featuresNode(model.graph).shape[2]);
+}
 
 /** Variations of each image whose features are computed. */
 export const VIEWS: Readonly<Record<Augment, number>> = { none: 1, light: 2, standard: 4 };
