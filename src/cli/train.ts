@@ -1,6 +1,7 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
 import { readFile, rm } from "node:fs/promises";
 import { nodeRuntime } from "../runtimes/node.ts";
+import { diskFeatures, featuresFolder } from "../runtimes/node-features.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {
   type Finetuned,
@@ -30,6 +31,8 @@ export interface TrainCommand extends CommonOptions {
   readonly valSplit?: number;
   readonly resume?: boolean;
   readonly report?: string;
+  /** `false` keeps no features. */
+  readonly featureCache?: boolean;
 }
 
 /** The share that is kept for validation when the images bring none. */
@@ -43,12 +46,20 @@ export async function finetune(source: string, options: TrainCommand): Promise<n
   const training =
     train === "head" ? { ...options, train, threads: options.threads ?? 1 } : { ...onAllCores(options), train };
   remark(options.quiet, `features by ${workersOf(given)}, training by ${workersOf(training)}`);
-  return run(source, training, (dataset, more, signal) => {
-    return finetuneWith(nodeRuntime(), options.model, dataset, {
-      ...loadOptions(given, signal),
-      ...more,
+  const runtime = nodeRuntime();
+  const notice = (text: string): void => remark(options.quiet, text);
+  const kept =
+    options.featureCache === false
+      ? undefined
+      : diskFeatures(featuresFolder(runtime.store(options.cache).name), { notice });
+  try {
+    return await run(source, training, (dataset, more, signal) => {
+      const store = kept && { featureStore: kept };
+      return finetuneWith(runtime, options.model, dataset, { ...loadOptions(given, signal), ...more, ...store });
     });
-  });
+  } finally {
+    await kept?.close();
+  }
 }
 
 /** Trains a network from scratch. */

@@ -1,0 +1,75 @@
+/** Features that were computed before, found again by what they were computed from. */
+
+import type { Photo } from "../decode/input.ts";
+import { featuresNode, type Graph } from "../graph.ts";
+import { digestOf, toHex } from "../hub/integrity.ts";
+import type { Model } from "../model.ts";
+import { paramsOf } from "../ops/ops.ts";
+import type { Runtime } from "../runtime.ts";
+import { allFinite } from "../tensor.ts";
+
+/**
+ * Keeps features of photos, in IndexedDB or in a `Map`, say. What is damaged, or not there any more, is computed again.
+ *
+ *     const kept = new Map();
+ *     const featureStore = { get: async (key) => kept.get(key), put: async (key, bytes) => void kept.set(key, bytes) };
+ *     await finetune("resnet18", set, { featureStore });
+ */
+export interface FeatureStore {
+  /**
+   * @param key `<network>/<photo>`, 64 hexadecimal digits each: features of one network have the same length
+   */
+  get(key: string): Promise<Uint8Array | undefined>;
+  put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+}
+
+/** Changed when the same photo and network give other features than before. */
+const VERSION = 1;
+
+/** SHA-256 of several texts, which have no line breaks. */
+export function digestOfTexts(runtime: Runtime, texts: readonly string[]): Promise<string> {
+  return digestOf(runtime, "sha256", new TextEncoder().encode(texts.join("\n")));
+}
+
+/**
+ * A digest of all that features depend on beside the photo: the network up to them with its weights, and how photos become inputs.
+ * The classifier behind the features does not count: models of other classes share them.
+ *
+ * @param more what else they depend on
+ */
+export async function digestOfNetwork(runtime: Runtime, model: Model, more: readonly string[]): Promise<string> {
+  const { checkpoint, graph, preprocess } = model;
+  const last = graph.nodes.indexOf(featuresNode(graph));
+  const trunk: Graph = { ...graph, nodes: graph.nodes.slice(0, last + 1) };
+  const hash = await runtime.hash("sha256");
+  const text = { version: VERSION, nodes: trunk.nodes, preprocess, more };
+  hash.update(new TextEncoder().encode(JSON.stringify(text)));
+  for (const { name } of paramsOf(trunk)) {
+    const { dtype, shape } = checkpoint.tensors.get(name) ?? { dtype: "none", shape: [] };
+    hash.update(new TextEncoder().encode(`\n${name} ${dtype} ${shape}\n`));
+    if (dtype !== "none") hash.update(await checkpoint.read(name));
+  }
+  return toHex(hash.digest());
+}
+
+/** A digest of a photo's bytes, or of its pixels. */
+export async function digestOfPhoto(runtime: Runtime, photo: Photo): Promise<string> {
+  if ("encoded" in photo) return digestOf(runtime, "sha256", photo.encoded);
+  const { width, height, data } = photo.pixels;
+  const hash = await runtime.hash("sha256");
+  hash.update(new TextEncoder().encode(`${width}×${height}\n`));
+  hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return toHex(hash.digest());
+}
+
+/** The kept features under a key; undefined unless they are whole. */
+export async function keptFeatures(
+  store: FeatureStore,
+  key: string,
+  channels: number,
+): Promise<Float32Array<ArrayBuffer> | undefined> {
+  const bytes = await store.get(key);
+  if (bytes?.byteLength !== 4 * channels) return undefined;
+  const features = new Float32Array(bytes.slice().buffer);
+  return allFinite(features) ? features : undefined;
+}
