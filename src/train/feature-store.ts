@@ -70,6 +70,7 @@ export async function keptFeatures(
 ): Promise<Float32Array<ArrayBuffer> | undefined> {
   const bytes = await store.get(key);
   if (bytes?.byteLength !== 4 * channels) return undefined;
-  const features = new Float32Array(bytes.slice().buffer);
+  // A Buffer's `slice` would copy nothing.
+  const features = new Float32Array(new Uint8Array(bytes).buffer);
   return allFinite(features) ? features : undefined;
 }

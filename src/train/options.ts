@@ -186,7 +186,7 @@ const RUN_OPTIONS = {
   ),
   augment: row<Augment>(
     oneOf(AUGMENTS),
-    { trainer: "none", head: "light", part: "standard", scratch: "standard" },
+    { trainer: "none", head: "none", part: "standard", scratch: "standard" },
     { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
   ),
   /** How the features of images are computed for the head; `int8` makes an int8 network of some of the images first. */
