@@ -119,6 +119,8 @@ async function run(
     throw error;
   }
   seen.stop();
+  const known = seen.featuresKnown();
+  if (known > 0) remark(quiet, `features of ${known} images were known from before; models rm features forgets them`);
   for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
@@ -149,6 +151,7 @@ async function run(
     valTop1,
     ...(valMap !== undefined && { valMap, valClasses: result.valClasses }),
     imagesPerSecond,
+    ...(known > 0 && { featuresKnown: known }),
     skipped: skipped.length,
     out,
   };
@@ -180,12 +183,14 @@ interface Live {
   stop(): void;
   /** Images a second whose features were computed; absent where none were. */
   featuresPerSecond(): number | undefined;
+  /** Images whose features were known, and not computed. */
+  featuresKnown(): number;
 }
 
 function live(quiet: boolean): Live {
   let line: Progress | undefined;
   let phase = "";
-  const features = { from: 0, to: 0, done: 0 };
+  const features = { from: 0, to: 0, done: 0, known: 0 };
   const stop = (): void => {
     line?.stop();
     line = undefined;
@@ -206,8 +211,8 @@ function live(quiet: boolean): Live {
         remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
         features.from = performance.now();
       } else if (seen.phase === "features") {
-        const { done, total } = seen;
-        Object.assign(features, { to: performance.now(), done });
+        const { done, total, known } = seen;
+        Object.assign(features, { to: performance.now(), done: done - known, known });
         begin("features", { name: "features", total, unit: "images" }).update(done);
       } else {
         const { epoch, epochs, step, steps, loss, top1, imagesPerSecond } = seen;
@@ -230,5 +235,6 @@ function live(quiet: boolean): Live {
       const ms = features.to - features.from;
       return features.done === 0 || ms <= 0 ? undefined : Number(((1000 * features.done) / ms).toFixed(1));
     },
+    featuresKnown: () => features.known,
   };
 }

@@ -90,14 +90,14 @@ export class FeatureExtractor {
    * The features of a set. Known ones are looked up first; of the others the next are read and prepared while some are computed.
    *
    * @param failed gets the message of each image that cannot be read, by name
-   * @param onImages is told how many more images are done
+   * @param onImages is told how many more images are done, and how many of them were known
    */
   async featuresOf(
     examples: readonly Example[],
     views: readonly FeatureView[],
     failed: Map<string, string>,
     signal: AbortSignal | undefined,
-    onImages: (count: number) => void,
+    onImages: (count: number, known: number) => void,
   ): Promise<Features> {
     const digests = await inTurn(examples, 8, async (example) => {
       await letEventsRun(signal);
@@ -114,13 +114,15 @@ export class FeatureExtractor {
         return key;
       });
       const missing = [...examples.keys()].filter((i) => mine[i] === undefined);
-      if (missing.length < examples.length) onImages(examples.length - missing.length);
+      const known = examples.length - missing.length;
+      if (known > 0) onImages(known, known);
       const found = async (i: number, features: Float32Array): Promise<void> => {
         mine[i] = features;
         await this.#keep(keys[i], features);
       };
-      if (isHere) await this.#each(missing, examples, failed, signal, found, onImages);
-      else await this.#batches(missing, source, rows.length, signal, found, onImages);
+      const onComputed = (count: number): void => onImages(count, 0);
+      if (isHere) await this.#each(missing, examples, failed, signal, found, onComputed);
+      else await this.#batches(missing, source, rows.length, signal, found, onComputed);
       rows.push(mine);
     }
     return { channels: this.channels, views: views.length, rows };

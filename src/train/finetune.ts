@@ -12,6 +12,7 @@ import { expectedGot, ModelError } from "../errors.ts";
 import { fold } from "../fold.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { type Graph, inputShape, outputNode } from "../graph.ts";
+import { toHex } from "../hub/integrity.ts";
 import { pickBuild } from "../kernels.ts";
 import { checkPreset, closable, type Model, type Source, withModel } from "../model.ts";
 import { seedFrom } from "../models/random.ts";
@@ -64,11 +65,12 @@ export interface FinetuneOptions extends TrainingOptions, Pick<TrainOptions, "bu
 
 /**
  * How a training stands. `plan`, before anything is computed: bytes of wasm memory it will take at most, and the numbers
- * it trains; `features`: images whose features are known; `head` and `train`: steps.
+ * it trains; `features`: images that are done, and how
+ * many of them a `featureStore` knew; `head` and `train`: steps.
  */
 export type TrainProgress =
   | ({ readonly phase: "plan" } & FinetuneNeeds)
-  | { readonly phase: "features"; readonly done: number; readonly total: number }
+  | { readonly phase: "features"; readonly done: number; readonly total: number; readonly known: number }
   | ({ readonly phase: "head" | "train" } & FitProgress);
 
 /** A trained model, and how it came about. */
@@ -219,12 +221,13 @@ function fingerprintOfSet({ classes, examples }: Dataset): string {
   return `${examples.length} images, ${checksumOf([new TextEncoder().encode(JSON.stringify([classes, named]))])}`;
 }
 
-async function checksumOfWeights(checkpoint: Checkpoint): Promise<string> {
-  const sums: Uint8Array[] = [];
+async function checksumOfWeights(runtime: Runtime, checkpoint: Checkpoint): Promise<string> {
+  const hash = await runtime.hash("sha256");
   for (const name of [...checkpoint.tensors.keys()].sort()) {
-    sums.push(new TextEncoder().encode(`${name} ${checksumOf([await checkpoint.read(name)])}`));
+    hash.update(new TextEncoder().encode(`${name}\n`));
+    hash.update(await checkpoint.read(name));
   }
-  return checksumOf(sums);
+  return toHex(hash.digest());
 }
 
 /** A part of the set, with what its labels become. */
@@ -258,10 +261,11 @@ async function trainHead(
     return { source: imagesOf(context, "train", augment), variation };
   });
   const total = count * train.examples.length + (val?.examples.length ?? 0);
-  let done = 0;
-  const onImages = (images: number): void => {
+  let [done, known] = [0, 0];
+  const onImages = (images: number, knownOnes: number): void => {
     done += images;
-    options.onProgress?.({ phase: "features", done, total });
+    known += knownOnes;
+    options.onProgress?.({ phase: "features", done, total, known });
   };
   const kept = options.featureStore && { store: options.featureStore };
   const given = { ...loading, ...kept, features, winograd, samples: train.examples };
@@ -381,7 +385,7 @@ async function train(
   const preparer = await startPreparer(runtime, model.preprocess);
   try {
     const isKept = options.onCheckpoint !== undefined || options.resume !== undefined;
-    const weights = isKept ? await checksumOfWeights(model.checkpoint) : undefined;
+    const weights = isKept ? await checksumOfWeights(runtime, model.checkpoint) : undefined;
     const context: TrainingContext = { ...given, preparer, failed: new Map(), weights };
     const head = await first(context);
     const start = head === undefined ? model : { ...model, checkpoint: overlaid(model.checkpoint, head.tensors) };
