@@ -32,22 +32,22 @@ export function digestOfTexts(runtime: Runtime, texts: readonly string[]): Promi
 }
 
 /**
- * A digest of all that features depend on beside the photo: the network up to them with its weights, and how photos become inputs.
- * The classifier behind the features does not count: models of other classes share them.
- *
- * @param more what else they depend on
+ * A digest of what the features of a photo depend on in a model: the network up to them with its weights, and how photos become
+ * inputs. The classifier behind the features does not count: models of other classes share them.
  */
-export async function digestOfNetwork(runtime: Runtime, model: Model, more: readonly string[]): Promise<string> {
-  const { checkpoint, graph, preprocess } = model;
+export async function digestOfTrunk(
+  runtime: Runtime,
+  { checkpoint, graph, preprocess }: Pick<Model, "checkpoint" | "graph" | "preprocess">,
+): Promise<string> {
   const last = graph.nodes.indexOf(featuresNode(graph));
   const trunk: Graph = { ...graph, nodes: graph.nodes.slice(0, last + 1) };
   const hash = await runtime.hash("sha256");
-  const text = { version: VERSION, nodes: trunk.nodes, preprocess, more };
-  hash.update(new TextEncoder().encode(JSON.stringify(text)));
+  const add = (text: string): unknown => hash.update(new TextEncoder().encode(`${text}\n`));
+  add(JSON.stringify({ version: VERSION, nodes: trunk.nodes, preprocess }));
   for (const { name } of paramsOf(trunk)) {
-    const { dtype, shape } = checkpoint.tensors.get(name) ?? { dtype: "none", shape: [] };
-    hash.update(new TextEncoder().encode(`\n${name} ${dtype} ${shape}\n`));
-    if (dtype !== "none") hash.update(await checkpoint.read(name));
+    const info = checkpoint.tensors.get(name);
+    add(`${name} ${info?.dtype} ${info?.shape}`);
+    if (info !== undefined) hash.update(await checkpoint.read(name));
   }
   return toHex(hash.digest());
 }

@@ -11,7 +11,7 @@ import type { Runtime } from "../runtime.ts";
 import { inTurn } from "../several.ts";
 import type { Augment } from "./augment.ts";
 import type { Example } from "./dataset.ts";
-import { digestOfNetwork, digestOfPhoto, digestOfTexts, type FeatureStore, keptFeatures } from "./feature-store.ts";
+import { digestOfPhoto, digestOfTexts, digestOfTrunk, type FeatureStore, keptFeatures } from "./feature-store.ts";
 import type { FeatureKind } from "./options.ts";
 import type { BatchSource, Features } from "./sources.ts";
 import { groupsOf } from "./validate.ts";
@@ -23,16 +23,18 @@ export const VIEWS: Readonly<Record<Augment, number>> = { none: 1, light: 2, sta
 export const FEATURE_BATCH = 8;
 
 /** Photos that a network is quantized with. */
-export const SAMPLES = 32;
+export const SAMPLES = 8;
 
 /** How features are computed. */
 export interface FeatureOptions extends BuildOptions, DecodeDefault {
   /** `int8`: by an int8 network, made of the f32 one with `samples`; `f32`, as the model is, when absent. */
   readonly features?: FeatureKind;
-  /** Photos of those to come: 32 of them, the same ones in any order, tell int8 its ranges. */
+  /** Photos of those to come: 8 of them, the same ones in any order, tell int8 its ranges. */
   readonly samples?: readonly Example[];
   /** Where features are kept. */
   readonly store?: FeatureStore;
+  /** The model's `digestOfTrunk`, where that is known already. */
+  readonly trunk?: string;
 }
 
 /** What of a photo is seen. */
@@ -221,7 +223,8 @@ export class FeatureExtractor {
   async #digest(): Promise<string> {
     const { winograd = true } = this.#options;
     const kind = this.#isQuantized ? ["int8", ...(await this.#chosen()).map(({ digest }) => digest)] : [];
-    return digestOfNetwork(this.#runtime, this.#model, [`winograd ${winograd}`, ...kind]);
+    const trunk = this.#options.trunk ?? (await digestOfTrunk(this.#runtime, this.#model));
+    return digestOfTexts(this.#runtime, [trunk, `winograd ${winograd}`, ...kind]);
   }
 
   /** Which photos int8 is made with: those with the smallest digests, so that their order does not matter. */

@@ -192,7 +192,7 @@ const RUN_OPTIONS = {
   /** How the features of images are computed for the head; `int8` makes an int8 network of some of the images first. */
   features: row<FeatureKind>(oneOf(FEATURE_KINDS), "f32", {
     flag: "--features <kind>",
-    help: "how images are computed for the last layer: int8 is faster, and made of 32 of the images first",
+    help: "how images are computed for the last layer: int8 is faster, and made of 8 of the images first",
   }),
   /** Decides new weights, order and variations. */
   seed: row(INTEGER, 1, {
