@@ -23,7 +23,7 @@ export const VIEWS: Readonly<Record<Augment, number>> = { none: 1, light: 2, sta
 export const FEATURE_BATCH = 8;
 
 /** Photos that a network is quantized with. */
-export const SAMPLES = 8;
+const SAMPLES = 8;
 
 /** How features are computed. */
 export interface FeatureOptions extends BuildOptions, DecodeDefault {
