@@ -81,6 +81,7 @@ export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augment.ts";
 export type { CreateTrainerOptions } from "./train/create.ts";
 export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";
+export type { FeatureStore } from "./train/feature-store.ts";
 export type {
   Finetuned,
   FinetuneNeeds,
@@ -91,6 +92,7 @@ export type {
 } from "./train/finetune.ts";
 export type { FitProgress } from "./train/fit.ts";
 export {
+  type FeatureKind,
   LOSSES,
   type Loss,
   OPTIMIZERS,

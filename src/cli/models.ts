@@ -6,6 +6,7 @@ import { twinKey } from "../int8-twin.ts";
 import { PRETRAINED, pretrained } from "../models/pretrained.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { cachedEntries, removeEntry } from "../runtimes/node-cache.ts";
+import { featureBytes, featuresFolder, removeFeatures } from "../runtimes/node-features.ts";
 import { twinOf } from "../twins.ts";
 import { table } from "./terminal.ts";
 
@@ -13,6 +14,9 @@ export interface ModelsCommand {
   readonly cache?: string;
   readonly json?: boolean;
 }
+
+/** What `models` calls the features that `finetune` keeps. */
+const FEATURES = "features";
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
@@ -28,6 +32,8 @@ export async function listModels({ cache, json }: ModelsCommand): Promise<number
   });
   const taken = new Set(keys.values());
   const others = entries.filter(({ key }) => !taken.has(key)).map(({ key, bytes }) => ({ source: shown(key), bytes }));
+  const features = await featureBytes(featuresFolder(root));
+  if (features > 0) others.push({ source: FEATURES, bytes: features });
   if (json) {
     process.stdout.write(`${JSON.stringify({ cache: root, models, others }, undefined, 2)}\n`);
     return 0;
@@ -63,7 +69,13 @@ export async function removeModels(names: readonly string[], { cache, json }: Mo
   const keys = await pinnedKeys();
   const removed: { readonly name: string; readonly bytes: number }[] = [];
   const missing: string[] = [];
+  const features = await featureBytes(featuresFolder(root));
   for (const name of names) {
+    if (name === FEATURES && features > 0) {
+      await removeFeatures(featuresFolder(root));
+      removed.push({ name, bytes: features });
+      continue;
+    }
     const key = keys.get(pretrained(name)?.source ?? name) ?? entries.find((entry) => shown(entry.key) === name)?.key;
     if (key !== undefined && (await removeEntry(root, key))) {
       removed.push({ name, bytes: entries.find((entry) => entry.key === key)?.bytes ?? 0 });

@@ -264,7 +264,7 @@ export function program(done: (status: number) => void): Command {
     models
       .command("rm")
       .description("removes models from the cache")
-      .argument("<name...>", "names, or sources as models shows them"),
+      .argument("<name...>", "names, or sources as models shows them; features: those that finetune keeps"),
   )
     .exitOverride()
     .action(async (names, _, rm: Command) => done(await removeModels(names, rm.optsWithGlobals())));

@@ -1,6 +1,7 @@
 /** `resnet-wasm finetune DIR` and `resnet-wasm train`: a model of your own classes, here and now. */
 import { readFile, rm } from "node:fs/promises";
 import { nodeRuntime } from "../runtimes/node.ts";
+import { diskFeatures, featuresFolder } from "../runtimes/node-features.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {
   type Finetuned,
@@ -30,6 +31,8 @@ export interface TrainCommand extends CommonOptions {
   readonly valSplit?: number;
   readonly resume?: boolean;
   readonly report?: string;
+  /** `false` keeps no features. */
+  readonly featureCache?: boolean;
 }
 
 /** The share that is kept for validation when the images bring none. */
@@ -43,12 +46,20 @@ export async function finetune(source: string, options: TrainCommand): Promise<n
   const training =
     train === "head" ? { ...options, train, threads: options.threads ?? 1 } : { ...onAllCores(options), train };
   remark(options.quiet, `features by ${workersOf(given)}, training by ${workersOf(training)}`);
-  return run(source, training, (dataset, more, signal) => {
-    return finetuneWith(nodeRuntime(), options.model, dataset, {
-      ...loadOptions(given, signal),
-      ...more,
+  const runtime = nodeRuntime();
+  const notice = (text: string): void => remark(options.quiet, text);
+  const kept =
+    options.featureCache === false
+      ? undefined
+      : diskFeatures(featuresFolder(runtime.store(options.cache).name), { notice });
+  try {
+    return await run(source, training, (dataset, more, signal) => {
+      const store = kept && { featureStore: kept };
+      return finetuneWith(runtime, options.model, dataset, { ...loadOptions(given, signal), ...more, ...store });
     });
-  });
+  } finally {
+    await kept?.close();
+  }
 }
 
 /** Trains a network from scratch. */
@@ -108,6 +119,8 @@ async function run(
     throw error;
   }
   seen.stop();
+  const known = seen.featuresKnown();
+  if (known > 0) remark(quiet, `features of ${known} images were known from before; models rm features forgets them`);
   for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
@@ -138,6 +151,7 @@ async function run(
     valTop1,
     ...(valMap !== undefined && { valMap, valClasses: result.valClasses }),
     imagesPerSecond,
+    ...(known > 0 && { featuresKnown: known }),
     skipped: skipped.length,
     out,
   };
@@ -169,12 +183,14 @@ interface Live {
   stop(): void;
   /** Images a second whose features were computed; absent where none were. */
   featuresPerSecond(): number | undefined;
+  /** Images whose features were known, and not computed. */
+  featuresKnown(): number;
 }
 
 function live(quiet: boolean): Live {
   let line: Progress | undefined;
   let phase = "";
-  const features = { from: 0, to: 0, done: 0 };
+  const features = { from: 0, to: 0, done: 0, known: 0 };
   const stop = (): void => {
     line?.stop();
     line = undefined;
@@ -195,8 +211,8 @@ function live(quiet: boolean): Live {
         remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
         features.from = performance.now();
       } else if (seen.phase === "features") {
-        const { done, total } = seen;
-        Object.assign(features, { to: performance.now(), done });
+        const { done, total, known } = seen;
+        Object.assign(features, { to: performance.now(), done: done - known, known });
         begin("features", { name: "features", total, unit: "images" }).update(done);
       } else {
         const { epoch, epochs, step, steps, loss, top1, imagesPerSecond } = seen;
@@ -219,5 +235,6 @@ function live(quiet: boolean): Live {
       const ms = features.to - features.from;
       return features.done === 0 || ms <= 0 ? undefined : Number(((1000 * features.done) / ms).toFixed(1));
     },
+    featuresKnown: () => features.known,
   };
 }

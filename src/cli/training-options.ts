@@ -60,8 +60,11 @@ export function withTraining(command: Command, isNew: boolean): Command {
     .option("--report <file>", "write an HTML report")
     .optionsGroup("How it learns:");
   ROWS.forEach((row, at) => {
-    command.addOption(optionOf(row, at, isNew));
+    // From scratch there are no features before the network is trained.
+    if (!isNew || row.name !== "features") command.addOption(optionOf(row, at, isNew));
   });
+  if (!isNew)
+    command.option("--no-feature-cache", "neither look up nor keep features; models rm features removes them");
   return command;
 }
 

@@ -20,6 +20,10 @@ export type OptimizerName = (typeof OPTIMIZERS)[number];
 export const LOSSES = ["cross_entropy", "bce"] as const;
 export type Loss = (typeof LOSSES)[number];
 
+/** The kernels that compute the features which a head is trained on. */
+export const FEATURE_KINDS = ["f32", "int8"] as const;
+export type FeatureKind = (typeof FEATURE_KINDS)[number];
+
 /** What the values of one option must be. */
 export interface Kind<T> {
   readonly type: "number" | "string" | "boolean";
@@ -182,9 +186,14 @@ const RUN_OPTIONS = {
   ),
   augment: row<Augment>(
     oneOf(AUGMENTS),
-    { trainer: "none", head: "light", part: "standard", scratch: "standard" },
+    { trainer: "none", head: "none", part: "standard", scratch: "standard" },
     { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
   ),
+  /** How the features of images are computed for the head; `int8` makes an int8 network of some of the images first. */
+  features: row<FeatureKind>(oneOf(FEATURE_KINDS), "f32", {
+    flag: "--features <kind>",
+    help: "how images are computed for the last layer: int8 is faster, and made of 8 of the images first",
+  }),
   /** Decides new weights, order and variations. */
   seed: row(INTEGER, 1, {
     flag: "--seed <n>",

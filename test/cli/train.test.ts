@@ -125,6 +125,29 @@ describe("finetune", () => {
     const { stdout: text } = await cli("classify", "one/across/0.jpg", "--model", "c.safetensors", "--json", "--quiet");
     expect(text).toMatch(/"tall"/);
   });
+  it("knows the features of photos that it has seen, until they are removed or not asked for", async () => {
+    const cache = ["--cache", "seen"] as const;
+    const tuned = async (...more: readonly string[]): Promise<readonly [known: number | undefined, bytes: Buffer]> => {
+      const options = [...ONE, ...cache, "--out", "k.safetensors", "--epochs", "2", "--json", "--quiet"];
+      const { stdout } = await cli("finetune", "one", ...options, ...more);
+      return [JSON.parse(stdout).featuresKnown, await readFile(join(dir, "k.safetensors"))];
+    };
+    const others = async (): Promise<readonly { readonly source: string; readonly bytes: number }[]> =>
+      JSON.parse((await cli("models", ...cache, "--json")).stdout).others;
+    const [before, bytes] = await tuned("--no-feature-cache");
+    expect([before, await others()]).toEqual([undefined, []]);
+    const [first] = await tuned();
+    const [again, same] = await tuned();
+    expect([first, again]).toEqual([undefined, 20]);
+    expect(same.equals(bytes)).toBe(true);
+    expect(await others()).toEqual([{ source: "features", bytes: 16 + 20 * (40 + 4 * 64) }]);
+    await writeFile(join(dir, "one", "across", "0.jpg"), photo(true, 999));
+    expect((await tuned())[0]).toBe(19);
+    await writeFile(join(dir, "one", "across", "0.jpg"), photo(true, 1));
+    const { code, stdout } = await cli("models", "rm", "features", ...cache);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "removed features, 0.0 MB\n" });
+    expect([await others(), (await tuned())[0]]).toEqual([[], undefined]);
+  });
   it("Ctrl-C keeps a checkpoint, --resume ends with the bytes of a run without it", async () => {
     const options = ["one", ...ONE, "--train", "layer3", "--epochs", "12", "--batch", "4", "--seed", "5"];
     const { child, done } = start("finetune", ...options, "--out", "r.safetensors");
