@@ -12,6 +12,7 @@ import * as node from "../src/runtimes/node.ts";
 vi.mock("../wasm/baseline.wasm", () => ({ default: undefined }));
 vi.mock("../wasm/relaxed.wasm", () => ({ default: undefined }));
 vi.mock("../wasm/jpeg.wasm", () => ({ default: undefined }));
+vi.mock("../wasm/solve.wasm", () => ({ default: undefined }));
 vi.mock("../wasm/webp.wasm", () => ({ default: undefined }));
 
 /** The functions that are bound to a runtime, the same everywhere. */

@@ -7,6 +7,7 @@
 import baseline from "../../wasm/baseline.wasm";
 import jpeg from "../../wasm/jpeg.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
+import solve from "../../wasm/solve.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
@@ -62,7 +63,7 @@ export function createHandler(options: HandlerOptions): (request: Request) => Pr
 async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   const given = await givenModule(name);
   if (given !== undefined) return given;
-  const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, webp };
+  const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, solve, webp };
   const module = imported[name];
   if (module instanceof WebAssembly.Module) return module;
   const hint = `give it to init({ "${name}": { module } })`;

@@ -5,6 +5,7 @@
 import baseline from "../../wasm/baseline.wasm";
 import jpeg from "../../wasm/jpeg.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
+import solve from "../../wasm/solve.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
@@ -52,7 +53,7 @@ export const convert: Library["convert"] = (...given) => convertWith(runtime, ..
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   // In this entry the build puts bytes in place of modules.
-  const bytes = { baseline, relaxed, jpeg, webp } as unknown as Partial<Record<ModuleName, BufferSource>>;
+  const bytes = { baseline, relaxed, jpeg, solve, webp } as unknown as Partial<Record<ModuleName, BufferSource>>;
   const mine = bytes[name];
   if (mine === undefined) {
     const hint = "one thread is all that the inline entry has";
