@@ -210,7 +210,7 @@ const PAGE_FILES = [
   ["measuring", /src\/(vectors|dots)\.ts$/],
   ["workers", /src\/(threads|replicas)\.ts$/],
   ["quantizing", /src\/quantizer\.ts$/],
-  ["training", /src\/(define|inspect|train\/finetune)\.ts$/],
+  ["training", /src\/(define|inspect|train\/(finetune|teacher))\.ts$/],
 ] as const;
 
 /** The entry of pages, in `dist/runtimes/`: `browser.js`, and a file of each part. */

@@ -23,6 +23,7 @@ const LIBRARY = [
   "quantize",
   "tune",
   "createTrainer",
+  "createTeacher",
   "openModel",
   "inspect",
   "convert",
@@ -36,6 +37,7 @@ const COMMON = [
     "BUILDS",
     "BYTE_LIMIT",
     "FILTERS",
+    "HEADS",
     "METHODS",
     "LOSSES",
     "OPTIMIZERS",
@@ -46,8 +48,8 @@ const COMMON = [
     "PRETRAINED",
   ],
   ...["RESNETS", "SAFETENSORS", "SCHEDULES", "STORAGE_DTYPES"],
-  ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "search", "similarity", "splitDataset"],
-  "supportsRelaxed",
+  ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "mergeSums", "search", "similarity", "splitDataset"],
+  ...["Teacher", "supportsRelaxed"],
 ];
 
 const OWN = {

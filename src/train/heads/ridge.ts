@@ -1,20 +1,21 @@
 /**
- * Ridge regression of one-hot targets on features, with a bias that is not penalised: the weights that make
- * Σ (y - W x - b)² + λ ‖W‖² least. One factorisation serves every λ: the centred Gram matrix, of features where there are more images,
- * of images where there are more features, becomes Q T Qᵀ with T tridiagonal (Eldén 1977, BIT 17: what bidiagonalisation does for
- * regularised least squares), and T + λ is solved in as many steps as it has rows. From the same come the exact errors of leaving each
- * image out, which choose λ: (y - ŷ) / (1 - h), with h the image's leverage (Allen 1974, Technometrics 16).
+ * Ridge regression of one-hot targets on features of one length: the weights that make Σ (y - W x)² + λ ‖W‖² least. Without a bias,
+ * so that the length of an image's features, which says little of its class, changes no order of classes. One factorisation serves
+ * every λ: the Gram matrix, of features where there are more images, of images where there are more features, becomes Q T Qᵀ with T
+ * tridiagonal (Eldén 1977, BIT 17: what bidiagonalisation does for regularised least squares), and T + λ is solved in as many steps as
+ * it has rows, by Cholesky's factors L D Lᵀ. From the same come the exact errors of leaving each image out, which choose λ:
+ * (y - ŷ) / (1 - h), with h the image's leverage (Allen 1974, Technometrics 16).
  */
-import { LAMBDAS, PANEL, padded, Solver } from "./solve.ts";
+import { LAMBDAS, PANEL, padded, type Solver } from "./solve.ts";
 
 /** What is known of a set of images. */
 export interface Known {
   readonly channels: number;
   readonly classes: number;
-  /** Features of images, each `[channels]`; the sums may hold more images than these. */
-  readonly rows: readonly Float32Array[];
-  /** Classes of `rows`. */
+  /** Classes of the images whose features are known; the sums may hold more images than these. */
   readonly labels: Int32Array;
+  /** Features of one of them, `[channels]`. */
+  row(index: number): Float32Array;
   /** Images of each class. */
   readonly counts: Float64Array;
   /** `[classes, channels]`: sums of features. */
@@ -23,12 +24,10 @@ export interface Known {
   gram(): Float64Array;
 }
 
-/** A linear head: scores are `weights · x + bias`. */
+/** A linear head: scores are `weights · x`. */
 export interface Fit {
   /** `[classes, channels]` */
   readonly weights: Float64Array;
-  /** `[classes]` */
-  readonly bias: Float64Array;
   /** `[rows, classes]`: scores of each image by the head of all others; absent where images have no rows. */
   readonly left?: Float32Array;
   /** What multiplies scores where no scores of images left out say it. */
@@ -36,7 +35,7 @@ export interface Fit {
   readonly lambda: number;
 }
 
-/** λ as shares of the mean squared distance of features from their mean: from what tells all images apart to what smooths all. */
+/** λ as shares of the mean square of features: from what tells all images apart to what smooths all. */
 const GRID = Float64Array.from({ length: LAMBDAS }, (_, i) => 10 ** (i / 2 - 2.5));
 /** Images whose predictions are computed at once. */
 const BLOCK = 64;
@@ -44,26 +43,24 @@ const BLOCK = 64;
 const MOST = 2 ** 22;
 
 /** Solves for the head of a set of at least one image. */
-export function ridge(module: WebAssembly.Module, known: Known): Fit {
-  const { channels, classes, rows, labels, counts, sums } = known;
+export function ridge(solver: Solver, known: Known): Fit {
+  const { channels, classes, labels, counts, sums } = known;
   const images = counts.reduce((a, b) => a + b, 0);
-  const isWhole = rows.length === images;
+  const isWhole = labels.length === images;
   const isDual = isWhole && images < channels;
-  const mean = new Float64Array(channels);
-  for (let i = 0; i < sums.length; ++i) mean[i % channels]! += sums[i]! / images;
-  const solver = new Solver(module);
+  const products = isDual ? undefined : known.gram();
+  solver.clear();
   const m = isDual ? images : channels;
   const stride = padded(m);
   const a = solver.take(8 * stride * stride);
-  if (isDual) gramOfImages(solver, a, stride, rows, channels);
-  else centre(solver.f64(a, stride * stride), stride, known.gram(), mean, images);
-  const [diagonal, off, tau, work] = [0, 0, 0, 0].map((_, i) => solver.take(8 * m * (i === 3 ? 3 : 1))) as [
-    ...[number, number, number, number],
-  ];
+  if (products === undefined) gramOfImages(solver, a, stride, known);
+  else spread(solver.f64(a, stride * stride), stride, products, channels);
+  const [diagonal, off, tau] = [solver.take(8 * m), solver.take(8 * m), solver.take(8 * m)];
+  const work = solver.take(8 * 3 * m);
   let trace = 0;
   const matrix = solver.f64(a, stride * stride);
   for (let i = 0; i < m; ++i) trace += Math.max(0, matrix[i * stride + i]!);
-  // Constant features have no scale.
+  // Features that are all zero have no scale.
   const unit = trace > 0 ? trace / images : 1;
   solver.call.tridiagonalise(m, stride, a, diagonal, off, tau, work);
   const t = { diagonal: solver.f64(diagonal, m).slice(), off: solver.f64(off, m).slice() };
@@ -76,10 +73,7 @@ export function ridge(module: WebAssembly.Module, known: Known): Fit {
   const targets = solver.take(8 * PANEL * units * m);
   const wanted = solver.f64(targets, classes * m);
   for (let c = 0; c < classes; ++c) {
-    const share = counts[c]! / images;
-    for (let i = 0; i < m; ++i) {
-      wanted[c * m + i] = isDual ? Number(labels[i] === c) - share : sums[c * channels + i]! - counts[c]! * mean[i]!;
-    }
+    for (let i = 0; i < m; ++i) wanted[c * m + i] = isDual ? Number(labels[i] === c) : sums[c * channels + i]!;
   }
   turn(targets, units, 0);
   const turned = solver.f64(targets, classes * m).slice();
@@ -116,16 +110,13 @@ export function ridge(module: WebAssembly.Module, known: Known): Fit {
         });
       });
     });
-    leverages = new Float64Array(rows.length * LAMBDAS);
-    for (let first = 0; first < rows.length; first += BLOCK) {
-      const count = Math.min(BLOCK, rows.length - first);
+    leverages = new Float64Array(images * LAMBDAS);
+    for (let first = 0; first < images; first += BLOCK) {
+      const count = Math.min(BLOCK, images - first);
       const block = solver.f64(z, BLOCK * m).fill(0);
       for (let i = 0; i < count; ++i) {
         if (isDual) block[i * m + first + i] = 1;
-        else {
-          const row = rows[first + i]!;
-          for (let j = 0; j < m; ++j) block[i * m + j] = row[j]! - mean[j]!;
-        }
+        else block.set(known.row(first + i), i * m);
       }
       turn(z, Math.ceil(count / PANEL), 0);
       solver.call.leverage(0, count, m, z, ratios, inverses, g);
@@ -138,12 +129,11 @@ export function ridge(module: WebAssembly.Module, known: Known): Fit {
         for (let l = 0; l < LAMBDAS; ++l) {
           const lambda = factors[l]!.lambda;
           const own = leverages[(first + i) * LAMBDAS + l]!;
-          const rest = remaining(isDual, own, lambda, images);
+          const rest = remaining(isDual, own, lambda);
           let sum = 0;
           some.forEach((c, s) => {
             const p = predicted[i * columns + l * some.length + s]!;
-            const target = Number(labels[first + i] === c) - counts[c]! / images;
-            sum += ((isDual ? lambda * p : target - p) / rest) ** 2;
+            sum += ((isDual ? lambda * p : Number(labels[first + i] === c) - p) / rest) ** 2;
           });
           errors[l]! += sum;
         }
@@ -161,32 +151,27 @@ export function ridge(module: WebAssembly.Module, known: Known): Fit {
   for (let c = 0; c < classes; ++c) solver.f64(targets, classes * m).set(solvedBy(factors[best]!, rowOf(c)), c * m);
   turn(targets, units, 1);
   const solution = solver.f64(targets, classes * m).slice();
-  const weights = isDual ? combined(module, solution, classes, rows, channels) : solution;
-  const bias = Float64Array.from(counts, (count, c) => {
-    let sum = count / images;
-    for (let j = 0; j < channels; ++j) sum -= weights[c * channels + j]! * mean[j]!;
-    return sum;
-  });
-  if (leverages === undefined) return { weights, bias, factor, lambda };
-  const scores = isDual ? undefined : scored(module, { weights, bias }, rows, channels);
-  const left = new Float32Array(rows.length * classes);
-  for (let i = 0; i < rows.length; ++i) {
-    const rest = remaining(isDual, leverages[i * LAMBDAS + best]!, lambda, images);
+  const weights = isDual ? combined(solver, solution, known) : solution;
+  if (leverages === undefined) return { weights, factor, lambda };
+  const scores = isDual ? undefined : scored(solver, weights, known);
+  const left = new Float32Array(images * classes);
+  for (let i = 0; i < images; ++i) {
+    const rest = remaining(isDual, leverages[i * LAMBDAS + best]!, lambda);
     for (let c = 0; c < classes; ++c) {
       const target = Number(labels[i] === c);
       const error = scores === undefined ? lambda * solution[c * m + i]! : target - scores[i * classes + c]!;
       left[i * classes + c] = target - error / rest;
     }
   }
-  return { weights, bias, left, factor, lambda };
+  return { weights, left, factor, lambda };
 }
 
 /**
- * 1 - h, which the error of an image that is left out is divided by. Of features, h is its leverage and 1 / n for the bias; of
- * images, `own` is on the diagonal of (K + λ)⁻¹, of which (y - ŷ) = λ (K + λ)⁻¹ y.
+ * 1 - h, which the error of an image that is left out is divided by. Of features, `own` is its leverage h; of images, `own` is on the
+ * diagonal of (K + λ)⁻¹, of which (y - ŷ) = λ (K + λ)⁻¹ y.
  */
-function remaining(isDual: boolean, own: number, lambda: number, images: number): number {
-  return Math.max(1e-9, (isDual ? lambda * own : 1 - own) - 1 / images);
+function remaining(isDual: boolean, own: number, lambda: number): number {
+  return Math.max(1e-9, isDual ? lambda * own : 1 - own);
 }
 
 interface Tridiagonal {
@@ -241,7 +226,7 @@ function generalised(
   const m = inverse.length;
   // The diagonal of (T + λ)⁻¹ by pivots from both ends.
   let below = Number.POSITIVE_INFINITY;
-  let leverage = 1;
+  let leverage = 0;
   for (let j = m - 1; j >= 0; --j) {
     const own = t.diagonal[j]! + lambda;
     const pivot = Math.max(1e-3 * lambda, own - (j + 1 < m ? t.off[j]! ** 2 / below : 0));
@@ -252,72 +237,48 @@ function generalised(
   for (let c = 0; c < counts.length; ++c) {
     const b = turned.subarray(c * m, (c + 1) * m);
     const x = solvedBy(factors, b);
-    error += counts[c]! - counts[c]! ** 2 / images;
+    error += counts[c]!;
     // ‖y - ŷ‖² = yᵀy - bᵀx - λ xᵀx, because (T + λ) x = b.
     for (let j = 0; j < m; ++j) error -= x[j]! * (b[j]! + lambda * x[j]!);
   }
   return Math.max(0, error) / Math.max(1e-9, 1 - leverage / images) ** 2;
 }
 
-/** Writes the centred products of images to `a`. */
-function gramOfImages(
-  solver: Solver,
-  a: number,
-  stride: number,
-  rows: readonly Float32Array[],
-  channels: number,
-): void {
-  const n = rows.length;
-  const values = solver.take(4 * n * channels);
+/** Writes the products of images to `a`. */
+function gramOfImages(solver: Solver, a: number, stride: number, known: Known): void {
+  const { channels, labels } = known;
+  const n = labels.length;
+  const values = placed(solver, known, 0, n);
   const panels = solver.take(8 * stride * channels);
-  rows.forEach((row, i) => {
-    solver.f32(values, n * channels).set(row, i * channels);
-  });
   solver.call.pack(channels, n, 1, channels, 0, values, panels, 1);
   solver.call.product(0, stride / PANEL, channels, stride / PANEL, 1, stride, panels, panels, a);
-  const matrix = solver.f64(a, stride * stride);
-  const means = new Float64Array(n);
-  for (let i = 0; i < n; ++i) {
-    means[i]! += matrix[i * stride + i]! / n;
-    for (let j = i + 1; j < n; ++j) {
-      means[i]! += matrix[i * stride + j]! / n;
-      means[j]! += matrix[i * stride + j]! / n;
-    }
-  }
-  const all = means.reduce((x, y) => x + y, 0) / n;
-  for (let i = 0; i < n; ++i) {
-    for (let j = i; j < n; ++j) matrix[i * stride + j]! += all - means[i]! - means[j]!;
+}
+
+/** Writes a packed triangle to rows of `stride`. */
+function spread(a: Float64Array, stride: number, packed: Float64Array, channels: number): void {
+  for (let i = 0, at = 0; i < channels; at += channels - i, ++i) {
+    a.set(packed.subarray(at, at + channels - i), i * stride + i);
   }
 }
 
-/** Writes the centred Gram matrix of a packed one. */
-function centre(a: Float64Array, stride: number, gram: Float64Array, mean: Float64Array, images: number): void {
-  let at = 0;
-  for (let i = 0; i < mean.length; ++i) {
-    const row = i * stride;
-    const own = images * mean[i]!;
-    for (let j = i; j < mean.length; ++j) a[row + j] = gram[at++]! - own * mean[j]!;
-  }
+/** Features of some images in the solver's memory, `[count, channels]` f32. */
+function placed(solver: Solver, { channels, row }: Known, first: number, count: number): number {
+  const values = solver.take(4 * count * channels);
+  const into = solver.f32(values, count * channels);
+  for (let i = 0; i < count; ++i) into.set(row(first + i), i * channels);
+  return values;
 }
 
 /** Sums of images by their coefficients `[classes, images]`: `[classes, channels]`. */
-function combined(
-  module: WebAssembly.Module,
-  coefficients: Float64Array,
-  classes: number,
-  rows: readonly Float32Array[],
-  channels: number,
-): Float64Array {
-  const solver = new Solver(module);
-  const n = rows.length;
+function combined(solver: Solver, coefficients: Float64Array, known: Known): Float64Array {
+  const { channels, classes, labels } = known;
+  solver.clear();
+  const n = labels.length;
   const [up, across] = [padded(classes), padded(channels)];
-  const values = solver.take(4 * n * channels);
   const given = solver.take(8 * classes * n);
   const [a, b] = [solver.take(8 * up * n), solver.take(8 * across * n)];
   const c = solver.take(8 * up * across);
-  rows.forEach((row, i) => {
-    solver.f32(values, n * channels).set(row, i * channels);
-  });
+  const values = placed(solver, known, 0, n);
   solver.f64(given, classes * n).set(coefficients);
   solver.call.pack(n, classes, 1, n, 1, given, a, 1);
   solver.call.pack(n, channels, channels, 1, 0, values, b, 1);
@@ -327,15 +288,9 @@ function combined(
   return out;
 }
 
-/** Scores of images by a head, `[rows, classes]`. */
-export function scored(
-  module: WebAssembly.Module,
-  { weights, bias }: Pick<Fit, "weights" | "bias">,
-  rows: readonly Float32Array[],
-  channels: number,
-): Float64Array {
-  const solver = new Solver(module);
-  const classes = bias.length;
+/** Scores of images by a head's weights, `[images, classes]`. */
+export function scored(solver: Solver, weights: Float64Array, { channels, classes, labels, row }: Known): Float64Array {
+  solver.clear();
   const across = padded(classes);
   const values = solver.take(4 * BLOCK * channels);
   const a = solver.take(8 * BLOCK * channels);
@@ -344,17 +299,16 @@ export function scored(
   const c = solver.take(8 * BLOCK * across);
   solver.f64(given, classes * channels).set(weights);
   solver.call.pack(channels, classes, 1, channels, 1, given, b, 1);
-  const out = new Float64Array(rows.length * classes);
-  for (let first = 0; first < rows.length; first += BLOCK) {
-    const count = Math.min(BLOCK, rows.length - first);
-    for (let i = 0; i < count; ++i) solver.f32(values, BLOCK * channels).set(rows[first + i]!, i * channels);
+  const out = new Float64Array(labels.length * classes);
+  for (let first = 0; first < labels.length; first += BLOCK) {
+    const count = Math.min(BLOCK, labels.length - first);
+    const into = solver.f32(values, BLOCK * channels);
+    for (let i = 0; i < count; ++i) into.set(row(first + i), i * channels);
     solver.call.pack(channels, count, 1, channels, 0, values, a, 1);
     solver.f64(c, BLOCK * across).fill(0);
     solver.call.product(0, Math.ceil(count / PANEL), channels, across / PANEL, 0, across, a, b, c);
     const block = solver.f64(c, BLOCK * across);
-    for (let i = 0; i < count; ++i) {
-      for (let j = 0; j < classes; ++j) out[(first + i) * classes + j] = block[i * across + j]! + bias[j]!;
-    }
+    for (let i = 0; i < count; ++i) out.set(block.subarray(i * across, i * across + classes), (first + i) * classes);
   }
   return out;
 }

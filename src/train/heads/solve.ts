@@ -35,16 +35,23 @@ export const PANEL = 4;
 export const LAMBDAS = 12;
 const PAGE_BYTES = 65536;
 
-/** One instance, and room in its memory that is taken and never given back. */
+/** One instance, and its memory, which grows to what is needed at once: it is used again by what is computed next. */
 export class Solver {
   readonly call: Exports;
   readonly #memory: WebAssembly.Memory;
+  readonly #start: number;
   #end: number;
 
   constructor(module: WebAssembly.Module) {
     this.#memory = new WebAssembly.Memory({ initial: 1 });
     this.call = new WebAssembly.Instance(module, { env: { memory: this.#memory } }).exports as unknown as Exports;
-    this.#end = Math.ceil(this.call.heap() / 16) * 16;
+    this.#start = Math.ceil(this.call.heap() / 16) * 16;
+    this.#end = this.#start;
+  }
+
+  /** Lets all room be taken again. */
+  clear(): void {
+    this.#end = this.#start;
   }
 
   /** The address of room for so many bytes, which are zero. Throws RangeError where there is no more memory. */
@@ -53,6 +60,7 @@ export class Solver {
     this.#end = Math.ceil((start + bytes) / 16) * 16;
     const missing = this.#end - this.#memory.buffer.byteLength;
     if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    new Uint8Array(this.#memory.buffer, start, bytes).fill(0);
     return start;
   }
 
@@ -67,9 +75,9 @@ export class Solver {
   }
 }
 
-/** The compiled module: heads alone need it, so it is fetched when the first is made. */
-export function solverModule(runtime: Runtime): Promise<WebAssembly.Module> {
-  return runtime.module("solve");
+/** A new one. Heads alone need the module, so it is fetched when the first is made. */
+export async function createSolver(runtime: Runtime): Promise<Solver> {
+  return new Solver(await runtime.module("solve"));
 }
 
 /** The next multiple of a panel's columns. */

@@ -4,7 +4,7 @@
  * 2²¹. By Cauchy and Schwarz no sum of products is larger than the largest sum of squares, so squares alone are watched.
  */
 import { expectedGot, OptionError } from "../../errors.ts";
-import { PANEL, padded, Solver } from "./solve.ts";
+import { PANEL, padded, type Solver } from "./solve.ts";
 
 const STEP = 2 ** -16;
 /** The largest sum of squares of one feature. */
@@ -22,13 +22,25 @@ export function rounded(features: ArrayLike<number>): Float32Array {
     if (!Number.isFinite(value)) {
       throw new OptionError("features", expectedGot("features", "finite numbers", `${value}`));
     }
-    return Math.round(value / STEP) * STEP + 0;
+    return roundedOne(value);
   });
+}
+
+function roundedOne(value: number): number {
+  return Math.round(value / STEP) * STEP + 0;
+}
+
+/** An image as it is summed: features of one length (`unit` of head.ts), and the length they had. */
+export interface Row {
+  readonly row: Float32Array;
+  readonly length: number;
 }
 
 /** Sums of one class. */
 interface ClassSums {
   count: number;
+  /** Of the features' lengths before they had one. */
+  length: number;
   readonly sums: Float64Array;
 }
 
@@ -72,20 +84,24 @@ export class Sums {
     return this.#classes.get(label)!.sums;
   }
 
+  /** Sum of the lengths of one class's features. */
+  lengths(label: string): number {
+    return this.#classes.get(label)!.length;
+  }
+
   /**
    * Adds an image.
    *
-   * @param row `[channels]`, as `rounded` gives it
    * @throws OptionError where sums would not be exact any more
    */
-  add(row: Float32Array, label: string): void {
-    this.#check(row.map((value) => value * value));
-    this.#change(row, label, 1);
+  add(image: Row, label: string): void {
+    this.#check(Float64Array.from(image.row, (value) => value * value));
+    this.#change(image, label, 1);
   }
 
   /** Takes away an image that was added. */
-  remove(row: Float32Array, label: string): void {
-    this.#change(row, label, -1);
+  remove(image: Row, label: string): void {
+    this.#change(image, label, -1);
   }
 
   #check(squares: ArrayLike<number>): void {
@@ -97,9 +113,10 @@ export class Sums {
     }
   }
 
-  #change(row: Float32Array, label: string, sign: 1 | -1): void {
+  #change({ row, length }: Row, label: string, sign: 1 | -1): void {
     const mine = this.#classOf(label);
     mine.count += sign;
+    mine.length += sign * roundedOne(length);
     for (let i = 0; i < this.channels; ++i) {
       const value = row[i]!;
       mine.sums[i]! += sign * value;
@@ -110,16 +127,18 @@ export class Sums {
   }
 
   #classOf(label: string): ClassSums {
-    const known = this.#classes.get(label) ?? { count: 0, sums: new Float64Array(this.channels) };
+    const known = this.#classes.get(label) ?? { count: 0, length: 0, sums: new Float64Array(this.channels) };
     this.#classes.set(label, known);
     return known;
   }
 
   /** Images that change their class: products stay. */
-  move(row: Float32Array, from: string, to: string): void {
+  move({ row, length }: Row, from: string, to: string): void {
     const [before, after] = [this.#classOf(from), this.#classOf(to)];
     before.count -= 1;
     after.count += 1;
+    before.length -= roundedOne(length);
+    after.length += roundedOne(length);
     for (let i = 0; i < this.channels; ++i) {
       before.sums[i]! -= row[i]!;
       after.sums[i]! += row[i]!;
@@ -133,6 +152,7 @@ export class Sums {
     if (mine === undefined || from === to) return;
     const other = this.#classOf(to);
     other.count += mine.count;
+    other.length += mine.length;
     mine.sums.forEach((value, i) => {
       other.sums[i]! += value;
     });
@@ -144,12 +164,12 @@ export class Sums {
    *
    * @param rows of all images that were added one by one: needed when products are first asked for
    */
-  gram(module: WebAssembly.Module, rows: Iterable<Float32Array>): Float64Array {
+  gram(solver: Solver, rows: Iterable<Float32Array>): Float64Array {
     if (this.#gram === undefined) {
       this.#gram = new Float64Array((this.channels * (this.channels + 1)) / 2);
       this.#pending = Array.from(rows, (row) => ({ row, sign: 1 }));
     }
-    addProducts(module, this.#gram, this.channels, this.#pending);
+    addProducts(solver, this.#gram, this.channels, this.#pending);
     this.#pending = [];
     return this.#gram;
   }
@@ -160,6 +180,7 @@ export class Sums {
     for (const label of other.labels) {
       const into = this.#classOf(label);
       into.count += other.count(label);
+      into.length += other.lengths(label);
       other.of(label).forEach((value, i) => {
         into.sums[i]! += value;
       });
@@ -175,7 +196,7 @@ export class Sums {
   /** Sums that were kept: what a file holds. Throws OptionError for sums that are not exact or cannot be. */
   static of(
     channels: number,
-    classes: readonly { readonly label: string; readonly count: number; readonly sums: Float64Array }[],
+    classes: readonly (Readonly<ClassSums> & { readonly label: string })[],
     gram: Float64Array,
   ): Sums {
     const made = new Sums(channels);
@@ -183,21 +204,16 @@ export class Sums {
     for (let i = 0, at = 0; i < channels; at += channels - i, ++i) squares[i] = gram[at]!;
     made.#check(squares);
     made.#squares.set(squares);
-    for (const { label, count, sums } of classes) made.#classes.set(label, { count, sums });
+    for (const { label, ...each } of classes) made.#classes.set(label, each);
     made.#gram = gram;
     return made;
   }
 }
 
 /** Adds the products of rows to a packed upper triangle. */
-function addProducts(
-  module: WebAssembly.Module,
-  gram: Float64Array,
-  channels: number,
-  pending: readonly Pending[],
-): void {
+function addProducts(solver: Solver, gram: Float64Array, channels: number, pending: readonly Pending[]): void {
   if (pending.length === 0) return;
-  const solver = new Solver(module);
+  solver.clear();
   const stride = padded(channels);
   const block = Math.min(BLOCK, pending.length);
   const matrix = solver.take(8 * stride * stride);

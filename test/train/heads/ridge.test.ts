@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { uniform } from "../../../src/models/random.ts";
 import { nodeRuntime } from "../../../src/runtimes/node.ts";
 import { type Known, ridge, scored } from "../../../src/train/heads/ridge.ts";
-import { solverModule } from "../../../src/train/heads/solve.ts";
+import { createSolver } from "../../../src/train/heads/solve.ts";
 import { rounded, Sums } from "../../../src/train/heads/sums.ts";
 
-const module = await solverModule(nodeRuntime());
+const solver = await createSolver(nodeRuntime());
 
 /** Features around a centre of their class. */
 function drawn(
@@ -27,13 +27,14 @@ function knownOf(rows: readonly Float32Array[], labels: Int32Array, classes: num
   const channels = rows[0]!.length;
   const sums = new Sums(channels);
   rows.forEach((row, i) => {
-    sums.add(row, `${labels[i]}`);
+    sums.add({ row, length: 1 }, `${labels[i]}`);
   });
   return {
-    ...{ channels, classes, rows: isWhole ? rows : [], labels: isWhole ? labels : new Int32Array() },
+    ...{ channels, classes, labels: isWhole ? labels : new Int32Array() },
+    row: (i) => rows[i]!,
     counts: Float64Array.from({ length: classes }, (_, c) => sums.count(`${c}`)),
     sums: Float64Array.from(Array.from({ length: classes }, (_, c) => [...sums.of(`${c}`)]).flat()),
-    gram: () => sums.gram(module, rows),
+    gram: () => sums.gram(solver, rows),
   };
 }
 
@@ -59,24 +60,23 @@ function eliminated(matrix: number[][], b: number[]): number[] {
   return x;
 }
 
-/** Weights and bias of one class by the normal equations, with a column of ones that is not penalised. */
+/** Weights of one class by the normal equations. */
 function plain(rows: readonly Float32Array[], targets: readonly number[], lambda: number): number[] {
   const d = rows[0]!.length;
-  const wide = rows.map((row) => [...row, 1]);
-  const matrix = Array.from({ length: d + 1 }, (_, i) =>
-    Array.from({ length: d + 1 }, (_, j) => {
-      const sum = wide.reduce((total, row) => total + row[i]! * row[j]!, 0);
-      return i === j && i < d ? sum + lambda : sum;
+  const matrix = Array.from({ length: d }, (_, i) =>
+    Array.from({ length: d }, (_, j) => {
+      const sum = rows.reduce((total, row) => total + row[i]! * row[j]!, 0);
+      return i === j ? sum + lambda : sum;
     }),
   );
   return eliminated(
     matrix,
-    Array.from({ length: d + 1 }, (_, i) => wide.reduce((total, row, r) => total + row[i]! * targets[r]!, 0)),
+    Array.from({ length: d }, (_, i) => rows.reduce((total, row, r) => total + row[i]! * targets[r]!, 0)),
   );
 }
 
 const apply = (x: readonly number[], row: Float32Array): number =>
-  row.reduce((sum, value, i) => sum + value * x[i]!, x[row.length]!);
+  row.reduce((sum, value, i) => sum + value * x[i]!, 0);
 
 describe.each([
   { images: 7, channels: 19, classes: 2, form: "images" },
@@ -87,13 +87,13 @@ describe.each([
 ])("$images images of $channels features, by products of $form", ({ images, channels, classes }) => {
   const { rows, labels } = drawn(images, channels, classes, images + channels);
   const known = knownOf(rows, labels, classes);
-  const fit = ridge(module, known);
+  const fit = ridge(solver, known);
   const targetsOf = (c: number): number[] => Array.from(labels, (label) => Number(label === c));
 
   test("equals the normal equations", () => {
     for (let c = 0; c < classes; ++c) {
       const expected = plain(rows, targetsOf(c), fit.lambda);
-      const got = [...fit.weights.subarray(c * channels, (c + 1) * channels), fit.bias[c]!];
+      const got = fit.weights.subarray(c * channels, (c + 1) * channels);
       got.forEach((value, i) => {
         expect(value).toBeCloseTo(expected[i]!, 8);
       });
@@ -129,7 +129,7 @@ describe.each([
 
 test("from sums alone, λ is that of generalised cross-validation", () => {
   const { rows, labels } = drawn(40, 6, 2, 5);
-  const fit = ridge(module, knownOf(rows, labels, 2, false));
+  const fit = ridge(solver, knownOf(rows, labels, 2, false));
   expect(fit.left).toBeUndefined();
   const scoreOf = (lambda: number): number => {
     // The trace of the matrix that makes predictions of targets: an image's own part in its prediction, by a target of 1 there alone.
@@ -162,21 +162,28 @@ test("from sums alone, λ is that of generalised cross-validation", () => {
   }
 });
 
-test("constant features give every class its share", () => {
+test("constant features score every class by its share", () => {
   const rows = Array.from({ length: 6 }, () => rounded([1, 2, 3]));
   const labels = Int32Array.of(0, 0, 0, 0, 1, 1);
-  const { weights, bias } = ridge(module, knownOf(rows, labels, 2));
-  expect(weights.every((value) => Math.abs(value) < 1e-12)).toBe(true);
-  expect(bias[0]).toBeCloseTo(2 / 3, 12);
-  expect(bias[1]).toBeCloseTo(1 / 3, 12);
+  const fit = ridge(solver, knownOf(rows, labels, 2));
+  const scores = [0, 1].map((c) => apply([...fit.weights.subarray(3 * c, 3 * c + 3)], rows[0]!));
+  expect(scores[0]! / scores[1]!).toBeCloseTo(2, 8);
+});
+
+test("features of zeros give no weights, and no NaN", () => {
+  const rows = Array.from({ length: 4 }, () => rounded([0, 0, 0]));
+  const fit = ridge(solver, knownOf(rows, Int32Array.of(0, 0, 1, 1), 2));
+  expect([...fit.weights]).toEqual(new Array(6).fill(0));
+  expect(fit.left!.every(Number.isFinite)).toBe(true);
 });
 
 test("images that are there twice change nothing but their weight", () => {
   const { rows, labels } = drawn(8, 12, 2, 3);
-  const fit = ridge(module, knownOf([...rows, ...rows], Int32Array.from([...labels, ...labels]), 2));
+  const known = knownOf([...rows, ...rows], Int32Array.from([...labels, ...labels]), 2);
+  const fit = ridge(solver, known);
   expect(fit.weights.every(Number.isFinite)).toBe(true);
   expect(fit.left!.every(Number.isFinite)).toBe(true);
-  const scores = scored(module, fit, rows, 12);
+  const scores = scored(solver, fit.weights, known);
   rows.forEach((_, i) => {
     expect(scores[2 * i + labels[i]!]).toBeGreaterThan(scores[2 * i + 1 - labels[i]!]!);
   });
