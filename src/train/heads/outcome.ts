@@ -5,7 +5,8 @@ import type { Runtime } from "../../runtime.ts";
 import { labelsOf } from "../dataset.ts";
 import { type Features, featureSource, type Labelled } from "../sources.ts";
 import type { EpochRecord } from "../state.ts";
-import type { Evaluation, Trainer } from "../trainer.ts";
+import type { Targets } from "../targets.ts";
+import type { Evaluation } from "../trainer.ts";
 import { type Validation, validate } from "../validate.ts";
 import { canonical, lengthOf, type SolvedHead, solvedHead, unit } from "./head.ts";
 import { createSolver } from "./solve.ts";
@@ -86,7 +87,9 @@ export async function solvePhase(
     head,
   );
   const seconds = Math.max(1e-3, (performance.now() - began) / 1000);
-  const looks = { evaluate: async (...given: Looked) => evaluated(fit.weights, classes, ...given) };
+  const looks = {
+    evaluate: async (images: Float32Array, targets: Targets) => evaluated(fit.weights, classes, images, targets),
+  };
   const seen = await validate(looks, featureSource(train, features, 1), BATCH, false);
   const validation = val && valFeatures && (await validate(looks, featureSource(val, valFeatures, 1), BATCH, false));
   const tensor = (suffix: string, values: Float32Array<ArrayBuffer>, shape: readonly number[]): NamedTensor => {
@@ -107,12 +110,10 @@ export async function solvePhase(
   };
 }
 
-type Looked = Parameters<Trainer["evaluate"]>;
-
 const short = (value: number): number => Number(value.toPrecision(6));
 
 /** Loss and answers of a linear head for features `[n, channels]`. */
-function evaluated(weights: Float32Array, classes: number, features: Float32Array, labels: Looked[1]): Evaluation {
+function evaluated(weights: Float32Array, classes: number, features: Float32Array, labels: Targets): Evaluation {
   const channels = weights.length / classes;
   const count = features.length / channels;
   const logits = new Float32Array(count * classes);
