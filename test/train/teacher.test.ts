@@ -140,17 +140,17 @@ describe.each(["ridge", "prototype"] as const)("%s", (head) => {
     for (const { id, label, predicted, probability } of photos) {
       right += Number(predicted === label);
       expect(probability).toBeGreaterThan(1 / 3);
+      // One of each class.
+      if (!/ (0|4|8)$/.test(id)) continue;
       // λ may be another without one photo, so the class is compared, not the number.
       const others = await taught(
         ALL.filter((i) => `photo ${i}` !== id),
         head,
       );
-      const model = await load(await others.save());
       const weights = await headOf(await others.save());
       const features = teacher.features(id);
       const scores = weights.map((row) => row.reduce((sum, value, i) => sum + value * features[i]!, 0));
       expect(others.labels[scores.indexOf(Math.max(...scores))]).toBe(predicted);
-      await model.dispose();
       await others.dispose();
     }
     expect(accuracy).toBeCloseTo(right / 21, 12);
@@ -193,7 +193,7 @@ describe("photos", () => {
     theirs.forEach(({ probability }, i) => {
       expect(probability).toBeCloseTo(mine[i]!.probability, 4);
     });
-    // The clock of photos: features that were kept restore the same model.
+    // Features that were kept restore the same model.
     await using restored = await createTeacher(base);
     for (const { id, label } of teacher.photos) await restored.addFeatures(teacher.features(id), label, id);
     expect(await restored.save()).toEqual(bytes);
@@ -292,10 +292,10 @@ describe("bad input", () => {
   });
   test("thousands of classes", async () => {
     await using teacher = await createTeacher(base);
-    for (let i = 0; i < 3000; ++i) await teacher.addFeatures(drawn("x", i), `class ${i}`);
+    for (let i = 0; i < 2000; ++i) await teacher.addFeatures(drawn("x", i), `class ${i}`);
     const answers = await teacher.classify(photo("red", 1), { top: 3 });
     expect(answers).toHaveLength(3);
-    expect(answers[0]!.probability).toBeGreaterThanOrEqual(1 / 3000);
+    expect(answers[0]!.probability).toBeGreaterThanOrEqual(1 / 2000);
   });
 });
 
