@@ -208,7 +208,7 @@ const RUN_OPTIONS = {
    */
   head: row<HeadName>(oneOf(HEADS), (context) => (isSolvable(context) ? "ridge" : "logistic"), {
     flag: "--head <how>",
-    help: "how the last layer is found: ridge regression, class means (prototype), or epochs of logistic regression",
+    help: "how the last layer is found: ridge regression (default up to 1,000 images), class means (prototype), or by epochs (logistic)",
     exempt: true,
   }),
   /** Decides new weights, order and variations. */

@@ -23,7 +23,7 @@ import { writeHeaded } from "./heads/write.ts";
 export interface TeacherOptions extends LoadOptions {
   /**
    * How the head follows from the photos. `prototype`: class means; `ridge`: ridge regression. `auto`, the default, is `prototype`
-   * while no class has more than five photos, then `ridge`.
+   * while no class has more than one photo, then `ridge`.
    */
   readonly head?: SolvedHead | "auto";
 }

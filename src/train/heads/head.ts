@@ -10,8 +10,8 @@ import { calibrated } from "./temperature.ts";
 export const SOLVED = ["ridge", "prototype"] as const;
 export type SolvedHead = (typeof SOLVED)[number];
 
-/** Most images of any class with which `auto` takes `prototype`. */
-export const FEW = 5;
+/** Most images of any class with which `auto` takes `prototype`: with two and five, ridge regression is a point better (bench/README.md). */
+const FEW = 1;
 
 /** A linear head whose softmax is calibrated, without a bias. */
 export interface SolvedFit {
