@@ -9,7 +9,7 @@
  *   a b         [panels, k, 4] f64
  *   c           [4 · panels of a, stride] f64
  *
- * Sixteen sums stay in eight registers: 5.9 G multiplications a second on an EPYC of 2026 (`npm run bench -- heads`). Numbers that
+ * Sixteen sums stay in eight registers: sixteen multiplications for six loads. Numbers that
  * are multiples of 2⁻¹⁶ have products of which up to 2⁵³ · 2⁻³² add exactly, in any order: src/train/heads/sums.ts.
  */
 export function product(

@@ -26,7 +26,7 @@ export async function writeHeaded(model: Model, head: LinearHead): Promise<Uint8
 }
 
 /** A model of float weights with this head. */
-export function headed(model: Model, { labels, weights }: LinearHead): Model {
+function headed(model: Model, { labels, weights }: LinearHead): Model {
   const renewed = withClasses(model, labels.length, 1);
   const { name } = outputNode(renewed.graph);
   const mine = new Map([
