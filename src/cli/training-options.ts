@@ -35,7 +35,7 @@ function defaultOf(at: number, isNew: boolean): string {
 
 function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number, isNew: boolean): Option {
   const initial = name === "train" ? ` (default: ${isNew ? "all" : "head"})` : defaultOf(at, isNew);
-  const option = new Option(flag, name === "loss" ? help : `${help}${initial}`);
+  const option = new Option(flag, name === "loss" || name === "head" ? help : `${help}${initial}`);
   if (FIRST.includes(name)) option.helpGroup(OWN);
   if (kind.choices !== undefined) return option.choices(kind.choices as readonly string[]);
   if (kind.type !== "number") return option;
@@ -60,8 +60,8 @@ export function withTraining(command: Command, isNew: boolean): Command {
     .option("--report <file>", "write an HTML report")
     .optionsGroup("How it learns:");
   ROWS.forEach((row, at) => {
-    // From scratch there are no features before the network is trained.
-    if (!isNew || row.name !== "features") command.addOption(optionOf(row, at, isNew));
+    // From scratch there are no features before the network is trained, and none to find a head by.
+    if (!isNew || !(row.name === "features" || row.name === "head")) command.addOption(optionOf(row, at, isNew));
   });
   if (!isNew)
     command.option("--no-feature-cache", "neither look up nor keep features; models rm features removes them");

@@ -29,13 +29,14 @@ import { type FitProgress, fit } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
 import {
   fingerprintOf,
+  type HeadName,
   type Loss,
   type ResolvedTrainingOptions,
   resolveOptions,
   type TrainingOptions,
 } from "./options.ts";
 import { type Preparer, startPreparer } from "./preparer.ts";
-import { type BatchSource, featureSource, imageSource, type Labelled } from "./sources.ts";
+import { type BatchSource, type Features, featureSource, imageSource, type Labelled } from "./sources.ts";
 import { type TrainOptions, trainingNeeds } from "./spec.ts";
 import type { EpochRecord } from "./state.ts";
 import { checksumOf } from "./state.ts";
@@ -91,6 +92,10 @@ export interface Finetuned {
   readonly imagesPerSecond: number;
   /** Messages of the images that could not be read. */
   readonly failed: readonly string[];
+  /** How the last layer was found, where nothing else was trained. */
+  readonly head?: HeadName;
+  /** With `ridge` and `prototype`: the share of images that the head of all others takes for their class. */
+  readonly leaveOneOut?: number;
   /** What was assumed about the model that training began with. */
   readonly guesses: Model["guesses"];
 }
@@ -174,6 +179,7 @@ interface Outcome {
   readonly tensors: readonly NamedTensor[];
   readonly history: readonly EpochRecord[];
   readonly validation: Validation | undefined;
+  readonly leaveOneOut?: number;
 }
 
 interface Sources {
@@ -252,7 +258,8 @@ async function trainHead(
 ): Promise<Outcome> {
   const { runtime, model, train, val, options } = context;
   const { augment, seed, features, winograd } = resolved;
-  const count = VIEWS[augment];
+  const solved = resolved.head === "logistic" ? undefined : resolved.head;
+  const count = solved === undefined ? VIEWS[augment] : 1;
   // The first view is the one that is classified later.
   const first: FeatureView = { source: imagesOf(context, "train", "none") };
   const others = Array.from({ length: count - 1 }, (_, i): FeatureView => {
@@ -277,19 +284,27 @@ async function trainHead(
     ...(trunk !== undefined && { trunk }),
   };
   const extractor = new FeatureExtractor(runtime, opened, given);
-  let sources: Sources;
+  let computed: { readonly train: Features; readonly val: Features | undefined };
   try {
-    const sourceOf = async (set: Dataset, views: readonly FeatureView[]): Promise<BatchSource> => {
-      const rows = await extractor.featuresOf(set.examples, views, context.failed, options.signal, onImages);
-      return featureSource(labelled(context, set), rows, seed);
-    };
-    sources = {
-      train: await sourceOf(train, [first, ...others]),
-      val: val && (await sourceOf(val, [{ source: imagesOf(context, "val", "none") }])),
+    const compute = (set: Dataset, views: readonly FeatureView[]): Promise<Features> =>
+      extractor.featuresOf(set.examples, views, context.failed, options.signal, onImages);
+    computed = {
+      train: await compute(train, [first, ...others]),
+      val: val && (await compute(val, [{ source: imagesOf(context, "val", "none") }])),
     };
   } finally {
     await extractor.dispose();
   }
+  const sets = { train: labelled(context, train), val: val && labelled(context, val) };
+  if (solved !== undefined) {
+    const { solvePhase } = await import("./heads/outcome.ts");
+    const phase = { head: solved, node: outputNode(model.graph).name, ...sets };
+    return solvePhase(runtime, phase, computed.train, computed.val);
+  }
+  const sources = {
+    train: featureSource(sets.train, computed.train, seed),
+    val: sets.val && computed.val && featureSource(sets.val, computed.val, seed),
+  };
   const head = { source: model.source, graph: headOf(model.graph), checkpoint: headCheckpoint(model) };
   return trainPhase(context, "head", head, sources, resolved);
 }
@@ -299,7 +314,7 @@ function headFirst(
   { seed, winograd, labelSmoothing, loss, features }: ResolvedTrainingOptions,
   images: number,
 ): ResolvedTrainingOptions {
-  const options = { train: "head", seed, winograd, labelSmoothing, loss, features } as const;
+  const options = { train: "head", head: "logistic", seed, winograd, labelSmoothing, loss, features } as const;
   return resolveOptions(options, { isNew: false, images, isMultiLabel: loss === "bce" });
 }
 
@@ -327,7 +342,9 @@ export async function finetuneWith(
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
   const images = sets.train.examples.length;
-  const resolved = resolveOptions(options, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
+  // Only epochs leave a state to go on from.
+  const wanted = options.resume === undefined ? options : { head: "logistic" as const, ...options };
+  const resolved = resolveOptions(wanted, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
   // Replicas compute features; threads train.
   const loading = options.replicas === undefined ? options : { ...options, threads: 1 };
   checkBuildOptions(loading);
@@ -427,8 +444,8 @@ function concatenated(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<Ar
 
 async function finish(
   model: Model,
-  { val, failed }: TrainingContext,
-  { history, validation }: Outcome,
+  { val, failed, resolved }: TrainingContext,
+  { history, validation, leaveOneOut }: Outcome,
 ): Promise<Finetuned> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   for await (const piece of convertModel(model)) pieces.push(piece);
@@ -446,6 +463,8 @@ async function finish(
     answers: (validation?.answers ?? []).map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
     imagesPerSecond: Number((rates.length / rates.reduce((sum, rate) => sum + 1 / rate, 0)).toFixed(1)),
     failed: [...failed.values()],
+    ...(resolved.train === "head" && { head: resolved.head }),
+    ...(leaveOneOut !== undefined && { leaveOneOut }),
     guesses: model.guesses,
   };
 }
