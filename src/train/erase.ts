@@ -1,7 +1,10 @@
 /** Random erasing (Zhong et al., arXiv 1708.04896): a part of an image is not seen. */
 
 /** The erased part's share of the image, and the range of its shape, as torchvision's `RandomErasing`. */
-const [AREAS, SHAPES] = [[0.02, 0.33], [0.3, 3.3]] as const;
+const [AREAS, SHAPES] = [
+  [0.02, 0.33],
+  [0.3, 3.3],
+] as const;
 /** Parts that are tried; where none fits nothing is erased. */
 const TRIES = 10;
 
@@ -11,7 +14,13 @@ const TRIES = 10;
  * @param input `[h, w, c]`, normalised
  * @param next numbers from 0, below 1
  */
-export function erase(input: Float32Array, width: number, channels: number, probability: number, next: () => number): void {
+export function erase(
+  input: Float32Array,
+  width: number,
+  channels: number,
+  probability: number,
+  next: () => number,
+): void {
   if (!(next() < probability)) return;
   const height = input.length / channels / width;
   for (let i = 0; i < TRIES; ++i) {

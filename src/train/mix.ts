@@ -25,7 +25,7 @@ function gamma(shape: number, next: () => number): number {
   for (;;) {
     const x = Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
     const v = (1 + c * x) ** 3;
-    if (v > 0 && Math.log(1 - next()) < x * x / 2 + d - d * v + d * Math.log(v)) return d * v;
+    if (v > 0 && Math.log(1 - next()) < (x * x) / 2 + d - d * v + d * Math.log(v)) return d * v;
   }
 }
 
@@ -37,7 +37,11 @@ export function symmetricBeta(alpha: number, next: () => number): number {
 }
 
 /** Mixes a batch; `share` of each image and of its targets stays. */
-function mixup({ images, labels }: { readonly images: Float32Array; readonly labels: Float32Array }, n: number, share: number): void {
+function mixup(
+  { images, labels }: { readonly images: Float32Array; readonly labels: Float32Array },
+  n: number,
+  share: number,
+): void {
   const half = n >> 1;
   for (const values of [images, labels]) {
     const size = values.length / n;
@@ -53,7 +57,13 @@ function mixup({ images, labels }: { readonly images: Float32Array; readonly lab
 }
 
 /** A part of each image becomes that of the other; returns the share that stays, by the pixels. */
-function cutmix(images: Float32Array, n: number, [h, w, c]: readonly [number, number, number], share: number, next: () => number): number {
+function cutmix(
+  images: Float32Array,
+  n: number,
+  [h, w, c]: readonly [number, number, number],
+  share: number,
+  next: () => number,
+): number {
   const side = Math.sqrt(1 - share);
   const [midX, midY] = [Math.floor(next() * w), Math.floor(next() * h)];
   const bound = (at: number, most: number): number => Math.min(most, Math.max(0, at));

@@ -292,7 +292,14 @@ export function planStep(
     const dx = backward ? where.dy(output.name) : where.workspace(4 * batch * classes);
     const steps = [
       ...graph.nodes.flatMap(forward),
-      step("loss", LOSSES[spec.loss], batch, { n: classes, input: logits, targets: goals, dx, losses, scale: 1 / total }),
+      step("loss", LOSSES[spec.loss], batch, {
+        n: classes,
+        input: logits,
+        targets: goals,
+        dx,
+        losses,
+        scale: 1 / total,
+      }),
     ];
     if (!backward) return steps;
     for (const node of [...graph.nodes].reverse()) {

@@ -30,9 +30,12 @@ const clamp = (x: number): number => (x < 0 ? 0 : x > 255 ? 255 : Math.round(x))
 /** Each channel by a table of its own, which `table` fills. */
 function byTable(image: Image, table: (channel: number) => (value: number) => number): Uint8Array {
   const { data, channels } = image;
-  const tables = Array.from({ length: channels }, (_, channel) => Uint8Array.from({ length: 256 }, (_, i) => i).map(table(channel)));
+  const tables = Array.from({ length: channels }, (_, channel) =>
+    Uint8Array.from({ length: 256 }, (_, i) => i).map(table(channel)),
+  );
   const out = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i += channels) for (let c = 0; c < channels; ++c) out[i + c] = tables[c]![data[i + c]!]!;
+  for (let i = 0; i < data.length; i += channels)
+    for (let c = 0; c < channels; ++c) out[i + c] = tables[c]![data[i + c]!]!;
   return out;
 }
 
@@ -104,8 +107,14 @@ function sharpness({ width, height, channels, data }: Image, strength: number, s
     for (let i = y * row + channels; i < (y + 1) * row - channels; ++i) {
       const [above, below] = [i - row, i + row];
       const around =
-        data[above - channels]! + data[above]! + data[above + channels]! + data[i - channels]! + data[i + channels]! +
-        data[below - channels]! + data[below]! + data[below + channels]!;
+        data[above - channels]! +
+        data[above]! +
+        data[above + channels]! +
+        data[i - channels]! +
+        data[i + channels]! +
+        data[below - channels]! +
+        data[below]! +
+        data[below + channels]!;
       const smooth = (around + 5 * data[i]!) / 13;
       out[i] = clamp(smooth + factor * (data[i]! - smooth));
     }
@@ -193,7 +202,8 @@ export function randAugment(
   const channels = places.length;
   const data = new Uint8Array(input.length);
   for (let i = 0; i < input.length; i += channels) {
-    for (let c = 0; c < channels; ++c) data[i + c] = clamp(255 * (input[i + c]! * std[places[c]!]! + mean[places[c]!]!));
+    for (let c = 0; c < channels; ++c)
+      data[i + c] = clamp(255 * (input[i + c]! * std[places[c]!]! + mean[places[c]!]!));
   }
   const luma = channels === 1 ? [1] : places.map((place) => LUMA[place]!);
   let image: Image = { width, height: input.length / channels / width, channels, data, luma };
@@ -201,7 +211,9 @@ export function randAugment(
     const operation = OPERATIONS[NAMES[Math.floor(next() * NAMES.length)]!]!;
     image = { ...image, data: operation(image, strength / STRONGEST, next() < 0.5 ? -1 : 1) };
   }
-  const tables = places.map((place) => Float32Array.from({ length: 256 }, (_, value) => (value / 255 - mean[place]!) / std[place]!));
+  const tables = places.map((place) =>
+    Float32Array.from({ length: 256 }, (_, value) => (value / 255 - mean[place]!) / std[place]!),
+  );
   for (let i = 0; i < input.length; i += channels) {
     for (let c = 0; c < channels; ++c) input[i + c] = tables[c]![image.data[i + c]!]!;
   }

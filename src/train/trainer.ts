@@ -28,7 +28,7 @@ import {
 } from "./plan.ts";
 import { type Settings, specOf, type TrainOptions } from "./spec.ts";
 import { countImages, type Goals, type Targets, targetsOf } from "./targets.ts";
-import { checkState, type TrainerState } from "./trainer-state.ts";
+import { checkState, type Snapshot, type TrainerState } from "./trainer-state.ts";
 
 /** A network and its weights: a `Model` is one. */
 export interface Trainable {
@@ -309,6 +309,41 @@ export class Trainer {
     });
   }
 
+  /**
+   * What has been trained so far, to come back to with `adopt`.
+   *
+   * @param averaged the averages of the weights instead of the weights
+   */
+  async snapshot({ averaged = false }: { readonly averaged?: boolean } = {}): Promise<Snapshot> {
+    this.#checkAveraged(averaged);
+    return this.#alone(async () => {
+      const { averages } = this.#layout;
+      const tensors = this.#moving().map(([name, each]) => {
+        const held = averaged && each.trained ? this.#in(each, averages!) : each;
+        return tensor(name, each.shape, this.#get(held));
+      });
+      return { batches: this.#batches, tensors };
+    });
+  }
+
+  /**
+   * Takes the weights of a snapshot, and for the averages too where there are any. The optimizer's state stays as it is.
+   *
+   * @throws ModelError when it is of another network, or damaged; nothing has then changed
+   */
+  adopt(snapshot: Snapshot): Promise<void> {
+    return this.#alone(async () => {
+      const { averages } = this.#layout;
+      const moving = this.#moving().map(([name, held]) => ({ name, held }));
+      const values = checkState(snapshot, moving, false);
+      for (const { name, held } of moving) {
+        this.#put(held, values.get(name)!);
+        if (averages !== undefined && held.trained) this.#put(this.#in(held, averages), values.get(name)!);
+      }
+      this.#batches = snapshot.batches;
+    });
+  }
+
   /** Gives back the instance, its memory and its threads, and closes the checkpoint. Calls made before it finish. */
   async dispose(): Promise<void> {
     await this.#engine.dispose();
@@ -413,14 +448,17 @@ export class Trainer {
     return { ...held, address: held.address - this.#layout.trained.address + region.address };
   }
 
+  /** Trained parameters and running statistics. */
+  #moving(): readonly (readonly [name: string, held: Held])[] {
+    const { held, running } = this.#layout;
+    const end = running.address + running.bytes;
+    return [...held].filter(([, each]) => each.trained || (each.address >= running.address && each.address < end));
+  }
+
   /** What a state holds, and where. */
   #stored(): readonly { readonly name: string; readonly held: Held }[] {
-    const { held, states, averages, running } = this.#layout;
-    const end = running.address + running.bytes;
-    const moving = [...held].filter(([, each]) => {
-      return each.trained || (each.address >= running.address && each.address < end);
-    });
-    return moving.flatMap(([name, each]) => {
+    const { states, averages } = this.#layout;
+    return this.#moving().flatMap(([name, each]) => {
       const all = [{ name, held: each }];
       if (!each.trained) return all;
       states.forEach((region, i) => {

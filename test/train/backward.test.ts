@@ -160,6 +160,7 @@ const SPEC: TrainSpec = {
   decayNorms: true,
   clip: Number.POSITIVE_INFINITY,
   averages: false,
+  layerDecay: 1,
 };
 
 type Kernel = (heap: DataView, from: number, to: number, ...args: readonly number[]) => void;
