@@ -30,6 +30,7 @@ export interface TrainCommand extends CommonOptions {
   readonly valSplit?: number;
   readonly resume?: boolean;
   readonly report?: string;
+  readonly folds?: number;
 }
 
 /** The share that is kept for validation when the images bring none. */
@@ -80,7 +81,7 @@ async function run(
   const kept = `${out}.checkpoint`;
   const resume = options.resume ? await readIfAny(kept) : undefined;
   if (options.resume && resume === undefined) remark(quiet, `no ${kept}: starting from the beginning`);
-  const seen = live(quiet === true);
+  const seen = live(quiet === true, options.folds);
   let isKept = resume !== undefined;
   let result: Finetuned;
   try {
@@ -90,7 +91,7 @@ async function run(
         ...trainingOptionsOf(options),
         ...{ threads: options.threads, build: options.build },
         ...(resume && { resume }),
-        val: val ?? options.valSplit ?? VAL_SPLIT,
+        val: val ?? options.valSplit ?? (options.folds === undefined ? VAL_SPLIT : 0),
         signal,
         onProgress: seen.show,
         onEpoch: seen.epoch,
@@ -109,6 +110,7 @@ async function run(
   }
   seen.stop();
   for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
+  for (const { option, value, why } of result.chosen) remark(quiet, `chosen: ${option} ${value}: ${why}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
   await rm(kept, { force: true });
@@ -122,7 +124,7 @@ async function run(
     });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
-  const { history, trainLoss, trainTop1, valTop1, valMap, classes } = result;
+  const { history, trainLoss, trainTop1, valTop1, valMap, classes, crossValidation, epoch } = result;
   // A step of the head alone has no image in it: features are what takes the time then.
   const imagesPerSecond = (options.train === "head" ? seen.featuresPerSecond() : undefined) ?? result.imagesPerSecond;
   // Of several labels an image there is no one answer.
@@ -133,11 +135,14 @@ async function run(
   for (const text of suspicion(answers, classes.length, (index) => classes[index]!)) remark(quiet, text);
   const summary = {
     epochs: history.length,
+    ...(epoch !== history.length && { epoch }),
+    ...(crossValidation !== undefined && { crossValidation }),
     trainLoss,
     trainTop1,
     valTop1,
     ...(valMap !== undefined && { valMap, valClasses: result.valClasses }),
     imagesPerSecond,
+    chosen: result.chosen,
     skipped: skipped.length,
     out,
   };
@@ -146,11 +151,15 @@ async function run(
     valTop1 === undefined
       ? ""
       : `, validation ${percent(valTop1)}${valMap === undefined ? "" : `, mean average precision ${percent(valMap)}`}`;
+  const folded =
+    crossValidation === undefined
+      ? ""
+      : `, ${percent(crossValidation.top1)} over ${crossValidation.folds.length} folds`;
   const unread = result.failed.length === 0 ? "" : `, ${result.failed.length} images could not be read`;
   process.stdout.write(
     json
       ? `${JSON.stringify(summary)}\n`
-      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${unread}\n`,
+      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${folded}${unread}\n`,
   );
   return 0;
 }
@@ -171,7 +180,8 @@ interface Live {
   featuresPerSecond(): number | undefined;
 }
 
-function live(quiet: boolean): Live {
+function live(quiet: boolean, folds = 0): Live {
+  let fold = 0;
   let line: Progress | undefined;
   let phase = "";
   const features = { from: 0, to: 0, done: 0 };
@@ -189,6 +199,11 @@ function live(quiet: boolean): Live {
   };
   return {
     show(seen) {
+      if (seen.fold !== undefined && seen.fold !== fold) {
+        stop();
+        fold = seen.fold;
+        remark(quiet, fold > folds ? "all images" : `fold ${fold} of ${folds}`);
+      }
       if (seen.phase === "plan") {
         const { memoryBytes, weights } = seen;
         const count = weights < 1e5 ? `${weights}` : `${(weights / 1e6).toFixed(2)} M`;

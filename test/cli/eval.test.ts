@@ -97,6 +97,7 @@ describe("eval", async () => {
   it("sees ten crops, and whole images at several scales", async () => {
     const model = await load(join(folder, "a.safetensors"));
     for (const [options, views] of [
+      [["--crops", "2"], { crops: 2 }],
       [["--crops", "10"], { crops: 10 }],
       [["--scales", "32,40"], { scales: [32, 40] }],
     ] as const) {
