@@ -79,6 +79,7 @@ export type { DownloadOptions, FileSource } from "./source.ts";
 export type { Step, Tape } from "./tape.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augment.ts";
+export type { Choice } from "./train/chosen.ts";
 export type { CreateTrainerOptions } from "./train/create.ts";
 export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";
 export type {
@@ -90,7 +91,10 @@ export type {
   TrainProgress,
 } from "./train/finetune.ts";
 export type { FitProgress } from "./train/fit.ts";
+export type { CrossValidation, FoldResult } from "./train/folds.ts";
 export {
+  type ClassWeighting,
+  type Kept,
   LOSSES,
   type Loss,
   OPTIMIZERS,

@@ -110,7 +110,6 @@ async function run(
   }
   seen.stop();
   for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
-  for (const { option, value, why } of result.chosen) remark(quiet, `chosen: ${option} ${value}: ${why}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
   await rm(kept, { force: true });
@@ -205,7 +204,10 @@ function live(quiet: boolean, folds = 0): Live {
         remark(quiet, fold > folds ? "all images" : `fold ${fold} of ${folds}`);
       }
       if (seen.phase === "plan") {
-        const { memoryBytes, weights } = seen;
+        const { memoryBytes, weights, chosen } = seen;
+        // The folds' own choices are those of a part of the set.
+        const said = seen.fold === undefined || seen.fold > folds ? chosen : [];
+        for (const { option, value, why } of said) remark(quiet, `chosen: ${option} ${value}: ${why}`);
         const count = weights < 1e5 ? `${weights}` : `${(weights / 1e6).toFixed(2)} M`;
         remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
         features.from = performance.now();

@@ -70,11 +70,11 @@ interface FoldOptions {
 }
 
 /**
- * How a training stands. `plan`, before anything is computed: bytes of wasm memory it will take at most, and the numbers
- * it trains; `features`: images whose features are known; `head` and `train`: steps.
+ * How a training stands. `plan`, before anything is computed: bytes of wasm memory it will take at most, the numbers
+ * it trains, and what was chosen; `features`: images whose features are known; `head` and `train`: steps.
  */
 export type TrainProgress = (
-  | ({ readonly phase: "plan" } & FinetuneNeeds)
+  | ({ readonly phase: "plan"; readonly chosen: readonly Choice[] } & FinetuneNeeds)
   | { readonly phase: "features"; readonly done: number; readonly total: number }
   | ({ readonly phase: "head" | "train" } & FitProgress)
 ) & {
@@ -475,7 +475,8 @@ async function train(
   first: (context: TrainingContext) => Promise<Outcome | undefined>,
 ): Promise<Finetuned> {
   const { runtime, model, options, resolved } = given;
-  options.onProgress?.({ phase: "plan", ...finetuneNeeds(model.graph, { ...options, ...resolved }) });
+  const chosen = choicesOf(options, resolved, given.train, given.val, given.isNew);
+  options.onProgress?.({ phase: "plan", chosen, ...finetuneNeeds(model.graph, { ...options, ...resolved }) });
   const preparer = await startPreparer(runtime, model.preprocess);
   try {
     const isKept = options.onCheckpoint !== undefined || options.resume !== undefined;
@@ -493,7 +494,7 @@ async function train(
       outcome = await trainPhase(context, "train", network, sources, resolved);
     }
     const trained = { ...model, checkpoint: overlaid(start.checkpoint, outcome!.tensors) };
-    return await finish(trained, context, outcome!);
+    return await finish(trained, context, outcome!, chosen);
   } finally {
     preparer.dispose();
   }
@@ -501,8 +502,9 @@ async function train(
 
 async function finish(
   model: Model,
-  { train, val, failed, options, resolved, isNew }: TrainingContext,
+  { val, failed, resolved }: TrainingContext,
   { history, validation }: Outcome,
+  chosen: readonly Choice[],
 ): Promise<Finetuned> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   for await (const piece of convertModel(model)) pieces.push(piece);
@@ -521,7 +523,7 @@ async function finish(
     answers: (validation?.answers ?? []).map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
     imagesPerSecond: Number((rates.length / rates.reduce((sum, rate) => sum + 1 / rate, 0)).toFixed(1)),
     failed: [...failed.values()],
-    chosen: choicesOf(options, resolved, train, val, isNew),
+    chosen,
     guesses: model.guesses,
   };
 }

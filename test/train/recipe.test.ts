@@ -298,7 +298,10 @@ describe("a run", () => {
   }, 240_000);
   test("with patience ends so many epochs after the best, and resumes to the same", async () => {
     // Whose classes are exchanged: the better it learns, the worse it validates.
-    const val = { ...VAL, examples: VAL.examples.map((each) => ({ ...each, label: 1 - Number(each.label) })) };
+    const val = {
+      classes: VAL.classes,
+      examples: VAL.examples.map((each) => ({ ...each, label: 1 - Number(each.label) })),
+    };
     const options = { val, schedule: "constant", epochs: 12, patience: 2 } as const;
     const whole = await run(options);
     expect(whole.history.length).toBe(whole.epoch + 2);
