@@ -8,11 +8,11 @@ import { OPERATIONS, randAugment } from "../../src/train/rand-augment.ts";
 const [WIDTH, HEIGHT] = [9, 7];
 const LUMA = [0.299, 0.587, 0.114];
 const next = uniform(3);
-const data = Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, () => 30 + Math.floor(next() * 180));
+const data = Uint8ClampedArray.from({ length: WIDTH * HEIGHT * 3 }, () => 30 + Math.floor(next() * 180));
 const image = { width: WIDTH, height: HEIGHT, channels: 3, data, luma: LUMA };
-const run = (name: string, strength: number, sign = 1): Uint8Array => OPERATIONS[name]!(image, strength, sign);
+const run = (name: string, strength: number, sign = 1): Uint8ClampedArray => OPERATIONS[name]!(image, strength, sign);
 const clamp = (x: number): number => Math.min(255, Math.max(0, Math.round(x)));
-const at = (values: Uint8Array, x: number, y: number, c: number): number => values[(y * WIDTH + x) * 3 + c]!;
+const at = (values: Uint8ClampedArray, x: number, y: number, c: number): number => values[(y * WIDTH + x) * 3 + c]!;
 
 test("there are torchvision's fourteen", () => {
   expect(Object.keys(OPERATIONS)).toHaveLength(14);
@@ -85,7 +85,7 @@ describe("colours", () => {
     }
   });
   test("equalize: values keep their order and become as frequent as can be", () => {
-    const ramp = Uint8Array.from({ length: 16384 * 3 }, (_, i) => Math.floor(i / 3 / 256) + 96);
+    const ramp = Uint8ClampedArray.from({ length: 16384 * 3 }, (_, i) => Math.floor(i / 3 / 256) + 96);
     const out = OPERATIONS.equalize!({ width: 128, height: 128, channels: 3, data: ramp, luma: LUMA }, 1, 1);
     const red = [...out].filter((_, i) => i % 3 === 0);
     expect(red).toEqual([...red].sort((a, b) => a - b));
@@ -93,7 +93,7 @@ describe("colours", () => {
     expect(Math.abs(red[8192]! - 128)).toBeLessThan(6);
   });
   test("one value everywhere stays", () => {
-    const flat = { ...image, data: new Uint8Array(data.length).fill(77) };
+    const flat = { ...image, data: new Uint8ClampedArray(data.length).fill(77) };
     for (const name of ["autoContrast", "equalize"]) expect([...OPERATIONS[name]!(flat, 1, 1)]).toEqual([...flat.data]);
   });
 });
