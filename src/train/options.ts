@@ -353,6 +353,12 @@ export function resolveOptions(
     const hint = "the head sees no images; train layer4, or use mixup";
     throw new OptionError("cutmix", expectedGot("cutmix", "0 for the head alone", `${cutmix}`, hint));
   }
+  const { augment, randAugment, erase } = resolved;
+  for (const [name, value] of Object.entries({ randAugment, erase })) {
+    if (value === 0 || train !== "head" || augment !== "none") continue;
+    const hint = "the one view of the head's features is the image as it is: use augment light or standard";
+    throw new OptionError(name, expectedGot(name, "0 for the head without augment", `${value}`, hint));
+  }
   if (classWeights === "balanced" && loss === "bce") {
     const hint = "classes that do not exclude each other have no weights";
     throw new OptionError("classWeights", expectedGot("classWeights", "none for bce", classWeights, hint));

@@ -57,6 +57,8 @@ test("the best epoch is kept where training may end early", () => {
 
 test.each([
   [{ cutmix: 1 }, "cutmix"],
+  [{ augment: "none", randAugment: 5 }, "randAugment"],
+  [{ augment: "none", erase: 0.5 }, "erase"],
   [{ train: "layer4", headWarmup: 8 }, "headWarmup"],
   [{ loss: "bce", classWeights: "balanced" }, "classWeights"],
   [{ folds: 1001 }, "folds"],
