@@ -44,7 +44,7 @@ export async function finetune(source: string, options: TrainCommand): Promise<n
   const training =
     train === "head" ? { ...options, train, threads: options.threads ?? 1 } : { ...onAllCores(options), train };
   remark(options.quiet, `features by ${workersOf(given)}, training by ${workersOf(training)}`);
-  return run(source, training, (dataset, more, signal) => {
+  return run(source, training, options.train, (dataset, more, signal) => {
     return finetuneWith(nodeRuntime(), options.model, dataset, {
       ...loadOptions(given, signal),
       ...more,
@@ -59,7 +59,7 @@ export async function trainNew(
   const { size, preprocess } = options;
   const training = { ...onAllCores(options), train: options.train ?? "all" };
   remark(options.quiet, `training by ${workersOf(training)}`);
-  return run(options.data, training, (dataset, more) => {
+  return run(options.data, training, options.train, (dataset, more) => {
     const given = { ...(size === undefined ? {} : { size }), ...(preprocess === undefined ? {} : { preprocess }) };
     return trainNewWith(nodeRuntime(), options.arch, dataset, { ...more, ...given });
   });
@@ -67,15 +67,17 @@ export async function trainNew(
 
 type Teach = (dataset: Dataset, options: FinetuneOptions, signal: AbortSignal) => Promise<Finetuned>;
 
+/** @param train as it was given: what was not is chosen, and said */
 async function run(
   source: string,
   options: TrainCommand & { readonly threads: number; readonly train: Part },
+  train: Part | undefined,
   teach: Teach,
 ): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
-  const { train, val, skipped } = await openTraining(source, options, signal);
+  const { train: set, val, skipped } = await openTraining(source, options, signal);
   const left = skippedRemark(skipped);
   if (left !== undefined) remark(quiet, left);
   const kept = `${out}.checkpoint`;
@@ -86,9 +88,9 @@ async function run(
   let result: Finetuned;
   try {
     result = await teach(
-      train,
+      set,
       {
-        ...trainingOptionsOf(options),
+        ...trainingOptionsOf({ ...options, train }),
         ...{ threads: options.threads, build: options.build },
         ...(resume && { resume }),
         val: val ?? options.valSplit ?? (options.folds === undefined ? VAL_SPLIT : 0),
@@ -118,7 +120,7 @@ async function run(
     const page = await trainingReport(result, {
       source,
       options,
-      examples: (val ?? train).examples,
+      examples: (val ?? set).examples,
       featuresPerSecond: seen.featuresPerSecond(),
     });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
