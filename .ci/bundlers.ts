@@ -178,6 +178,8 @@ function copyParts(out: string): void {
 async function byNext(name: string, flags: readonly string[]): Promise<Outcome> {
   const folder = project(name);
   cpSync(join(tools, "next"), folder, { recursive: true });
+  // Where CI is set, a build without a folder for its cache is one of Next's warnings.
+  mkdirSync(join(folder, ".next/cache"), { recursive: true });
   // In the same place as in the tools' folder, beside the sources that it shares.
   const env = { ...process.env, NEXT_TELEMETRY_DISABLED: "1" };
   const bin = join(tools, "node_modules/next/dist/bin/next");
