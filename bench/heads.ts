@@ -185,16 +185,18 @@ async function byEpochs(
   const renewed = withClasses(model, classes, seed);
   const graph = headOf(renewed.graph);
   const given = { train: "head", head: "logistic", seed } as const;
-  const options = resolveOptions(given, { isNew: false, images: some.length, isMultiLabel: false });
+  const resolved = resolveOptions(given, { isNew: false, images: some.length, isMultiLabel: false });
+  const { classWeights: _, ...options } = resolved;
   const network = { source: "head", graph, checkpoint: initialise(graph, seed) };
   const trainer = await trainWith(nodeRuntime(), network, { ...options, train: "all" }, undefined);
   const { length: channels } = some[0]!.features;
   const examples = some.map(({ label }, i) => ({ name: `${i}`, label, image: () => "" }));
   const labelled = { examples, classes, loss: "cross_entropy" } as const;
   const source = featureSource(labelled, { channels, views: 1, rows: [some.map(({ features }) => features)] }, seed);
-  await fit(trainer, source, undefined, {
+  await fit(trainer, source, [], {
     ...options,
-    ...{ joinsLast: false, averaged: false, signal: undefined, fingerprint: {}, resume: undefined },
+    ...{ joinsLast: false, averaged: false, signal: undefined, fingerprint: {}, resume: undefined, notes: undefined },
+    patience: undefined,
     ...{ onCheckpoint: undefined, onProgress: undefined, onEpoch: undefined },
   });
   const tensors = new Map((await trainer.tensors()).map(({ name, bytes }) => [name.split(".").at(-1), bytes]));

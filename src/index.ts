@@ -79,6 +79,7 @@ export type { DownloadOptions, FileSource } from "./source.ts";
 export type { Step, Tape } from "./tape.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augment.ts";
+export type { Choice } from "./train/chosen.ts";
 export type { CreateTrainerOptions } from "./train/create.ts";
 export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";
 export type { FeatureStore } from "./train/feature-store.ts";
@@ -91,11 +92,14 @@ export type {
   TrainProgress,
 } from "./train/finetune.ts";
 export type { FitProgress } from "./train/fit.ts";
+export type { CrossValidation, FoldResult } from "./train/folds.ts";
 export { mergeSums } from "./train/heads/sums-file.ts";
 export {
+  type ClassWeighting,
   type FeatureKind,
   HEADS,
   type HeadName,
+  type Kept,
   LOSSES,
   type Loss,
   OPTIMIZERS,

@@ -34,6 +34,7 @@ export interface TrainCommand extends CommonOptions {
   readonly report?: string;
   /** `false` keeps no features. */
   readonly featureCache?: boolean;
+  readonly folds?: number;
 }
 
 /** The share that is kept for validation when the images bring none. */
@@ -54,7 +55,7 @@ export async function finetune(source: string, options: TrainCommand): Promise<n
       ? undefined
       : diskFeatures(featuresFolder(runtime.store(options.cache).name), { notice });
   try {
-    return await run(source, training, (dataset, more, signal) => {
+    return await run(source, training, options.train, (dataset, more, signal) => {
       const store = kept && { featureStore: kept };
       return finetuneWith(runtime, options.model, dataset, { ...loadOptions(given, signal), ...more, ...store });
     });
@@ -70,7 +71,7 @@ export async function trainNew(
   const { size, preprocess } = options;
   const training = { ...onAllCores(options), train: options.train ?? "all" };
   remark(options.quiet, `training by ${workersOf(training)}`);
-  return run(options.data, training, (dataset, more) => {
+  return run(options.data, training, options.train, (dataset, more) => {
     const given = { ...(size === undefined ? {} : { size }), ...(preprocess === undefined ? {} : { preprocess }) };
     return trainNewWith(nodeRuntime(), options.arch, dataset, { ...more, ...given });
   });
@@ -78,31 +79,33 @@ export async function trainNew(
 
 type Teach = (dataset: Dataset, options: FinetuneOptions, signal: AbortSignal) => Promise<Finetuned>;
 
+/** @param train as it was given: what was not is chosen, and said */
 async function run(
   source: string,
   options: TrainCommand & { readonly threads: number; readonly train: Part },
+  train: Part | undefined,
   teach: Teach,
 ): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
-  const { train, val, skipped } = await openTraining(source, options, signal);
+  const { train: set, val, skipped } = await openTraining(source, options, signal);
   const left = skippedRemark(skipped);
   if (left !== undefined) remark(quiet, left);
   const kept = `${out}.checkpoint`;
   const resume = options.resume ? await readIfAny(kept) : undefined;
   if (options.resume && resume === undefined) remark(quiet, `no ${kept}: starting from the beginning`);
-  const seen = live(quiet === true);
+  const seen = live(quiet === true, options.folds);
   let isKept = resume !== undefined;
   let result: Finetuned;
   try {
     result = await teach(
-      train,
+      set,
       {
-        ...trainingOptionsOf(options),
+        ...trainingOptionsOf({ ...options, train }),
         ...{ threads: options.threads, build: options.build },
         ...(resume && { resume }),
-        val: val ?? options.valSplit ?? VAL_SPLIT,
+        val: val ?? options.valSplit ?? (options.folds === undefined ? VAL_SPLIT : 0),
         signal,
         onProgress: seen.show,
         onEpoch: seen.epoch,
@@ -131,7 +134,7 @@ async function run(
     const page = await trainingReport(result, {
       source,
       options,
-      examples: (val ?? train).examples,
+      examples: (val ?? set).examples,
       featuresPerSecond: seen.featuresPerSecond(),
     });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
@@ -142,7 +145,7 @@ async function run(
     const share = `${(100 * result.leaveOneOut).toFixed(2)} %`;
     remark(quiet, `last layer by ${how}, without epochs: ${share} of images right when left out${chosen}`);
   }
-  const { history, trainLoss, trainTop1, valTop1, valMap, classes } = result;
+  const { history, trainLoss, trainTop1, valTop1, valMap, classes, crossValidation, epoch } = result;
   // A step of the head alone has no image in it: features are what takes the time then.
   const imagesPerSecond = (options.train === "head" ? seen.featuresPerSecond() : undefined) ?? result.imagesPerSecond;
   // Of several labels an image there is no one answer.
@@ -153,13 +156,16 @@ async function run(
   for (const text of suspicion(answers, classes.length, (index) => classes[index]!)) remark(quiet, text);
   const summary = {
     ...(result.leaveOneOut === undefined ? { epochs: history.length } : { leaveOneOut: result.leaveOneOut }),
+    ...(epoch !== history.length && { epoch }),
     ...(result.head !== undefined && { head: result.head }),
+    ...(crossValidation !== undefined && { crossValidation }),
     trainLoss,
     trainTop1,
     valTop1,
     ...(valMap !== undefined && { valMap, valClasses: result.valClasses }),
     imagesPerSecond,
     ...(known > 0 && { featuresKnown: known }),
+    chosen: result.chosen,
     skipped: skipped.length,
     out,
   };
@@ -168,11 +174,15 @@ async function run(
     valTop1 === undefined
       ? ""
       : `, validation ${percent(valTop1)}${valMap === undefined ? "" : `, mean average precision ${percent(valMap)}`}`;
+  const folded =
+    crossValidation === undefined
+      ? ""
+      : `, ${percent(crossValidation.top1)} over ${crossValidation.folds.length} folds`;
   const unread = result.failed.length === 0 ? "" : `, ${result.failed.length} images could not be read`;
   process.stdout.write(
     json
       ? `${JSON.stringify(summary)}\n`
-      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${unread}\n`,
+      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${folded}${unread}\n`,
   );
   return 0;
 }
@@ -195,7 +205,8 @@ interface Live {
   featuresKnown(): number;
 }
 
-function live(quiet: boolean): Live {
+function live(quiet: boolean, folds = 0): Live {
+  let fold = 0;
   let line: Progress | undefined;
   let phase = "";
   const features = { from: 0, to: 0, done: 0, known: 0 };
@@ -213,8 +224,16 @@ function live(quiet: boolean): Live {
   };
   return {
     show(seen) {
+      if (seen.fold !== undefined && seen.fold !== fold) {
+        stop();
+        fold = seen.fold;
+        remark(quiet, fold > folds ? "all images" : `fold ${fold} of ${folds}`);
+      }
       if (seen.phase === "plan") {
-        const { memoryBytes, weights } = seen;
+        const { memoryBytes, weights, chosen } = seen;
+        // The folds' own choices are those of a part of the set.
+        const said = seen.fold === undefined || seen.fold > folds ? chosen : [];
+        for (const { option, value, why } of said) remark(quiet, `chosen: ${option} ${value}: ${why}`);
         const count = weights < 1e5 ? `${weights}` : `${(weights / 1e6).toFixed(2)} M`;
         remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
         features.from = performance.now();

@@ -6,11 +6,14 @@
 import { letEventsRun, untilAborted } from "../abort.ts";
 import { DatasetError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
+import { bestOf } from "./best.ts";
 import { shuffled } from "./dataset.ts";
-import { rateAt, type Schedule } from "./schedules.ts";
+import type { Kept } from "./options.ts";
+import { bodyRateAt, rateAt, type Schedule } from "./schedules.ts";
 import type { Batch, BatchSource } from "./sources.ts";
 import { type EpochRecord, type Position, readState, writeState } from "./state.ts";
 import { DivergedError, type Trainer } from "./trainer.ts";
+import type { Snapshot } from "./trainer-state.ts";
 import { groupsOf, validate } from "./validate.ts";
 
 /** How things stand in the middle of it. */
@@ -39,9 +42,17 @@ export interface FitOptions {
   /** Epochs, or a part of one, over which the rate rises. */
   readonly warmup: number;
   readonly seed: number;
+  /** Epochs, or a part of one, in which the head alone learns. */
+  readonly headWarmup: number;
+  /** Epochs without a better one before it ends. */
+  readonly patience: number | undefined;
+  /** Whether the weights in the end are those of the last epoch, or of the best. */
+  readonly keep: Kept;
   /** Whether what is validated, and kept, is the average of the weights. */
   readonly averaged: boolean;
   readonly signal: AbortSignal | undefined;
+  /** What a checkpoint keeps beside, for the caller. */
+  readonly notes: unknown;
   /** Everything a checkpoint must agree with. */
   readonly fingerprint: Readonly<Record<string, unknown>>;
   readonly resume: Uint8Array | undefined;
@@ -79,6 +90,7 @@ const short = (value: number): number => Number(value.toPrecision(6));
 /**
  * Runs a training to its end, from its beginning or from a checkpoint; the same bytes either way.
  *
+ * @param val views of the validation set, whose answers are averaged; none without one
  * @returns a record for each epoch
  * @throws DivergedError when loss or gradients stop being finite: checkpoints made before it stand; the signal's reason
  * when it aborts, after a last checkpoint; DatasetError (`empty`) when no image can be read; ModelError for a state that
@@ -87,7 +99,7 @@ const short = (value: number): number => Number(value.toPrecision(6));
 export async function fit(
   trainer: Trainer,
   train: BatchSource,
-  val: BatchSource | undefined,
+  val: readonly BatchSource[],
   options: FitOptions,
 ): Promise<readonly EpochRecord[]> {
   const { epochs, batch, joinsLast, schedule, seed, signal, averaged, fingerprint } = options;
@@ -96,19 +108,22 @@ export async function fit(
   const perEpoch = stepsIn(0).length;
   const steps = epochs * perEpoch;
   const warmup = Math.round(options.warmup * perEpoch);
+  const headWarmup = Math.round(options.headWarmup * perEpoch);
   const history: EpochRecord[] = [];
   let position = startOf(0);
+  let best: Snapshot | undefined;
   if (options.resume !== undefined) {
     const state = await readState(options.resume, { fingerprint, epochs, stepsPerEpoch: perEpoch });
     await trainer.restore(state.trainer);
     history.push(...state.history);
     position = state.position;
+    best = state.best;
   }
   let saved = performance.now();
   const save = async (at: Position): Promise<void> => {
     if (options.onCheckpoint !== undefined) {
-      const state = { trainer: await trainer.state(), position: at, history };
-      await options.onCheckpoint(writeState(state, fingerprint));
+      const state = { trainer: await trainer.state(), position: at, history, best };
+      await options.onCheckpoint(writeState(state, fingerprint, options.notes));
     }
     saved = performance.now();
   };
@@ -135,6 +150,7 @@ export async function fit(
       const done = epoch * perEpoch + i;
       learningRate = rateAt(schedule, options.learningRate, done, steps, warmup);
       trainer.learningRate = learningRate;
+      trainer.bodyRate = bodyRateAt(done, headWarmup, warmup);
       const count = indices.length;
       // Where all others of a step could not be read, one image alone has no statistics for live norms.
       const isComputed = count > 1 || (count === 1 && !joinsLast);
@@ -161,7 +177,7 @@ export async function fit(
     }
     const ms = performance.now() - start.time;
     const gradNorms = await gradNormsOf(trainer);
-    const seen = val === undefined ? undefined : await validate(trainer, val, batch, averaged, signal);
+    const seen = val.length === 0 ? undefined : await validate(trainer, val, batch, averaged, signal);
     const isLast = epoch + 1 === epochs;
     // The last update has had no loss computed with it yet.
     const loss = seen?.loss ?? (isLast ? await lossOf(trainer, await train.batch(groups[0]!, epoch), averaged) : 0);
@@ -181,8 +197,12 @@ export async function fit(
     };
     history.push(record);
     options.onEpoch?.(record);
+    const { epoch: bestEpoch } = bestOf(history)!;
+    if (options.keep === "best" && bestEpoch === epoch + 1) best = await trainer.snapshot({ averaged });
+    if (epoch + 1 - bestEpoch >= (options.patience ?? epochs)) break;
     if (!isLast && ((epoch + 1) % options.checkpointEpochs === 0 || isDue())) await save(startOf(epoch + 1));
   }
+  if (best !== undefined && bestOf(history)!.epoch !== history.length) await trainer.adopt(best);
   return history;
 }
 

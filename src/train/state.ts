@@ -6,7 +6,7 @@
 import { fromBytes } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
-import type { TrainerState } from "./trainer-state.ts";
+import type { Snapshot, TrainerState } from "./trainer-state.ts";
 
 /** What is known after an epoch. */
 export interface EpochRecord {
@@ -46,6 +46,8 @@ export interface RunState {
   readonly position: Position;
   /** Of the epochs that are done. */
   readonly history: readonly EpochRecord[];
+  /** The weights of the best epoch so far, where they are kept. */
+  readonly best?: Snapshot | undefined;
 }
 
 /** What a state must agree with. */
@@ -58,6 +60,8 @@ export interface Expected {
 
 const TRAINING = "training";
 const CHECKSUM = "crc32";
+/** Before the names of the best epoch's tensors. */
+const BEST = "best.";
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
@@ -83,13 +87,20 @@ function checksum(training: string, tensors: TrainerState["tensors"]): string {
   ]);
 }
 
-/** A state as bytes. */
+/**
+ * A state as bytes.
+ *
+ * @param notes what `notesOf` gives back: JSON
+ */
 export function writeState(
-  { trainer, position, history }: RunState,
+  { trainer, position, history, best }: RunState,
   fingerprint: Readonly<Record<string, unknown>>,
+  notes?: unknown,
 ): Uint8Array<ArrayBuffer> {
-  const { step, batches, tensors } = trainer;
-  const training = JSON.stringify({ fingerprint, step, batches, position, history });
+  const { step, batches } = trainer;
+  const kept = best?.tensors.map((tensor) => ({ ...tensor, name: `${BEST}${tensor.name}` })) ?? [];
+  const tensors = [...trainer.tensors, ...kept];
+  const training = JSON.stringify({ fingerprint, step, batches, position, history, best: best?.batches, notes });
   return writeSafetensors(tensors, { [TRAINING]: training, [CHECKSUM]: checksum(training, tensors) });
 }
 
@@ -100,6 +111,30 @@ export function writeState(
  * another training (`metadata`, the differing option as its `subject`)
  */
 export async function readState(bytes: Uint8Array, expected: Expected): Promise<RunState> {
+  const { saved, tensors } = await openState(bytes);
+  checkFingerprint(expected.fingerprint, saved.fingerprint);
+  const position = positionOf(saved.position, expected);
+  const history = historyOf(saved.history, position.epoch);
+  const mine = tensors.filter(({ name }) => !name.startsWith(BEST));
+  const trainer = { step: whole(saved.step, "step"), batches: whole(saved.batches, "batches"), tensors: mine };
+  if (saved.best === undefined) return { trainer, position, history };
+  const kept = tensors.filter(({ name }) => name.startsWith(BEST));
+  const named = kept.map((tensor) => ({ ...tensor, name: tensor.name.slice(BEST.length) }));
+  return { trainer, position, history, best: { batches: whole(saved.best, "best"), tensors: named } };
+}
+
+/**
+ * What the caller of `writeState` has noted.
+ *
+ * @throws ModelError as `readState`, but for another training
+ */
+export async function notesOf(bytes: Uint8Array): Promise<unknown> {
+  return (await openState(bytes)).saved.notes;
+}
+
+async function openState(
+  bytes: Uint8Array,
+): Promise<{ readonly saved: Readonly<Record<string, unknown>>; readonly tensors: TrainerState["tensors"] }> {
   const file = await openSafetensors(fromBytes("checkpoint", bytes));
   const [training, crc] = [file.metadata[TRAINING], file.metadata[CHECKSUM]];
   if (training === undefined) {
@@ -112,12 +147,7 @@ export async function readState(bytes: Uint8Array, expected: Expected): Promise<
   if (crc !== checksum(training, tensors)) {
     throw refusal("checksum", `the checksum ${checksum(training, tensors)}`, crc?.slice(0, 8) ?? "none");
   }
-  const saved = parsed(training);
-  checkFingerprint(expected.fingerprint, saved.fingerprint);
-  const position = positionOf(saved.position, expected);
-  const history = historyOf(saved.history, position.epoch);
-  const trainer = { step: whole(saved.step, "step"), batches: whole(saved.batches, "batches"), tensors };
-  return { trainer, position, history };
+  return { saved: parsed(training), tensors };
 }
 
 function refusal(field: string, expected: string, got: string): ModelError {

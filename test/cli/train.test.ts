@@ -91,10 +91,17 @@ describe("finetune", () => {
       "trainTop1",
       "valTop1",
       "imagesPerSecond",
+      "chosen",
       "skipped",
       "out",
     ]);
     expect(result.out).toBe("t.safetensors");
+    const choices = result.chosen.map(({ option, value }: { option: string; value: string }) => [option, value]);
+    expect(choices.slice(0, 3)).toEqual([
+      ["train", "head"],
+      ["epochs", "40"],
+      ["classWeights", "none"],
+    ]);
     const classified = await cli("classify", "set/val/across/0.jpg", "--model", "t.safetensors", "--json", "--quiet");
     const [{ predictions }] = JSON.parse(classified.stdout);
     expect(predictions.map(({ label }: { label: string }) => label).sort()).toEqual(["across", "along"]);
@@ -117,6 +124,18 @@ describe("finetune", () => {
     const stages = charts.gradients.data.datasets.map(({ label }: { label: string }) => label);
     expect(stages).toEqual(["layer3", "fc"]);
     expect(charts.loss.data.datasets[0].data).toHaveLength(2);
+  });
+  it("says what it chose, and validates in folds", async () => {
+    const { code, stdout, stderr } = await cli(
+      ...["finetune", "one", ...ONE, "--out", "f.safetensors", "--folds", "2", "--epochs", "2"],
+      ...["--rand-augment", "5", "--erase", "0.3", "--mixup", "0.2"],
+    );
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/training [\d.]+ %, [\d.]+ % over 2 folds/),
+    });
+    expect(stderr).toMatch(/fold 1 of 2.*fold 2 of 2.*all images/s);
+    expect(stderr).toMatch(/chosen: classWeights none: the largest class has [\d.]+ times the images of the smallest/);
   });
   it("from a CSV of file,class", async () => {
     const out = ["--out", "c.safetensors", "--epochs", "1", "--json", "--quiet"];

@@ -42,7 +42,7 @@ export async function solvePhase(
   runtime: Runtime,
   { head, node, train, val }: SolvedPhase,
   features: Features,
-  valFeatures: Features | undefined,
+  valFeatures: readonly Features[],
 ): Promise<SolvedOutcome> {
   const { channels, rows } = features;
   const { classes } = train;
@@ -90,8 +90,9 @@ export async function solvePhase(
   const looks = {
     evaluate: async (images: Float32Array, targets: Targets) => evaluated(fit.weights, classes, images, targets),
   };
-  const seen = await validate(looks, featureSource(train, features, 1), BATCH, false);
-  const validation = val && valFeatures && (await validate(looks, featureSource(val, valFeatures, 1), BATCH, false));
+  const seen = await validate(looks, [featureSource(train, features, 1)], BATCH, false);
+  const views = val === undefined ? [] : valFeatures.map((view) => featureSource(val, view, 1));
+  const validation = views.length === 0 ? undefined : await validate(looks, views, BATCH, false);
   const tensor = (suffix: string, values: Float32Array<ArrayBuffer>, shape: readonly number[]): NamedTensor => {
     return { name: `${node}.${suffix}`, dtype: "F32", shape, bytes: new Uint8Array(values.buffer) };
   };
