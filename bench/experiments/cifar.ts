@@ -5,7 +5,7 @@ import { type Dataset, load } from "../../src/runtimes/node.ts";
 import type { Run } from "./run.ts";
 
 /** The first `count` of the training or test images, or all. Their order is mixed. */
-export async function cifarImages(run: Run, split: "train" | "test", count?: number): Promise<Dataset> {
+export async function cifarImages(run: Pick<Run, "signal">, split: "train" | "test", count?: number): Promise<Dataset> {
   const { classes, examples } = await cifar10(split, {}, run.signal);
   return { classes, examples: examples.slice(0, count) };
 }
@@ -19,7 +19,7 @@ export interface Score {
 }
 
 /** Classifies images by a file of weights. */
-export async function score(run: Run, weights: Uint8Array, { examples }: Dataset): Promise<Score> {
+export async function score(run: Pick<Run, "signal">, weights: Uint8Array, { examples }: Dataset): Promise<Score> {
   const classifier = await load(weights);
   const line = progress(false, { name: "testing", unit: "images", total: examples.length });
   let [plain, mirrored] = [0, 0];
