@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), "resnet-wasm-experiments-"));
 /** Runs a short form; checks the files that every experiment leaves. */
 function quick<T>(name: string, files: readonly string[], ...options: readonly string[]): T {
   const out = join(folder, name);
-  const args = [join(root, "bench/experiments/main.ts"), name, "--quick", "--out", out, ...options];
+  const args = [join(root, "bench/experiments/start.ts"), name, "--quick", "--out", out, ...options];
   const text = execFileSync(process.execPath, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   const missing = [...files, "result.json"].filter((file) => !existsSync(join(out, file)));
   const drawn = files.filter((file) => file.endsWith(".svg")).map((file) => readFileSync(join(out, file), "utf8"));

@@ -33,6 +33,10 @@ export const SCHEMES = {
   dark: { text: "#e6edf3", background: "#0d1117" },
 } as const;
 
+const LEGEND = { direction: "horizontal", symbolOpacity: 1, symbolStrokeWidth: 3 } as const;
+/** Most places along the axis at which points are marked. */
+const SPARSE = 30;
+
 const STYLE = `<style>svg{color:${SCHEMES.light.text}}@media (prefers-color-scheme:dark){svg{color:${SCHEMES.dark.text}}}</style>`;
 
 /** The plot as the text of an SVG file. */
@@ -57,7 +61,8 @@ function specOf({ title, x, y, logX = false, logY = false, points }: Plot): TopL
       scale: { domain: series, range: series.map((_, i) => COLOURS[i % COLOURS.length]!) },
     },
   } as const;
-  const axis = { title: y, scale: scale(logY) } as const;
+  const axis = { title: y, scale: scale(logY), ...(logY && { axis: { format: "~e", tickCount: 8, labelOverlap: true } }) } as const;
+  const isSparse = new Set(points.map((point) => point.x)).size <= SPARSE;
   const lines = {
     ...{ width: panels.length > 1 ? 320 : 560, height: 320 },
     encoding,
@@ -67,7 +72,7 @@ function specOf({ title, x, y, logX = false, logY = false, points }: Plot): TopL
         encoding: { y: { field: "y", type: "quantitative", ...axis }, detail: { field: "run", type: "nominal" } },
       },
       {
-        mark: { type: "line", strokeWidth: 2, point: { size: 18 } },
+        mark: { type: "line", strokeWidth: 2, ...(isSparse && { point: { size: 18 } }) },
         encoding: { y: { field: "y", aggregate: "mean", type: "quantitative", ...axis } },
       },
     ],
@@ -79,11 +84,13 @@ function specOf({ title, x, y, logX = false, logY = false, points }: Plot): TopL
       ? { facet: { field: "panel", type: "nominal", title: null, sort: [...panels] }, columns: 2, spec: lines }
       : lines),
     config: {
+      // Each mark would say its values to screen readers: most of the file.
+      aria: false,
       view: { stroke: null },
       title: { color: text, fontSize: 14 },
       header: { labelColor: text, titleColor: text, labelFontSize: 12 },
       axis: { labelColor: text, titleColor: text, tickColor: text, domainColor: text, gridColor: text, gridOpacity: 0.15 },
-      legend: { labelColor: text, titleColor: text, labelFontSize: 12, orient: "bottom", direction: "horizontal" },
+      legend: { labelColor: text, titleColor: text, labelFontSize: 12, orient: "bottom", ...LEGEND },
     },
   } as unknown as TopLevelSpec;
 }
