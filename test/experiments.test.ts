@@ -36,7 +36,12 @@ function noise(count: number): Dataset {
 
 describe("csv", () => {
   it("has a column for each name, and quotes what would be taken for two fields", () => {
-    expect(csv([{ a: 1, b: "x,y" }, { a: undefined, c: 'a "b"\n' }])).toBe('a,b,c\n1,"x,y",\n,,"a ""b""\n"\n');
+    expect(
+      csv([
+        { a: 1, b: "x,y" },
+        { a: undefined, c: 'a "b"\n' },
+      ]),
+    ).toBe('a,b,c\n1,"x,y",\n,,"a ""b""\n"\n');
   });
 });
 
@@ -53,7 +58,9 @@ describe("plots", () => {
     expect(text).toContain("currentColor");
     expect(text).not.toMatch(/fill="(white|black|#000|#fff)"/);
     // A line of each run, and one of their mean.
-    expect(text.match(new RegExp(`stroke="${COLOURS[0]}"[^>]*>|<path[^>]*stroke="${COLOURS[0]}"`, "g"))!.length).toBeGreaterThan(2);
+    expect(
+      text.match(new RegExp(`stroke="${COLOURS[0]}"[^>]*>|<path[^>]*stroke="${COLOURS[0]}"`, "g"))!.length,
+    ).toBeGreaterThan(2);
   });
   it("have panels beside each other", async () => {
     const panels = points.map((point) => ({ ...point, panel: `seed ${point.run}` }));
@@ -69,7 +76,11 @@ describe("plots", () => {
 function contrast(one: string, two: string): number {
   const luminance = (hex: string): number => {
     const parts = [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255);
-    const [r, g, b] = parts.map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)) as [number, number, number];
+    const [r, g, b] = parts.map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)) as [
+      number,
+      number,
+      number,
+    ];
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const [low, high] = [luminance(one), luminance(two)].sort((a, b) => a - b) as [number, number];
@@ -132,8 +143,22 @@ describe("subsets", () => {
 
 describe("shipping", () => {
   const set = noise(20);
-  const origin = { arch: "resnet20", date: "2026-11-28T00:00:00Z", cpu: "a CPU", seed: 1, command: "make", settings: { epochs: 1 } };
-  const given = { name: "tiny", origin, calibration: set, test: set, models: join(folder, "models"), table: join(folder, "shipped.ts") };
+  const origin = {
+    arch: "resnet20",
+    date: "2026-11-28T00:00:00Z",
+    cpu: "a CPU",
+    seed: 1,
+    command: "make",
+    settings: { epochs: 1 },
+  };
+  const given = {
+    name: "tiny",
+    origin,
+    calibration: set,
+    test: set,
+    models: join(folder, "models"),
+    table: join(folder, "shipped.ts"),
+  };
   const made = train("resnet20", set, { epochs: 1, batch: 10 });
   it("refuses weights that are not good enough", async () => {
     const { bytes: weights } = await made;

@@ -10,7 +10,7 @@ export const RECIPE: Recipe = {
   goal: 0.94,
   quick: { images: 320, epochs: 2 },
   options: {
-    ...{ epochs: 12, batch: 128, schedule: "onecycle", learningRate: 0.2, warmup: 0 },
+    ...{ epochs: 14, batch: 128, schedule: "onecycle", learningRate: 0.2, warmup: 0 },
     ...{ nesterov: true, momentum: 0.9, weightDecay: 5e-4, decayNorms: false },
     ...{ ema: 0.998, labelSmoothing: 0.1, augment: "standard" },
   },

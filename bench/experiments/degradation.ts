@@ -69,7 +69,12 @@ async function report(
   await run.plot("gradients.svg", {
     title: "Gradient by depth",
     ...{ x: "layer, from the input", y: "norm of the weights' gradient", logY: true },
-    points: panels.flatMap(([at, panel]) => depthPoints(gradients.filter(({ epoch }) => epoch === at), panel)),
+    points: panels.flatMap(([at, panel]) =>
+      depthPoints(
+        gradients.filter(({ epoch }) => epoch === at),
+        panel,
+      ),
+    ),
   });
 }
 
@@ -78,7 +83,8 @@ function lastErrors(epochs: readonly Record<string, string | number>[]): Summary
   const byNetwork = NETWORKS.map((network) => {
     const mine = epochs.filter((row) => row.network === network);
     const most = Math.max(...mine.map(({ epoch }) => epoch as number));
-    const at = (epoch: number, key: string): unknown[] => mine.filter((row) => row.epoch === epoch).map((row) => row[key]);
+    const at = (epoch: number, key: string): unknown[] =>
+      mine.filter((row) => row.epoch === epoch).map((row) => row[key]);
     const [firstLoss, trainLoss, trainTop1] = [at(1, "trainLoss"), at(most, "trainLoss"), at(most, "trainTop1")];
     return [network, { firstLoss, trainLoss, trainTop1 }] as const;
   });

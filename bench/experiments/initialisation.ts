@@ -2,8 +2,9 @@
  * ResNet-110 and plain-110 before any training: the norm of the first gradient by depth. Both have batch norms and He et al.'s
  * initialisation; only the shortcuts differ.
  */
-import { PRESETS } from "../../src/runtimes/node.ts";
+
 import type { Dataset } from "../../src/runtimes/node.ts";
+import { PRESETS } from "../../src/runtimes/node.ts";
 import { cifarImages } from "./cifar.ts";
 import { type DepthRow, depthPoints, depthRows, spread } from "./depth.ts";
 import { type Batch, firstGradNorms } from "./gradients.ts";
@@ -22,7 +23,9 @@ export async function run(run: Run): Promise<Summary> {
       rows.push(...depthRows(network, seed, layers));
       spreads[network] = [...(spreads[network] ?? []), spread(layers)];
       const factor = spread(layers).toPrecision(3);
-      run.say(`${network}, seed ${seed}: loss ${loss.toFixed(3)}, largest gradient of a layer ${factor} of the smallest`);
+      run.say(
+        `${network}, seed ${seed}: loss ${loss.toFixed(3)}, largest gradient of a layer ${factor} of the smallest`,
+      );
     }
   }
   await run.table("gradients.csv", rows);

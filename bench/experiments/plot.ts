@@ -61,7 +61,11 @@ function specOf({ title, x, y, logX = false, logY = false, points }: Plot): TopL
       scale: { domain: series, range: series.map((_, i) => COLOURS[i % COLOURS.length]!) },
     },
   } as const;
-  const axis = { title: y, scale: scale(logY), ...(logY && { axis: { format: "~e", tickCount: 8, labelOverlap: true } }) } as const;
+  const axis = {
+    title: y,
+    scale: scale(logY),
+    ...(logY && { axis: { format: "~e", tickCount: 8, labelOverlap: true } }),
+  } as const;
   const isSparse = new Set(points.map((point) => point.x)).size <= SPARSE;
   const lines = {
     ...{ width: panels.length > 1 ? 320 : 560, height: 320 },
@@ -89,7 +93,14 @@ function specOf({ title, x, y, logX = false, logY = false, points }: Plot): TopL
       view: { stroke: null },
       title: { color: text, fontSize: 14 },
       header: { labelColor: text, titleColor: text, labelFontSize: 12 },
-      axis: { labelColor: text, titleColor: text, tickColor: text, domainColor: text, gridColor: text, gridOpacity: 0.15 },
+      axis: {
+        labelColor: text,
+        titleColor: text,
+        tickColor: text,
+        domainColor: text,
+        gridColor: text,
+        gridOpacity: 0.15,
+      },
       legend: { labelColor: text, titleColor: text, labelFontSize: 12, orient: "bottom", ...LEGEND },
     },
   } as unknown as TopLevelSpec;

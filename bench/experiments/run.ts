@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { environment } from "../../src/cli/environment.ts";
 import { writeAtomically } from "../../src/cli/output.ts";
-import { type Row, csv } from "./csv.ts";
+import { csv, type Row } from "./csv.ts";
 import { type Plot, svg } from "./plot.ts";
 
 export interface RunOptions {
@@ -52,7 +52,17 @@ export async function perform(
     plot: async (file, plot) => write(file, await svg(plot)),
   });
   const seconds = Math.round((performance.now() - began) / 1000);
-  const result = { experiment: name, quick, seed, threads, command, ...machine, packages: versions(), seconds, ...summary };
+  const result = {
+    experiment: name,
+    quick,
+    seed,
+    threads,
+    command,
+    ...machine,
+    packages: versions(),
+    seconds,
+    ...summary,
+  };
   await write("result.json", `${JSON.stringify(result, undefined, 2)}\n`);
   return result;
 }

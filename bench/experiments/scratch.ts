@@ -38,7 +38,9 @@ export async function fromScratch(run: Run, { arch, options, goal, quick: short 
   await run.plot("error.svg", { title, x: "epoch", y: "error, %", points });
   const test = await score(run, weights, await cifarImages(run, "test", quick ? QUICK_TEST : undefined));
   await run.table("test.csv", [{ arch, seed, ...test }]);
-  run.say(`test: ${percent(test.top1)}, with mirror images ${percent(test.top1Mirrored)}; the goal is ${percent(goal)}`);
+  run.say(
+    `test: ${percent(test.top1)}, with mirror images ${percent(test.top1Mirrored)}; the goal is ${percent(goal)}`,
+  );
   const { trainLoss } = history.at(-1)!;
   return { arch, settings, goal, test, firstLoss: history[0]!.trainLoss, trainLoss };
 }

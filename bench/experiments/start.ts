@@ -48,6 +48,10 @@ if (open === undefined || positionals.length !== 1 || !Number.isSafeInteger(seed
   const out = resolve(values.out ?? join(import.meta.dirname, name, quick ? "quick" : ""));
   const experiment = await open();
   const command = ["npm run experiments --", ...process.argv.slice(2)].join(" ");
-  const result = await perform({ name, quick, seed, threads, out, data, signal: interruptible() }, experiment.run, command);
+  const result = await perform(
+    { name, quick, seed, threads, out, data, signal: interruptible() },
+    experiment.run,
+    command,
+  );
   process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
 }

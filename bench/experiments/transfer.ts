@@ -6,8 +6,8 @@
  */
 import { join } from "node:path";
 import { openDataset } from "../../src/cli/dataset.ts";
-import { type Dataset, type FinetuneOptions, finetune } from "../../src/runtimes/node.ts";
 import { uniform } from "../../src/models/random.ts";
+import { type Dataset, type FinetuneOptions, finetune } from "../../src/runtimes/node.ts";
 import type { Point } from "./plot.ts";
 import type { Run, Summary } from "./run.ts";
 import { percent } from "./training.ts";
@@ -39,7 +39,7 @@ interface Result {
 export async function run(run: Run): Promise<Summary> {
   const { quick } = run;
   const folder = run.data ?? PHOTOS;
-  const open = (part: string): Promise<Dataset> => openDataset(join(folder, part), undefined, {}, run.signal);
+  const open = (part: string): Promise<Dataset> => openDataset(join(folder, part), undefined, { build: "auto" }, run.signal);
   const [train, all] = [await open("train"), await open("val")];
   const val = quick ? ofEachClass(all, QUICK_VAL, 1) : all;
   const rows: Result[] = [];

@@ -97,7 +97,10 @@ function startWorker(
 export function nodeRuntime({
   replicaNice,
   models,
-}: { readonly replicaNice?: number; readonly models?: string } = {}): Runtime {
+}: {
+  readonly replicaNice?: number;
+  readonly models?: string;
+} = {}): Runtime {
   checkNode(process.versions.node);
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedFiles = new Map();
@@ -122,7 +125,7 @@ export function nodeRuntime({
     drawn,
     openFile,
     folder,
-    shipped: (signal) => folder(models ?? fileURLToPath(packageFile("models/")), signal),
+    shipped: () => folder(models ?? fileURLToPath(packageFile("models/"))),
     startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),
     store: (directory) => diskStore(directory, verified),
     async registry() {
