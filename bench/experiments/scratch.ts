@@ -15,7 +15,7 @@ export interface Recipe {
 }
 
 /** Share of the training images that is kept for validation, unless the options say otherwise. */
-export const VALIDATION = 0.1;
+const VALIDATION = 0.1;
 /** Of the short form: images to test with, and what is else in so few steps. An average of the weights would hold the first ones. */
 const QUICK_TEST = 200;
 const QUICK: TrainNewOptions = { batch: 32, learningRate: 0.05 };

@@ -85,11 +85,9 @@ function rows({ arch }: Origin, made: readonly Made[]): string {
     const fields = Object.entries(known).map(([key, value]) => `    ${key}: ${JSON.stringify(value)},\n`);
     return `  ${/^\w+$/.test(name) ? name : JSON.stringify(name)}: {\n${fields.join("")}  },\n`;
   });
-  return `/** Models whose weights are in the package, in \`models/\`. \`bench/experiments/ship.ts\` writes this file with the weights. */
-import type { Pretrained } from "./pretrained.ts";
-
-export const SHIPPED: Readonly<Record<string, Pretrained>> = {
-${entries.join("")}};
+  return `/** Models whose weights are in the package, in \`models/\`: rows of \`PRETRAINED\`. \`bench/experiments/ship.ts\` writes this file with the weights. */
+export const SHIPPED = {
+${entries.join("")}} as const;
 `;
 }
 

@@ -39,7 +39,8 @@ interface Result {
 export async function run(run: Run): Promise<Summary> {
   const { quick } = run;
   const folder = run.data ?? PHOTOS;
-  const open = (part: string): Promise<Dataset> => openDataset(join(folder, part), undefined, { build: "auto" }, run.signal);
+  const open = (part: string): Promise<Dataset> =>
+    openDataset(join(folder, part), undefined, { build: "auto" }, run.signal);
   const [train, all] = [await open("train"), await open("val")];
   const val = quick ? ofEachClass(all, QUICK_VAL, 1) : all;
   const rows: Result[] = [];

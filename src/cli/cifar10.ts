@@ -35,7 +35,8 @@ export async function cifar10(
   const labels = JSON.parse(new TextDecoder().decode(await bytesOf(`${split}_lables.json`))) as number[];
   const names = split === "test" ? ["test_batch"] : [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}`);
   const sheets: Pixels[] = [];
-  for (const name of names.slice(0, Math.ceil(count / ROWS))) sheets.push(await decodeImage(await bytesOf(`${name}.png`), runtime, `${name}.png`));
+  for (const name of names.slice(0, Math.ceil(count / ROWS)))
+    sheets.push(await decodeImage(await bytesOf(`${name}.png`), runtime, `${name}.png`));
   const examples = labels.slice(0, count).map((label, i) => ({
     name: `${split} ${i}`,
     label,
