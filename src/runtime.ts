@@ -68,6 +68,8 @@ export interface Runtime {
   readonly absolute?: (path: string) => string;
   /** A local folder; opening is lazy. */
   folder(path: string, signal?: AbortSignal): Folder;
+  /** The folder of weights that ship with the package, `models/`. Absent where there are no files. */
+  readonly shipped?: (signal?: AbortSignal) => Folder;
   /** Finds a model by its name: `locate` of `hub/locate.ts`, where there is anywhere to look. */
   locate(source: string, options: LocateOptions): Promise<Located>;
   /** Where downloads are kept. `directory` overrides the user's cache folder. */

@@ -38,12 +38,12 @@ export async function listModels({ cache, json }: ModelsCommand): Promise<number
     process.stdout.write(`${JSON.stringify({ cache: root, models, others }, undefined, 2)}\n`);
     return 0;
   }
-  const rows = models.map(({ name, bytes, top1, licence, cached, source }) => [
+  const rows = models.map(({ name, bytes, top1, measured, licence, cached, source }) => [
     name,
     Number(megabytes(bytes)),
-    top1?.toFixed(1) ?? "see below",
+    top1?.toFixed(1) ?? (measured === undefined ? "" : "see below"),
     licence,
-    cached ? "yes" : "no",
+    cached ? "yes" : source.startsWith("package:") ? "not needed" : "no",
     source.replace(/@[0-9a-f]{40}\/.*$/, ""),
   ]);
   const lines = [table([["name", "MB", "top-1 %", "licence", "cached", "from"], ...rows])];
@@ -93,6 +93,8 @@ async function pinnedKeys(): Promise<ReadonlyMap<string, string>> {
   const keyOf = async (source: string): Promise<string> => {
     const twin = twinOf(source);
     if (twin !== undefined) return twinKey(twin, nodeRuntime());
+    // Not in the cache: it is part of the package.
+    if (source.startsWith("package:")) return source;
     return source.startsWith("npm:") ? packageKey(parseNpm(source)) : repositoryKey(source, { beside: false });
   };
   const sources = Object.values(PRETRAINED).map(({ source }) => source);

@@ -95,8 +95,15 @@ function startWorker(
  * The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for.
  *
  * @param replicaNice the niceness of replicas on Linux, where the caller's thread is to go first
+ * @param models the folder of weights that ship with the package, instead of its own
  */
-export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } = {}): Runtime {
+export function nodeRuntime({
+  replicaNice,
+  models,
+}: {
+  readonly replicaNice?: number;
+  readonly models?: string;
+} = {}): Runtime {
   checkNode(process.versions.node);
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedFiles = new Map();
@@ -121,6 +128,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
     drawn,
     openFile,
     folder,
+    shipped: () => folder(models ?? fileURLToPath(packageFile("models/"))),
     startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),
     store: (directory) => diskStore(directory, verified),
     async registry() {

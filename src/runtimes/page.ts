@@ -3,6 +3,7 @@
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Format } from "../formats/open.ts";
 import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
+import { givenAddresses } from "./init.ts";
 import { fetchFile, webRuntime } from "./web.ts";
 
 /** Where each module is. Literal addresses, one by one, because bundlers recognise nothing else. */
@@ -25,7 +26,7 @@ const ENDING_MS = 500;
  * @param formats of weights, besides those that need no large reader
  */
 export function pageRuntime(formats: readonly Format[] = []): Runtime {
-  return webRuntime({ compile: compileHere, startWorker, importLibheif, formats });
+  return webRuntime({ compile: compileHere, startWorker, models, importLibheif, formats });
 }
 
 /** A page's worker that starts no others: its file must not lead to itself, which bundlers take for a circle. */
@@ -34,6 +35,11 @@ export function workerRuntime(): Runtime {
     throw new ModelError("runtime", expectedGot("a worker", "a page, which starts workers", "a worker"));
   };
   return webRuntime({ compile: compileHere, startWorker, importLibheif });
+}
+
+/** By `String`, because bundlers take a literal address of a folder for all of its files. */
+function models(): string | URL {
+  return givenAddresses().models ?? new URL("../../models/", String(import.meta.url));
 }
 
 function compileHere(name: ModuleName): Promise<WebAssembly.Module> {

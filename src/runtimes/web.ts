@@ -18,6 +18,8 @@ export interface WebParts {
   /** Compiles a module that was not given. */
   compile(name: ModuleName): Promise<WebAssembly.Module>;
   startWorker: Runtime["startWorker"];
+  /** Where the package's folder `models/` is; absent where there are no files beside the script. */
+  readonly models?: () => string | URL;
   /** Absent where nothing may be imported any more. */
   importLibheif?: () => Promise<unknown>;
   /** Weight formats besides those that need no large reader. */
@@ -25,7 +27,7 @@ export interface WebParts {
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker, importLibheif, formats = [] }: WebParts): Runtime {
+export function webRuntime({ compile, startWorker, models, importLibheif, formats = [] }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
@@ -54,6 +56,7 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
     openFile: fetchFile,
     absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
+    ...(models && { shipped: (signal?: AbortSignal) => runtime.folder(`${models()}`, signal) }),
     store: (name = "resnet-wasm") => storeOf(name, verified),
     // Both answer pages of any origin.
     registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",

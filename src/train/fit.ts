@@ -8,6 +8,7 @@ import { DatasetError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
 import { bestOf } from "./best.ts";
 import { shuffled } from "./dataset.ts";
+import { gradNormsOf } from "./grad-norms.ts";
 import type { Kept } from "./options.ts";
 import { bodyRateAt, rateAt, type Schedule } from "./schedules.ts";
 import type { Batch, BatchSource } from "./sources.ts";
@@ -62,19 +63,6 @@ export interface FitOptions {
   readonly onCheckpoint: ((bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>) | undefined;
   readonly onProgress: ((progress: FitProgress) => void) | undefined;
   readonly onEpoch: ((record: EpochRecord) => void) | undefined;
-}
-
-function stageOf(tensor: string): string {
-  return tensor.split(".")[0]!.replace(/^bn1$/, "conv1");
-}
-
-async function gradNormsOf(trainer: Trainer): Promise<Record<string, number>> {
-  const sums: Record<string, number> = {};
-  for (const [name, values] of await trainer.gradients()) {
-    const stage = stageOf(name);
-    sums[stage] = (sums[stage] ?? 0) + values.reduce((sum, value) => sum + value * value, 0);
-  }
-  return Object.fromEntries(Object.entries(sums).map(([stage, sum]) => [stage, Math.sqrt(sum)]));
 }
 
 /** An epoch's examples, step by step; with `joinsLast`, a last one that is alone belongs to the step before. */
@@ -176,7 +164,7 @@ export async function fit(
       throw new DatasetError("empty", expectedGot("training set", "images that can be read", "none"));
     }
     const ms = performance.now() - start.time;
-    const gradNorms = await gradNormsOf(trainer);
+    const { stages, layers } = gradNormsOf(trainer.graph, await trainer.gradients());
     const seen = val.length === 0 ? undefined : await validate(trainer, val, batch, averaged, signal);
     const isLast = epoch + 1 === epochs;
     // The last update has had no loss computed with it yet.
@@ -193,7 +181,8 @@ export async function fit(
       ...(seen !== undefined && { valLoss: short(seen.loss), valTop1: short(seen.top1) }),
       ...(seen?.map !== undefined && { valMap: short(seen.map) }),
       imagesPerSecond: Number(((1000 * (position.seen - start.seen)) / Math.max(1, ms)).toFixed(1)),
-      gradNorms,
+      gradNorms: stages,
+      layerGradNorms: layers,
     };
     history.push(record);
     options.onEpoch?.(record);

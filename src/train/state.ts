@@ -26,6 +26,8 @@ export interface EpochRecord {
   readonly imagesPerSecond: number;
   /** Norm of the last step's gradient by stage: `conv1`, `layer1` …, `fc`. */
   readonly gradNorms: Readonly<Record<string, number>>;
+  /** The same of the weights of each convolution and linear layer, by name, from the input on. */
+  readonly layerGradNorms: Readonly<Record<string, number>>;
 }
 
 /** Where in its epoch a training is, and what it has seen of it. */
@@ -218,7 +220,10 @@ function historyOf(value: unknown, epochs: number): readonly EpochRecord[] {
     const record = objectOf(each, `history[${i}]`);
     const number = (key: string): number => fromZero(record[key], `history[${i}].${key}`);
     const optional = (key: string): Record<string, number> => (record[key] === undefined ? {} : { [key]: number(key) });
-    const norms = Object.entries(objectOf(record.gradNorms, `history[${i}].gradNorms`));
+    const norms = (key: string): Record<string, number> => {
+      const entries = Object.entries(objectOf(record[key], `history[${i}].${key}`));
+      return Object.fromEntries(entries.map(([name, norm]) => [name, fromZero(norm, `${key}.${name}`)]));
+    };
     return {
       epoch: within(record.epoch, `history[${i}].epoch`, `${i + 1}`, (epoch) => epoch === i + 1),
       learningRate: number("learningRate"),
@@ -228,7 +233,8 @@ function historyOf(value: unknown, epochs: number): readonly EpochRecord[] {
       ...optional("valTop1"),
       ...optional("valMap"),
       imagesPerSecond: number("imagesPerSecond"),
-      gradNorms: Object.fromEntries(norms.map(([stage, norm]) => [stage, fromZero(norm, `gradNorms.${stage}`)])),
+      gradNorms: norms("gradNorms"),
+      layerGradNorms: norms("layerGradNorms"),
     };
   });
 }

@@ -100,7 +100,7 @@ export async function solvePhase(
     tensors: [tensor("weight", fit.weights, [classes, channels]), tensor("bias", new Float32Array(classes), [classes])],
     history: [
       {
-        ...{ epoch: 1, learningRate: 0, gradNorms: {} },
+        ...{ epoch: 1, learningRate: 0, gradNorms: {}, layerGradNorms: {} },
         ...{ trainLoss: short(seen.loss), trainTop1: short(seen.top1) },
         ...(validation !== undefined && { valLoss: short(validation.loss), valTop1: short(validation.top1) }),
         imagesPerSecond: Number((images.length / seconds).toFixed(1)),
