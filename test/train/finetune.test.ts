@@ -88,7 +88,7 @@ describe("the head", () => {
       const [best] = await model.classify(image());
       right += Number(best!.label === VAL.classes[Number(label)]);
     }
-    expect(right / VAL.examples.length).toBe(result.valTop1);
+    expect(right / VAL.examples.length).toBeCloseTo(result.valTop1!, 5);
     await model.dispose();
   });
   test("is all that changes, and has PyTorch's names", async () => {
