@@ -71,6 +71,9 @@ export function withTraining(command: Command, isNew: boolean): Command {
 /** The table's options among those that commander has parsed: `lr` is `learningRate` in the library. */
 export function trainingOptionsOf(parsed: object): TrainingOptions {
   const given = parsed as Readonly<Record<string, unknown>>;
-  const entries = ROWS.map(({ name, flag }) => [name, given[new Option(flag).attributeName()]] as const);
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+  const entries = ROWS.map(({ name, flag }) => [name, given[new Option(flag).attributeName()], flag] as const);
+  const isGiven = (value: unknown, flag: string): boolean =>
+    // Commander gives `--no-…` a default of true.
+    value !== undefined && !(value === true && flag.startsWith("--no-"));
+  return Object.fromEntries(entries.filter(([, value, flag]) => isGiven(value, flag)));
 }

@@ -230,11 +230,6 @@ const RUN_OPTIONS = {
     flag: "--head-warmup <epochs>",
     help: "epochs in which the last layer alone learns, before the others join it",
   }),
-  augment: row<Augment>(
-    oneOf(AUGMENTS),
-    { trainer: "none", head: "none", part: "standard", scratch: "standard" },
-    { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
-  ),
   /** How the features of images are computed for the head; `int8` makes an int8 network of some of the images first. */
   features: row<FeatureKind>(oneOf(FEATURE_KINDS), "f32", {
     flag: "--features <kind>",
@@ -257,6 +252,15 @@ const RUN_OPTIONS = {
   }),
   /** Probability that a part of an image is erased. */
   erase: row(PROBABILITY, 0, { flag: "--erase <p>", help: "probability that a part of an image is erased" }),
+  /** Of the head `none`, where more views bring nothing, unless other variations are asked for: one view is never varied. */
+  augment: row<Augment>(
+    oneOf(AUGMENTS),
+    ({ setup }, { randAugment, erase }) => {
+      if (setup === "head" && (randAugment !== 0 || erase !== 0)) return "light";
+      return setup === "part" || setup === "scratch" ? "standard" : "none";
+    },
+    { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
+  ),
   /** α of mixup's beta distribution; 0 for none. */
   mixup: row(FROM_ZERO, 0, { flag: "--mixup <alpha>", help: "images and labels are mixed in pairs: 0.2, say" }),
   /** α of cutmix's; with mixup too, a batch gets one of them. */

@@ -86,7 +86,8 @@ describe("finetune", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const result = JSON.parse(stdout);
     expect(Object.keys(result)).toEqual([
-      "epochs",
+      "leaveOneOut",
+      "head",
       "trainLoss",
       "trainTop1",
       "valTop1",
@@ -97,10 +98,9 @@ describe("finetune", () => {
     ]);
     expect(result.out).toBe("t.safetensors");
     const choices = result.chosen.map(({ option, value }: { option: string; value: string }) => [option, value]);
-    expect(choices.slice(0, 3)).toEqual([
+    expect(choices.slice(0, 2)).toEqual([
       ["train", "head"],
-      ["epochs", "40"],
-      ["classWeights", "none"],
+      ["head", "ridge"],
     ]);
     const classified = await cli("classify", "set/val/across/0.jpg", "--model", "t.safetensors", "--json", "--quiet");
     const [{ predictions }] = JSON.parse(classified.stdout);

@@ -49,6 +49,25 @@ test("uneven sets are weighed, where classes exclude each other", () => {
   expect(weighing({ imbalance: 9, isMultiLabel: true })).toBe("none");
 });
 
+test("the head is solved for where that gives all that is asked: few images, even classes, no option of epochs", () => {
+  const headOf = (options: object, context: object = {}): unknown =>
+    resolveOptions(options, { ...CONTEXT, ...context }).head;
+  expect(headOf({})).toBe("ridge");
+  expect(headOf({ folds: 2, flips: true, features: "int8" })).toBe("ridge");
+  expect(headOf({}, { images: 1001 })).toBe("logistic");
+  expect(headOf({}, { imbalance: 2 })).toBe("logistic");
+  expect(headOf({ mixup: 0.2 })).toBe("logistic");
+  expect(resolveOptions({ head: "ridge" }, { ...CONTEXT, imbalance: 2 }).classWeights).toBe("none");
+});
+
+test("features of the head have one view, unless variations are asked for", () => {
+  const augmentOf = (options: object): unknown => resolveOptions(options, CONTEXT).augment;
+  expect(augmentOf({})).toBe("none");
+  expect(augmentOf({ randAugment: 5 })).toBe("light");
+  expect(augmentOf({ erase: 0.3 })).toBe("light");
+  expect(augmentOf({ train: "layer4" })).toBe("standard");
+});
+
 test("the best epoch is kept where training may end early", () => {
   expect(resolveOptions({}, CONTEXT).keep).toBe("last");
   expect(resolveOptions({ patience: 3 }, CONTEXT).keep).toBe("best");
@@ -61,6 +80,7 @@ test.each([
   [{ augment: "none", erase: 0.5 }, "erase"],
   [{ train: "layer4", headWarmup: 8 }, "headWarmup"],
   [{ loss: "bce", classWeights: "balanced" }, "classWeights"],
+  [{ head: "ridge", classWeights: "balanced" }, "classWeights"],
   [{ folds: 1001 }, "folds"],
 ] as const)("%j is refused", (options, option) => {
   expect(() => resolveOptions(options, CONTEXT)).toThrow(expect.objectContaining({ option }));

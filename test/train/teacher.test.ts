@@ -323,6 +323,10 @@ describe("finetune", () => {
     }
     expect((await finetune(base, set, { head: "prototype" })).head).toBe("prototype");
     expect((await finetune(base, set, { epochs: 1 })).head).toBe("logistic");
+    const folded = await finetune(base, set, { folds: 4, flips: true });
+    expect(folded.head).toBe("ridge");
+    expect(folded.crossValidation!.folds.map(({ images, epoch }) => [images, epoch])).toEqual(Array(4).fill([4, 1]));
+    expect(folded.crossValidation!.top1).toBeGreaterThan(0.7);
     await expect(finetune(base, set, { head: "ridge", train: "layer4" })).rejects.toThrow(/logistic/);
   });
 });
