@@ -15,7 +15,7 @@ const STAGES = [
   ["engine"],
   ["decode", "image", "pixels", "photos", "resample", "views"],
   ["hub"],
-  ["source", "identify", "headed", "held-graph", "model", "network", "labels", "convert", "compare", "dots", "choice", "vectors", "peak", "tune"],
+  ["source", "identify", "headed", "held-graph", "model", "network", "labels", "convert", "onnx", "stored-values", "compare", "dots", "choice", "vectors", "peak", "tune"],
   ["forward", "heatmap", "replica"],
   ["replicas"],
   ["classifier", "train", "quantizer", "leaves"],

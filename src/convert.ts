@@ -1,11 +1,11 @@
 /**
  * A model of any format as a safetensors file of this project's: torchvision's names, C order, and everything else that
- * a classifier must know in its metadata.
+ * a classifier must know in its metadata; or as an ONNX file for other programs.
  */
 
 import { PANEL_COLUMNS } from "../wasm/tile.js";
 import { untilAbortedEach } from "./abort.ts";
-import { type Checkpoint, type Layout, type PackedLayer, readValues, rereadable } from "./checkpoint.ts";
+import { type Layout, type PackedLayer, readValues, rereadable } from "./checkpoint.ts";
 import { type BuildOptions, checkBuildOptions, chooseHere } from "./choice.ts";
 import { expectedGot, ModelError, OptionError } from "./errors.ts";
 import { fold } from "./fold.ts";
@@ -13,17 +13,22 @@ import { SCALE } from "./formats/dequantize.ts";
 import { LAYOUT_VERSION, PACKED } from "./formats/packed.ts";
 import { planSafetensors, type TensorEntry } from "./formats/safetensors.ts";
 import { asConv, type Graph, type Node } from "./graph.ts";
-import { LIMIT } from "./int8.ts";
 import { loadKernels } from "./kernels.ts";
 import { type Model, type ModelOptions, openModelWith, type Source } from "./model.ts";
 import { writeMetadata } from "./models/metadata.ts";
 import { opOf, paramsOf } from "./ops/ops.ts";
 import type { Runtime } from "./runtime.ts";
+import { bytesOf, halves, rounded, rowScales, STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
 import type { Dtype } from "./tensor.ts";
 import { formOf, PADS_BYTES, panelsOf } from "./variants.ts";
 import { packWeights } from "./weights.ts";
 
 export interface ConvertOptions extends BuildOptions {
+  /**
+   * `onnx` is for other programs: operator set 17, input `input` `[n, c, h, w]`, normalised as the model's preprocessing says, output
+   * `logits`. A quantized model becomes one of QuantizeLinear and DequantizeLinear pairs.
+   */
+  readonly format?: FileFormat;
   /**
    * How weights lie. `packed`: as this machine's kernels read them, so that loading copies them; a machine that computes otherwise
    * repacks them. Of int8 models and of those whose weights stay F32; `BuildOptions` decide what is computed how.
@@ -36,32 +41,39 @@ export interface ConvertOptions extends BuildOptions {
   readonly dtype?: StorageDtype;
 }
 
+export const FILE_FORMATS = ["safetensors", "onnx"] as const;
+export type FileFormat = (typeof FILE_FORMATS)[number];
+
 export const LAYOUTS = ["plain", "packed"] as const;
 export type WeightLayout = (typeof LAYOUTS)[number];
-
-export const STORAGE_DTYPES = ["f32", "f16", "i8"] as const;
-export type StorageDtype = (typeof STORAGE_DTYPES)[number];
 
 /** Element types in the file, of weights. */
 const STORED = { f32: "F32", f16: "F16", i8: "I8" } as const;
 
 /**
- * Writes any model as one safetensors file that needs nothing beside it, piece by piece.
+ * Writes any model as one safetensors or ONNX file that needs nothing beside it, piece by piece.
  *
  * @param source as `load` takes it
- * @throws OptionError for another dtype or layout; while pieces are read, as `load` and `convertModel`
+ * @throws OptionError for another format, dtype or layout, or a packed ONNX file; while pieces are read, as `load` and `convertModel`
  */
 export function convertWith(
   runtime: Runtime,
   source: Source,
   options: ConvertOptions & ModelOptions = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { dtype = "f32", layout = "plain" } = options;
+  const { format = "safetensors", dtype = "f32", layout = "plain" } = options;
+  if (!FILE_FORMATS.includes(format)) {
+    throw new OptionError("format", expectedGot("format", FILE_FORMATS.join(", "), JSON.stringify(format)));
+  }
   if (!STORAGE_DTYPES.includes(dtype)) {
     throw new OptionError("dtype", expectedGot("dtype", STORAGE_DTYPES.join(", "), JSON.stringify(dtype)));
   }
   if (!LAYOUTS.includes(layout)) {
     throw new OptionError("layout", expectedGot("layout", LAYOUTS.join(", "), JSON.stringify(layout)));
+  }
+  if (layout === "packed" && format === "onnx") {
+    const hint = "no other program reads weights that lie as the kernels here read them";
+    throw new OptionError("layout", expectedGot("layout", "plain for an ONNX file", "packed", hint));
   }
   if (layout === "packed" && dtype !== "f32") {
     const hint = "kernels read f32 weights, or those of a model quantized with sample images";
@@ -73,7 +85,12 @@ export function convertWith(
     try {
       // A stream has its tensors in another order.
       const again = { ...model, checkpoint: await rereadable(model.checkpoint, options.signal) };
-      const made = layout === "packed" ? convertPacked(runtime, again, options) : convertModel(again, { dtype });
+      const made =
+        format === "onnx"
+          ? (await import("./onnx.ts")).convertToOnnx(again, dtype)
+          : layout === "packed"
+            ? convertPacked(runtime, again, options)
+            : convertModel(again, { dtype });
       yield* untilAbortedEach(made, options.signal);
     } finally {
       if (model !== source) await model.close();
@@ -210,57 +227,4 @@ export async function* convertModel(
     else if (stored === "I8") yield bytesOf(rounded(values, rowScales(model.checkpoint, name, values)));
     else yield bytesOf(values);
   }
-}
-
-type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Int8Array<ArrayBuffer>;
-
-function bytesOf(values: Values): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** What one unit of a weight stands for, by output: the largest magnitude is 127. */
-function rowScales({ tensors }: Checkpoint, name: string, values: Float32Array): Float32Array<ArrayBuffer> {
-  const rows = tensors.get(name)!.shape[0]!;
-  const each = values.length / rows;
-  return Float32Array.from({ length: rows }, (_, row) => {
-    let largest = 0;
-    for (let i = row * each; i < (row + 1) * each; ++i) largest = Math.max(largest, Math.abs(values[i]!));
-    return largest === 0 ? 1 : largest / LIMIT;
-  });
-}
-
-function rounded(values: Float32Array, scales: Float32Array): Int8Array<ArrayBuffer> {
-  const each = values.length / scales.length;
-  return Int8Array.from(values, (value, i) =>
-    Math.round(value / scales[Math.floor(i / each)]!),
-  ) as Int8Array<ArrayBuffer>;
-}
-
-/**
- * f32 to binary16, rounded half to even. What rounding took from a weight is given to the next of the same output
- * (error diffusion): inputs behind a ReLU are alike, so that the errors of a sum cancel. A third less error in the logits
- * of ResNet-50 than by rounding each alone.
- *
- * @param each weights of one output
- */
-function halves(where: string, values: Float32Array, each: number): Uint16Array<ArrayBuffer> {
-  let carry = 0;
-  return Uint16Array.from(values, (exact, i) => {
-    const value = i % each === 0 ? exact : exact + carry;
-    const size = Math.abs(value);
-    // The step between neighbours at this size; below 2⁻¹⁴ they are 2⁻²⁴ apart.
-    const exponent = Math.max(-14, Math.min(15, Math.floor(Math.log2(size || 2 ** -14))));
-    const steps = roundHalfEven(size / 2 ** (exponent - 10));
-    const half = exponent === -14 ? steps : ((exponent + 14) << 10) + steps;
-    if (!(half < 0x7c00))
-      throw new ModelError("malformed", expectedGot(where, "numbers within ±65504 for f16", `${exact}`));
-    carry = value - Math.sign(value) * steps * 2 ** (exponent - 10);
-    return (value < 0 ? 0x8000 : 0) | half;
-  }) as Uint16Array<ArrayBuffer>;
-}
-
-function roundHalfEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }

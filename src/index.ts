@@ -17,7 +17,7 @@ export type {
   PhotoOptions,
   Prediction,
 } from "./classifier.ts";
-export { type ConvertOptions, STORAGE_DTYPES, type StorageDtype } from "./convert.ts";
+export { type ConvertOptions, FILE_FORMATS, type FileFormat } from "./convert.ts";
 export { BYTE_LIMIT, PIXEL_LIMIT } from "./decode/bytes.ts";
 export type { Drawable } from "./decode/drawable.ts";
 export type { ImageInput } from "./decode/input.ts";
@@ -76,6 +76,7 @@ export type {
   WorkerJob,
 } from "./runtime.ts";
 export type { DownloadOptions, FileSource } from "./source.ts";
+export { STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
 export type { Step, Tape } from "./tape.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augment.ts";

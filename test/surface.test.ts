@@ -36,6 +36,7 @@ const COMMON = [
     "AUGMENTS",
     "BUILDS",
     "BYTE_LIMIT",
+    "FILE_FORMATS",
     "FILTERS",
     "HEADS",
     "METHODS",

@@ -1,9 +1,10 @@
-/** `resnet-wasm convert IN --out FILE`: any model as one safetensors file that needs nothing beside it. */
-import type { StorageDtype, WeightLayout } from "../convert.ts";
+/** `resnet-wasm convert IN --out FILE`: any model as one safetensors or ONNX file that needs nothing beside it. */
+import type { WeightLayout } from "../convert.ts";
 import { openModel, convert as pieces } from "../runtimes/node.ts";
+import type { StorageDtype } from "../stored-values.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, loadOptions } from "./options.ts";
-import { checkWritable, writeAtomically } from "./output.ts";
+import { checkWritable, formatOf, writeAtomically } from "./output.ts";
 import { remark } from "./terminal.ts";
 
 export interface ConvertCommand extends CommonOptions {
@@ -18,18 +19,27 @@ export interface ConvertCommand extends CommonOptions {
 export async function convert(source: string, options: ConvertCommand): Promise<number> {
   const { dtype, layout } = options;
   const signal = interruptible();
+  const format = formatOf(options.out);
   await checkWritable(options.out);
   const given = { ...loadOptions(options, signal), winograd: options.winograd };
   const model = await openModel(source, given);
   try {
     for (const guess of model.guesses) remark(options.quiet, `assumed: ${guess.message}`);
-    const bytes = await writeAtomically(options.out, pieces(model, { ...given, dtype, layout }), signal);
+    const bytes = await writeAtomically(options.out, pieces(model, { ...given, format, dtype, layout }), signal);
     const stored = model.graph.nodes[0]!.int8 === undefined ? dtype : "int8";
-    const report = { out: options.out, arch: model.arch, dtype: stored, layout, bytes, labels: model.labels.length };
+    const report = {
+      out: options.out,
+      format,
+      arch: model.arch,
+      dtype: stored,
+      layout,
+      bytes,
+      labels: model.labels.length,
+    };
     process.stdout.write(
       options.json
         ? `${JSON.stringify(report)}\n`
-        : `${options.out}: ${model.arch}, ${stored}${layout === "packed" ? ", packed" : ""}, ${(bytes / 1e6).toFixed(1)} MB, ${model.labels.length} class names\n`,
+        : `${options.out}: ${format === "onnx" ? "ONNX, " : ""}${model.arch}, ${stored}${layout === "packed" ? ", packed" : ""}, ${(bytes / 1e6).toFixed(1)} MB, ${model.labels.length} class names\n`,
     );
     return 0;
   } finally {

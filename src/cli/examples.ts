@@ -3,7 +3,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   classify: ["classify photo.jpg", "classify photos/ --top-k 3 --json > answers.json"],
   eval: ["eval photos/", "eval photos/ --model mine.safetensors --report eval.html"],
   inspect: ["inspect resnet50", "inspect mine.safetensors --json"],
-  convert: ["convert resnet50.pth --out model.safetensors", "convert resnet50.pth --dtype f16 --out half.safetensors"],
+  convert: ["convert resnet50.pth --out model.safetensors", "convert resnet50.pth --dtype f16 --out half.onnx"],
   quantize: [
     "quantize resnet50 --calibrate photos/ --out int8.safetensors",
     "quantize resnet50 --calibrate photos/ --out int8.safetensors --report int8.html",

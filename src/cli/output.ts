@@ -1,8 +1,31 @@
 /** Files that commands write: whole or not at all. */
 import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { expectedGot } from "../errors.ts";
+import type { FileFormat } from "../convert.ts";
+import { expectedGot, OptionError } from "../errors.ts";
 import { isRunning, syncFolder } from "../runtimes/node-files.ts";
+
+/** Endings of formats that are read here and not written. */
+const FOREIGN = /\.(?:pth?|bin|ckpt|h5|keras|tflite|pb|json|npz|gguf|zip)$/i;
+
+/**
+ * The format that a model's file is written in, by its name's ending.
+ *
+ * @throws OptionError for the ending of a format that is not written
+ */
+export function formatOf(path: string): FileFormat {
+  if (/\.onnx$/i.test(path)) return "onnx";
+  const ending = FOREIGN.exec(path)?.[0];
+  if (ending === undefined) return "safetensors";
+  throw new OptionError("out", expectedGot("--out", "a name that ends in .safetensors or .onnx", ending));
+}
+
+/** Throws unless a file of this name is one of safetensors: what these commands write. */
+export function checkSafetensorsName(path: string): void {
+  if (formatOf(path) === "safetensors") return;
+  const hint = `write a .safetensors file, then: resnet-wasm convert FILE --out ${basename(path)}`;
+  throw new OptionError("out", expectedGot("--out", "a name that ends in .safetensors", ".onnx", hint));
+}
 
 /** Throws now what `writeAtomically` would throw after hours: the Error that names a file which cannot be written. */
 export async function checkWritable(path: string): Promise<void> {

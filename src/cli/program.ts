@@ -1,11 +1,12 @@
 /** The grammar of the `resnet-wasm` command: what each command is called, its arguments and its options. */
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { LAYOUTS, STORAGE_DTYPES } from "../convert.ts";
+import { LAYOUTS } from "../convert.ts";
 import { expectedGot } from "../errors.ts";
 import { RESNETS } from "../models/resnet.ts";
 import { METHODS } from "../quantizer.ts";
 import { DEFAULT_LIMITS } from "../server/limits.ts";
+import { STORAGE_DTYPES } from "../stored-values.ts";
 import { PARTS } from "../train/options.ts";
 import { bench, SCENARIOS } from "./bench.ts";
 import { classify } from "./classify.ts";
@@ -122,9 +123,9 @@ export function program(done: (status: number) => void): Command {
 
   withCommon(
     withLayout(
-      add("convert", "any model as one safetensors file that needs nothing beside it")
+      add("convert", "any model as one safetensors or ONNX file that needs nothing beside it")
         .argument("<model>", "a model of any format")
-        .requiredOption("--out <file>", "the file to write")
+        .requiredOption("--out <file>", "the file to write; one that ends in .onnx is ONNX, for other programs")
         .addOption(
           new Option("--dtype <dtype>", "weights in 32, 16 or 8 bits: f16 is half the size")
             .choices(STORAGE_DTYPES)

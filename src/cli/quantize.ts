@@ -11,7 +11,7 @@ import { openImages } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
 import { signalToNoise } from "./noise.ts";
 import { type CommonOptions, loadOptions, onAllCores, workersOf } from "./options.ts";
-import { checkWritable, writeAtomically } from "./output.ts";
+import { checkSafetensorsName, checkWritable, writeAtomically } from "./output.ts";
 import { progress } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { UsageError } from "./usage.ts";
@@ -39,6 +39,7 @@ export async function quantize(source: string, options: QuantizeCommand): Promis
     return convert(source, { ...options, dtype: "i8" });
   }
   const signal = interruptible();
+  checkSafetensorsName(options.out);
   for (const file of options.report === undefined ? [options.out] : [options.out, options.report]) {
     await checkWritable(file);
   }

@@ -17,7 +17,7 @@ import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
 import { interruptible } from "./interrupt.ts";
 import { type CommonOptions, inReplicas, loadOptions, onAllCores, workersOf } from "./options.ts";
-import { checkWritable, writeAtomically } from "./output.ts";
+import { checkSafetensorsName, checkWritable, writeAtomically } from "./output.ts";
 import { type Progress, progress, type Work } from "./progress.ts";
 import { remark } from "./terminal.ts";
 import { trainingOptionsOf } from "./training-options.ts";
@@ -88,6 +88,7 @@ async function run(
 ): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
+  checkSafetensorsName(out);
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
   const { train: set, val, skipped } = await openTraining(source, options, signal);
   const left = skippedRemark(skipped);

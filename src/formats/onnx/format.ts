@@ -7,8 +7,11 @@ import type { Checkpoint } from "../../checkpoint.ts";
 import { expectedGot, ModelError } from "../../errors.ts";
 import type { Format } from "../open.ts";
 import { importGraph, opsetOf } from "./graph.ts";
-import { readModel } from "./proto.ts";
+import { PRODUCER, readModel } from "./proto.ts";
 import { storeOf } from "./stored.ts";
+
+/** What a file that this project wrote says of its model in its own words. */
+const OWN_KEYS: ReadonlySet<string> = new Set(["preprocess", "labels", "output_kind"]);
 
 export const ONNX: Format = {
   label: "an ONNX model",
@@ -27,7 +30,8 @@ export const ONNX: Format = {
  * Tensors are named for the graph's nodes: `<node>.weight`, `.bias`, `.running_mean`, `.running_var`. A graph that ends in
  * probabilities becomes one of the logits before them; `graph.output` says what was left out. Metadata: `format` "onnx";
  * `producer`, `opset`; `normalises_input`, "1" or "255", when it normalises pixels itself, from 0…1 or 0…255; `input_size`
- * "open" when the file leaves it so; and all the file's own as `onnx.<key>`.
+ * "open" when the file leaves it so; `preprocess`, `labels` and `output_kind` of a file that this project wrote; and all else that
+ * the file says as `onnx.<key>`.
  *
  * @throws ModelError naming the operator, node or tensor that is damaged or that no residual network has
  */
@@ -38,6 +42,7 @@ export async function openOnnx(folder: Folder, entry: string): Promise<Checkpoin
   try {
     const model = await readModel(source);
     const { graph, weights, pixels, open } = await importGraph(where, model, store);
+    const isOwn = model.producerName === PRODUCER;
     const producer = [model.producerName, model.producerVersion].filter((each) => each !== "").join(" ");
     return {
       tensors: new Map([...weights].map(([name, { info }]) => [name, info])),
@@ -47,7 +52,9 @@ export async function openOnnx(folder: Folder, entry: string): Promise<Checkpoin
         opset: `${opsetOf(where, model)}`,
         ...(pixels === undefined ? {} : { normalises_input: `${pixels}` }),
         ...(open ? { input_size: "open" } : {}),
-        ...Object.fromEntries(model.metadata.map(({ key, value }) => [`onnx.${key}`, value])),
+        ...Object.fromEntries(
+          model.metadata.map(({ key, value }) => [isOwn && OWN_KEYS.has(key) ? key : `onnx.${key}`, value]),
+        ),
       },
       graph,
       async read(name) {

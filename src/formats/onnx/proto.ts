@@ -7,6 +7,8 @@ import { PbfReader } from "pbf";
 import type { ByteSource } from "../../bytes.ts";
 import { expectedGot, ModelError } from "../../errors.ts";
 
+/** Who wrote the files of this project, as they say. */
+export const PRODUCER = "resnet-wasm";
 /** Most fields read of one file: ten times those of ResNet-1202. A file of empty fields ends here, not after minutes. */
 const MAX_FIELDS = 4e6;
 /** Longest name or text read, in bytes. */
