@@ -19,7 +19,7 @@ const STAGES = [
   ["forward", "heatmap", "replica"],
   ["replicas"],
   ["classifier", "train", "quantizer", "leaves"],
-  ["inspect", "int8-twin"],
+  ["teacher", "inspect", "int8-twin"],
   ["twins"],
   ["offline"],
   ["remote"],

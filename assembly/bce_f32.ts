@@ -1,18 +1,16 @@
 /**
- * Binary cross-entropy of logits with label smoothing, and its gradient: the loss of classes that do not exclude each
- * other, as PyTorch's `BCEWithLogitsLoss`.
+ * Binary cross-entropy of logits, and its gradient: the loss of classes that do not exclude each other, as PyTorch's
+ * `BCEWithLogitsLoss`.
  *
- *     t[i]  = target[i] · (1 − smoothing) + smoothing / 2
  *     loss  = 1 / n · Σ_i max(in[i], 0) − in[i] · t[i] + log(1 + exp(−|in[i]|))
  *     dx[i] = (sigmoid(in[i]) − t[i]) · scale / n
  *
  * - `n`          classes
  * - `input`      [rows, n] f32
- * - `targets`    [rows, n] u8: 1 where the image shows the class, else 0
+ * - `targets`    [rows, n] f32: t, 0…1; above a half where the image shows the class
  * - `dx`         [rows, n] f32
- * - `losses`     [rows, 2] f32: the loss, and the share of classes whose input is above 0 exactly where the target is 1
+ * - `losses`     [rows, 2] f32: the loss, and the share of classes whose input is above 0 exactly where the target is above a half
  * - `scale`      of the gradient: one by the batch, where the loss is its mean
- * - `smoothing`  0…1
  *
  * Unit: one row.
  *
@@ -31,7 +29,6 @@ export function bce_f32(
   dx: usize,
   losses: usize,
   scale: f32,
-  smoothing: f32,
 ): void {
   const each = <f64>scale / <f64>n;
   for (let unit = from; unit < to; ++unit) {
@@ -40,13 +37,12 @@ export function bce_f32(
     let right = 0;
     for (let i: usize = 0; i < <usize>n; ++i) {
       const x = <f64>load<f32>(input + ((row + i) << 2));
-      const isShown = load<u8>(targets + row + i) != 0;
-      const target = (isShown ? 1.0 - <f64>smoothing : 0.0) + 0.5 * <f64>smoothing;
+      const target = <f64>load<f32>(targets + ((row + i) << 2));
       const small = exp(-Math.abs(x));
       loss += Math.max(x, 0.0) - x * target + log(1.0 + small);
       const sigmoid = x >= 0.0 ? 1.0 / (1.0 + small) : small / (1.0 + small);
       store<f32>(dx + ((row + i) << 2), <f32>((sigmoid - target) * each));
-      right += i32((x > 0.0) == isShown);
+      right += i32((x > 0.0) == (target > 0.5));
     }
     store<f32>(losses + ((<usize>unit) << 3), <f32>(loss / <f64>n));
     store<f32>(losses + ((<usize>unit) << 3), <f32>right / <f32>n, 4);

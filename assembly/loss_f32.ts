@@ -1,57 +1,63 @@
 /**
- * Softmax cross-entropy with label smoothing (Szegedy et al. 2016, section 7), and its gradient.
+ * Softmax cross-entropy of any targets, and its gradient.
  *
- *     q[i]  = smoothing / n + (i = label ? 1 − smoothing : 0)
  *     loss  = −Σ_i q[i] · log softmax(in)[i]
- *     dx[i] = (softmax(in)[i] − q[i]) · scale
+ *     dx[i] = (softmax(in)[i] · Σ_j q[j] − q[i]) · scale
  *
  * - `n`        classes
  * - `input`    [rows, n] f32
- * - `labels`   [rows] i32
+ * - `targets`  [rows, n] f32: q, from 0
  * - `dx`       [rows, n] f32
- * - `losses`   [rows, 2] f32: the loss, and 1 where the label is the first largest input, else 0
+ * - `losses`   [rows, 2] f32: the loss, and 1 where the first largest input is at the first largest target, else 0
  * - `scale`    of the gradient: one by the batch, where the loss is its mean
- * - `smoothing`  0…1
  *
  * Unit: one row.
  *
- * Must hold: labels are in `[0, n)`; `dx` may be `input`.
+ * Must hold: `dx` may be `input`. A row of targets need not sum to 1: its sum is the weight of the image.
  *
- * Why: a thousand scalars a picture; sums are kept in f64.
+ * Why: a thousand scalars a picture; sums are kept in f64. Smoothing, mixing and weights of classes are all in the
+ * targets, which the host writes: one kernel for all of them.
  */
 import { exp, log } from "./exp";
 
 export function loss_f32(
   from: i32, to: i32,
   n: i32,
-  input: usize, labels: usize, dx: usize, losses: usize,
-  scale: f32, smoothing: f32,
+  input: usize, targets: usize, dx: usize, losses: usize,
+  scale: f32,
 ): void {
   const bytes = (<usize>n) << 2;
-  const even = <f64>smoothing / <f64>n;
   for (let unit = from; unit < to; ++unit) {
-    const a = input + <usize>unit * bytes;
-    const o = dx + <usize>unit * bytes;
-    const label = (<usize>load<i32>(labels + ((<usize>unit) << 2))) << 2;
+    const row = <usize>unit * bytes;
+    const a = input + row;
+    const q = targets + row;
     let top: f32 = -Infinity;
+    let most: f32 = -1;
     let first: usize = 0;
-    let total: f64 = 0;
+    let label: usize = 0;
+    let weight: f64 = 0;
+    let product: f64 = 0;
     for (let i: usize = 0; i < bytes; i += 4) {
       const x = load<f32>(a + i);
-      total += <f64>x;
+      const target = load<f32>(q + i);
+      weight += <f64>target;
+      product += <f64>target * <f64>x;
       if (x > top) {
         top = x;
         first = i;
       }
+      if (target > most) {
+        most = target;
+        label = i;
+      }
     }
     let sum: f64 = 0;
     for (let i: usize = 0; i < bytes; i += 4) sum += exp(<f64>load<f32>(a + i) - <f64>top);
-    const whole = <f64>top + log(sum);
-    const target = <f64>load<f32>(a + label);
-    const loss = (1.0 - <f64>smoothing) * (whole - target) + even * (<f64>n * whole - total);
+    const loss = weight * (<f64>top + log(sum)) - product;
+    const share = weight / sum;
     for (let i: usize = 0; i < bytes; i += 4) {
-      const q = i == label ? even + 1.0 - <f64>smoothing : even;
-      store<f32>(o + i, <f32>((exp(<f64>load<f32>(a + i) - <f64>top) / sum - q) * <f64>scale));
+      const part = exp(<f64>load<f32>(a + i) - <f64>top) * share;
+      store<f32>(dx + row + i, <f32>((part - <f64>load<f32>(q + i)) * <f64>scale));
     }
     store<f32>(losses + ((<usize>unit) << 3), <f32>loss);
     store<f32>(losses + ((<usize>unit) << 3), first == label ? 1 : 0, 4);

@@ -112,7 +112,11 @@ export async function readValues(checkpoint: Checkpoint, name: string): Promise<
   const at = reader(info, view, name);
   const count = info.shape.reduce((a, b) => a * b, 1);
   const values = new Float32Array(count);
-  const { shape, strides } = info;
+  const { dtype, shape, strides } = info;
+  if (strides === undefined && dtype === "F32") {
+    new Uint8Array(values.buffer).set(bytes);
+    return values;
+  }
   if (strides === undefined) {
     for (let i = 0; i < count; ++i) values[i] = at(i);
     return values;

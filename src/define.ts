@@ -13,6 +13,7 @@ import type { Runtime } from "./runtime.ts";
 import type { CreateTrainerOptions } from "./train/create.ts";
 import type { Dataset } from "./train/dataset.ts";
 import type { Finetuned, FinetuneOptions, SourceOptions, TrainNewOptions } from "./train/finetune.ts";
+import type { Teacher, TeacherOptions } from "./train/teacher.ts";
 import type { Trainer } from "./train/trainer.ts";
 import type { TuneOptions } from "./tune.ts";
 import { withTwins } from "./twins.ts";
@@ -36,6 +37,8 @@ export interface Library {
   tune(source: Source, options?: TuneOptions): Promise<Tuning>;
   /** Makes a trainer for a training loop of one's own, from a model or a new network. */
   createTrainer(source: Source, options?: CreateTrainerOptions): Promise<Trainer>;
+  /** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+  createTeacher(source: Source, options?: TeacherOptions): Promise<Teacher>;
   /** Finds, opens and checks a model without reading its weights. */
   openModel(source: Source, options?: ModelOptions): Promise<Model>;
   /** Describes a model and what it needs, without loading it. */
@@ -84,6 +87,10 @@ export function defineRuntime(own: Runtime): Library {
     async createTrainer(...given) {
       const { createTrainerWith } = await import("./train/create.ts");
       return createTrainerWith(runtime, ...given);
+    },
+    async createTeacher(...given) {
+      const { createTeacherWith } = await import("./train/teacher.ts");
+      return createTeacherWith(runtime, ...given);
     },
     async openModel(...given) {
       const { openModelWith } = await import("./model.ts");

@@ -85,10 +85,13 @@ export type {
 export type { DownloadOptions, FileSource } from "./source.ts";
 export { FILE_FORMATS, type FileFormat, STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
 export type { Step, Tape } from "./tape.ts";
+export { Teacher } from "./teacher.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augments.ts";
+export type { Choice } from "./train/chosen.ts";
 export type { CreateTrainerOptions } from "./train/create.ts";
 export { type Dataset, type Example, ImageSet, splitDataset } from "./train/dataset.ts";
+export type { FeatureStore } from "./train/feature-store.ts";
 export type {
   Finetuned,
   FinetuneNeeds,
@@ -98,7 +101,14 @@ export type {
   TrainProgress,
 } from "./train/finetune.ts";
 export type { FitProgress } from "./train/fit.ts";
+export type { CrossValidation, FoldResult } from "./train/folds.ts";
+export { mergeSums } from "./train/heads/sums-file.ts";
 export {
+  type ClassWeighting,
+  type FeatureKind,
+  HEADS,
+  type HeadName,
+  type Kept,
   LOSSES,
   type Loss,
   OPTIMIZERS,
@@ -112,6 +122,7 @@ export { SCHEDULES, type Schedule } from "./train/schedules.ts";
 export type { TrainOptions, TrainPart } from "./train/spec.ts";
 export type { EpochRecord } from "./train/state.ts";
 export type { Targets } from "./train/targets.ts";
+export type { TeacherEvaluation, TeacherOptions } from "./train/teacher.ts";
 export type { Evaluation, StepResult, Trainer } from "./train/trainer.ts";
 export type { TrainerState } from "./train/trainer-state.ts";
 export type { ClassAccuracy, Validated } from "./train/validate.ts";

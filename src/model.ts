@@ -135,7 +135,7 @@ async function openFile(runtime: Runtime, source: FileSource, options: ModelOpti
       network = { ...network, graph: { ...network.graph, output: "sigmoid" } };
       guesses.push({ key: "output", message: "one number for each image is the logit of yes or no, not a softmax" });
     }
-    const published = known === undefined ? undefined : await publishedLabels(located.folder, known);
+    const published = known === undefined || named !== undefined ? [] : await publishedLabels(located.folder, known);
     const [height, width, channels] = inputShape(network.graph);
     const { mean, std } = ownNormalisation(checkpoint, channelsOf(preset)) ?? preset;
     const normalised = checkPreset({ ...preset, mean: options.mean ?? mean, std: options.std ?? std });
@@ -162,7 +162,7 @@ async function openFile(runtime: Runtime, source: FileSource, options: ModelOpti
       quantization === undefined ? network.graph : toInt8(name, fold(network.graph), quantization, preprocess);
     checkWeights(name, graph, network.checkpoint);
     guesses.push(...leftOver(name, network, graph, options.arch !== undefined));
-    const labels = options.labels ?? published ?? named ?? [];
+    const labels = options.labels ?? named ?? published;
     onOpened?.();
     return closable({ source: name, ...network, graph, preprocess, labels, guesses });
   } catch (error) {

@@ -8,8 +8,8 @@ import type { ModelHints } from "./models/metadata.ts";
 import type { Build } from "./tape.ts";
 import type { Dots, Vectors } from "./variants.ts";
 
-/** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
-export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp";
+/** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, the image codecs, and what heads are solved with. */
+export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp" | "solve";
 
 export type WorkerJob = "worker" | "replica" | "preparer";
 
@@ -71,6 +71,8 @@ export interface Runtime {
   readonly absolute?: (path: string) => string;
   /** A local folder; opening is lazy. */
   folder(path: string, signal?: AbortSignal): Folder;
+  /** The folder of weights that ship with the package, `models/`. Absent where there are no files. */
+  readonly shipped?: (signal?: AbortSignal) => Folder;
   /** Finds a model by its name: `locate` of `hub/locate.ts`, where there is anywhere to look. */
   locate(source: string, options: LocateOptions): Promise<Located>;
   /** Where downloads are kept. `directory` overrides the user's cache folder. */

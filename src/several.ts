@@ -9,7 +9,7 @@
 export async function inTurn<T, R>(
   items: readonly T[],
   limit: number,
-  work: (item: T) => Promise<R>,
+  work: (item: T, index: number) => Promise<R>,
   failed: (error: unknown, index: number) => unknown = (error) => error,
 ): Promise<readonly R[]> {
   const results = new Array<R>(items.length);
@@ -19,7 +19,7 @@ export async function inTurn<T, R>(
     while (next < items.length && failure === undefined) {
       const index = next++;
       try {
-        results[index] = await work(items[index]!);
+        results[index] = await work(items[index]!, index);
       } catch (error) {
         failure ??= { error: failed(error, index) };
       }

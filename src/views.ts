@@ -9,8 +9,8 @@ import { centreView, type Pixels, shorterTo, type View } from "./image.ts";
 import type { Preprocess } from "./preprocess.ts";
 
 export interface Views {
-  /** 1 or 10; with scales, 10 adds the mirror image of each. */
-  readonly crops?: 1 | 10;
+  /** 1; 2, with the mirror image of it; or 10. With scales, 2 or 10 adds the mirror image of each. */
+  readonly crops?: 1 | 2 | 10;
   /** Lengths of the shorter side at which the whole image is seen; none means crops. */
   readonly scales?: readonly number[];
 }
@@ -25,7 +25,7 @@ function mirrored(view: View): View {
  * @throws RangeError for other numbers of crops, or a scale that is no whole number above 0
  */
 export function viewsOf(pixels: Pixels, preprocess: Preprocess, { crops = 1, scales = [] }: Views): readonly View[] {
-  if (crops !== 1 && crops !== 10) throw new OptionError("crops", expectedGot("crops", "1 or 10", `${crops}`));
+  if (![1, 2, 10].includes(crops)) throw new OptionError("crops", expectedGot("crops", "1, 2 or 10", `${crops}`));
   const odd = scales.find((scale) => !Number.isInteger(scale) || scale < 1);
   if (odd !== undefined) throw new OptionError("scales", expectedGot("scales", "whole numbers of pixels", `${odd}`));
   if (scales.length > 0) {
@@ -33,10 +33,11 @@ export function viewsOf(pixels: Pixels, preprocess: Preprocess, { crops = 1, sca
       const resized = shorterTo(pixels, scale);
       return { resized, left: 0, top: 0, width: resized[0], height: resized[1], mirrored: false };
     });
-    return crops === 10 ? whole.flatMap((view) => [view, mirrored(view)]) : whole;
+    return crops > 1 ? whole.flatMap((view) => [view, mirrored(view)]) : whole;
   }
   const centre = centreView(pixels, preprocess);
   if (crops === 1) return [centre];
+  if (crops === 2) return [centre, mirrored(centre)];
   const [right, bottom] = [centre.resized[0] - centre.width, centre.resized[1] - centre.height];
   const corners = [0, bottom].flatMap((top) => [0, right].map((left): View => ({ ...centre, left, top })));
   return [...corners, centre].flatMap((view) => [view, mirrored(view)]);

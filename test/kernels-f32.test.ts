@@ -67,8 +67,8 @@ class Layout {
     this.writable.push({ address, bytes: 4 * count });
     return address;
   }
-  ints(values: readonly number[]): number {
-    return this.bytes(new Uint8Array(Int32Array.from(values).buffer));
+  floats(values: readonly number[]): number {
+    return this.bytes(new Uint8Array(Float32Array.from(values).buffer));
   }
   scratch(bytes: number): number {
     const address = this.#take(bytes);
@@ -930,29 +930,37 @@ const TRAINING = {
     },
   ]),
   loss_f32: [2, 10, 1000].flatMap((n) =>
-    [0, 0.1].map(
-      (smoothing): Case => [
-        `${n} classes, smoothing ${smoothing}`,
+    (["one class", "smoothed", "mixed and weighted"] as const).map(
+      (kind): Case => [
+        `${n} classes, ${kind}`,
         (l) => {
           const input = l.random(3 * n);
-          const labels = l.ints([0, n - 1, n >> 1]);
-          l.bound = 2e-6;
+          const rows = [0, n - 1, n >> 1].map((label) => {
+            const [even, one] = kind === "one class" ? [0, 1] : kind === "smoothed" ? [0.1 / n, 0.9] : [0, 1.75];
+            const row = new Array<number>(n).fill(even);
+            row[label]! += one;
+            if (kind === "mixed and weighted") row[(label + 1) % n]! += 0.5;
+            return row;
+          });
+          const targets = l.floats(rows.flat());
+          l.bound = 4e-6;
           const out = l.out(3 * n + 6);
-          return step("", "loss_f32", 3, { n, input, labels, dx: out, losses: out + 12 * n, scale: 1 / 3, smoothing });
+          return step("", "loss_f32", 3, { n, input, targets, dx: out, losses: out + 12 * n, scale: 1 / 3 });
         },
       ],
     ),
   ),
   bce_f32: [1, 3, 80].flatMap((n) =>
-    [0, 0.1].map(
+    [0, 0.1, 0.6].map(
       (smoothing): Case => [
-        `${n} classes, smoothing ${smoothing}`,
+        `${n} classes, smoothed by ${smoothing}`,
         (l) => {
           const input = l.random(3 * n);
-          const targets = l.bytes(Uint8Array.from({ length: 3 * n }, (_, i) => Number(i % 3 === 1)));
+          const target = (i: number): number => (i % 3 === 1 ? 1 - smoothing / 2 : smoothing / 2);
+          const targets = l.floats(Array.from({ length: 3 * n }, (_, i) => target(i)));
           l.bound = 2e-6;
           const out = l.out(3 * n + 6);
-          return step("", "bce_f32", 3, { n, input, targets, dx: out, losses: out + 12 * n, scale: 1 / 3, smoothing });
+          return step("", "bce_f32", 3, { n, input, targets, dx: out, losses: out + 12 * n, scale: 1 / 3 });
         },
       ],
     ),
@@ -1308,11 +1316,8 @@ describe("the exponential and the logarithm", () => {
       // One class a row that is not shown: the loss is log(1 + exp(x)).
       const shown = values.filter(Number.isFinite);
       new Float32Array(memory.buffer, input).set(shown);
-      new Uint8Array(memory.buffer, targets).fill(0, 0, shown.length);
-      runStep(
-        exports,
-        step("", "bce_f32", shown.length, { n: 1, input, targets, dx: out, losses, scale: 1, smoothing: 0 }),
-      );
+      new Float32Array(memory.buffer, targets).fill(0, 0, shown.length);
+      runStep(exports, step("", "bce_f32", shown.length, { n: 1, input, targets, dx: out, losses, scale: 1 }));
       const got = new Float32Array(memory.buffer, losses, 2 * shown.length);
       const loss = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
       // The logarithm of 1 + a small number has the error of that sum.

@@ -755,33 +755,32 @@ export const reference = {
       set(heap, out!, at, (adds === 1 ? get(heap, out!, at) : 0) + (copied ? get(heap, dy!, from4) : 0));
     }
   },
-  loss_f32(heap, from, to, n, input, labels, dx, losses, scale, smoothing) {
+  loss_f32(heap, from, to, n, input, targets, dx, losses, scale) {
     for (let unit = from; unit < to; ++unit) {
       const row = Array.from({ length: n! }, (_, i) => get(heap, input!, unit * n! + i));
-      const label = heap.getInt32(labels! + 4 * unit, true);
+      const q = row.map((_, i) => get(heap, targets!, unit * n! + i));
       const top = Math.max(...row);
       const log = top + Math.log(row.reduce((sum, x) => sum + Math.exp(x - top), 0));
-      const q = row.map((_, i) => smoothing! / n! + (i === label ? 1 - smoothing! : 0));
-      for (const [i, x] of row.entries()) set(heap, dx!, unit * n! + i, (Math.exp(x - log) - q[i]!) * scale!);
+      const weight = q.reduce((sum, each) => sum + each, 0);
+      for (const [i, x] of row.entries()) set(heap, dx!, unit * n! + i, (weight * Math.exp(x - log) - q[i]!) * scale!);
       set(
         heap,
         losses!,
         2 * unit,
         row.reduce((sum, x, i) => sum - q[i]! * (x - log), 0),
       );
-      set(heap, losses!, 2 * unit + 1, row.indexOf(top) === label ? 1 : 0);
+      set(heap, losses!, 2 * unit + 1, row.indexOf(top) === q.indexOf(Math.max(...q)) ? 1 : 0);
     }
   },
-  bce_f32(heap, from, to, n, input, targets, dx, losses, scale, smoothing) {
+  bce_f32(heap, from, to, n, input, targets, dx, losses, scale) {
     for (let unit = from; unit < to; ++unit) {
       let [loss, right] = [0, 0];
       for (let i = 0; i < n!; ++i) {
         const x = get(heap, input!, unit * n! + i);
-        const target = heap.getUint8(targets! + unit * n! + i);
-        const t = target * (1 - smoothing!) + smoothing! / 2;
+        const t = get(heap, targets!, unit * n! + i);
         loss -= (t * -Math.log1p(Math.exp(-x)) + (1 - t) * -Math.log1p(Math.exp(x))) / n!;
         set(heap, dx!, unit * n! + i, ((1 / (1 + Math.exp(-x)) - t) * scale!) / n!);
-        right += x > 0 === (target === 1) ? 1 : 0;
+        right += x > 0 === t > 0.5 ? 1 : 0;
       }
       set(heap, losses!, 2 * unit, loss);
       set(heap, losses!, 2 * unit + 1, right / n!);

@@ -14,11 +14,12 @@ const CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 /** Bytes of an image, and images in a file. */
 const [EACH, ROWS] = [32 * 32 * 4, 10_000] as const;
 
-/** The 50,000 training or the 10,000 test images. */
+/** The 50,000 training or the 10,000 test images, or the first `count` of them: no more files are decoded than these need. */
 export async function cifar10(
   split: "train" | "test",
   options: Omit<CommonOptions, "model">,
   signal: AbortSignal,
+  count = Number.POSITIVE_INFINITY,
 ): Promise<Dataset> {
   const runtime = nodeRuntime();
   const locating = { ...loadOptions(options, signal), integrity: INTEGRITY };
@@ -34,8 +35,9 @@ export async function cifar10(
   const labels = JSON.parse(new TextDecoder().decode(await bytesOf(`${split}_lables.json`))) as number[];
   const names = split === "test" ? ["test_batch"] : [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}`);
   const sheets: Pixels[] = [];
-  for (const name of names) sheets.push(await decodeImage(await bytesOf(`${name}.png`), runtime, `${name}.png`));
-  const examples = labels.map((label, i) => ({
+  for (const name of names.slice(0, Math.ceil(count / ROWS)))
+    sheets.push(await decodeImage(await bytesOf(`${name}.png`), runtime, `${name}.png`));
+  const examples = labels.slice(0, count).map((label, i) => ({
     name: `${split} ${i}`,
     label,
     image() {

@@ -21,7 +21,7 @@ import { messageOf, remark } from "./terminal.ts";
 export interface EvalOptions extends Omit<CommonOptions, "model"> {
   readonly labels?: string;
   readonly limit?: number;
-  readonly crops?: 1 | 10;
+  readonly crops?: 1 | 2 | 10;
   readonly scales?: readonly number[];
   readonly resume?: string;
   /** From which score on an image of a set of several labels has a class; 0.5. */

@@ -6,6 +6,7 @@ import { twinKey } from "../int8-twin.ts";
 import { PRETRAINED, pretrained } from "../models/pretrained.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
 import { cachedEntries, removeEntry } from "../runtimes/node-cache.ts";
+import { featureBytes, featuresFolder, removeFeatures } from "../runtimes/node-features.ts";
 import { twinOf } from "../twins.ts";
 import { table } from "./terminal.ts";
 
@@ -13,6 +14,9 @@ export interface ModelsCommand {
   readonly cache?: string;
   readonly json?: boolean;
 }
+
+/** What `models` calls the features that `finetune` keeps. */
+const FEATURES = "features";
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
@@ -28,16 +32,18 @@ export async function listModels({ cache, json }: ModelsCommand): Promise<number
   });
   const taken = new Set(keys.values());
   const others = entries.filter(({ key }) => !taken.has(key)).map(({ key, bytes }) => ({ source: shown(key), bytes }));
+  const features = await featureBytes(featuresFolder(root));
+  if (features > 0) others.push({ source: FEATURES, bytes: features });
   if (json) {
     process.stdout.write(`${JSON.stringify({ cache: root, models, others }, undefined, 2)}\n`);
     return 0;
   }
-  const rows = models.map(({ name, bytes, top1, licence, cached, source }) => [
+  const rows = models.map(({ name, bytes, top1, measured, licence, cached, source }) => [
     name,
     Number(megabytes(bytes)),
-    top1?.toFixed(1) ?? "see below",
+    top1?.toFixed(1) ?? (measured === undefined ? "" : "see below"),
     licence,
-    cached ? "yes" : "no",
+    cached ? "yes" : source.startsWith("package:") ? "not needed" : "no",
     source.replace(/@[0-9a-f]{40}\/.*$/, ""),
   ]);
   const lines = [table([["name", "MB", "top-1 %", "licence", "cached", "from"], ...rows])];
@@ -63,7 +69,13 @@ export async function removeModels(names: readonly string[], { cache, json }: Mo
   const keys = await pinnedKeys();
   const removed: { readonly name: string; readonly bytes: number }[] = [];
   const missing: string[] = [];
+  const features = await featureBytes(featuresFolder(root));
   for (const name of names) {
+    if (name === FEATURES && features > 0) {
+      await removeFeatures(featuresFolder(root));
+      removed.push({ name, bytes: features });
+      continue;
+    }
     const key = keys.get(pretrained(name)?.source ?? name) ?? entries.find((entry) => shown(entry.key) === name)?.key;
     if (key !== undefined && (await removeEntry(root, key))) {
       removed.push({ name, bytes: entries.find((entry) => entry.key === key)?.bytes ?? 0 });
@@ -81,6 +93,8 @@ async function pinnedKeys(): Promise<ReadonlyMap<string, string>> {
   const keyOf = async (source: string): Promise<string> => {
     const twin = twinOf(source);
     if (twin !== undefined) return twinKey(twin, nodeRuntime());
+    // Not in the cache: it is part of the package.
+    if (source.startsWith("package:")) return source;
     return source.startsWith("npm:") ? packageKey(parseNpm(source)) : repositoryKey(source, { beside: false });
   };
   const sources = Object.values(PRETRAINED).map(({ source }) => source);

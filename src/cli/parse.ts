@@ -75,9 +75,9 @@ export function byteCount(text: string): number {
   return Math.floor(Number(number) * scale);
 }
 
-/** 1 or 10. */
+/** 1, 2 or 10. */
 export function crops(text: string): number {
-  if (text !== "1" && text !== "10") throw new InvalidArgumentError("expected 1 or 10");
+  if (!["1", "2", "10"].includes(text)) throw new InvalidArgumentError("expected 1, 2 or 10");
   return Number(text);
 }
 

@@ -100,7 +100,7 @@ export function program(done: (status: number) => void): Command {
       .argument("<dir>", "a folder with one folder a class, or with labels.csv beside the images")
       .option("--labels <csv>", "lines of file,label, or of file and several labels")
       .option("--limit <n>", "only the first n images", whole(1))
-      .option("--crops <n>", "views of each image whose answers are averaged: 1, or 10", crops)
+      .option("--crops <n>", "views of each image whose answers are averaged: 1, 2 with its mirror image, or 10", crops)
       .option("--scales <list>", "whole images, the shorter side of these lengths, averaged: 224,256,384", sizes)
       .option(
         "--threshold <p>",
@@ -265,7 +265,7 @@ export function program(done: (status: number) => void): Command {
     models
       .command("rm")
       .description("removes models from the cache")
-      .argument("<name...>", "names, or sources as models shows them"),
+      .argument("<name...>", "names, or sources as models shows them; features: those that finetune keeps"),
   )
     .exitOverride()
     .action(async (names, _, rm: Command) => done(await removeModels(names, rm.optsWithGlobals())));

@@ -3,6 +3,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { DivergedError } from "../errors.ts";
 import { nodeRuntime } from "../runtimes/node.ts";
+import { diskFeatures, featuresFolder } from "../runtimes/node-features.ts";
 import type { Dataset } from "../train/dataset.ts";
 import {
   type Finetuned,
@@ -11,7 +12,7 @@ import {
   type TrainProgress,
   trainNewWith,
 } from "../train/finetune.ts";
-import type { Part } from "../train/options.ts";
+import type { HeadName, Part } from "../train/options.ts";
 import type { EpochRecord } from "../train/state.ts";
 import { suspicion } from "./accuracy.ts";
 import { openTraining, skippedRemark } from "./dataset.ts";
@@ -26,11 +27,15 @@ import { trainingOptionsOf } from "./training-options.ts";
 export interface TrainCommand extends CommonOptions {
   readonly out: string;
   readonly train?: Part;
+  readonly head?: HeadName;
   readonly labels?: string;
   readonly val?: string;
   readonly valSplit?: number;
   readonly resume?: boolean;
   readonly report?: string;
+  /** `false` keeps no features. */
+  readonly featureCache?: boolean;
+  readonly folds?: number;
 }
 
 /** The share that is kept for validation when the images bring none. */
@@ -44,12 +49,20 @@ export async function finetune(source: string, options: TrainCommand): Promise<n
   const training =
     train === "head" ? { ...options, train, threads: options.threads ?? 1 } : { ...onAllCores(options), train };
   remark(options.quiet, `features by ${workersOf(given)}, training by ${workersOf(training)}`);
-  return run(source, training, (dataset, more, signal) => {
-    return finetuneWith(nodeRuntime(), options.model, dataset, {
-      ...loadOptions(given, signal),
-      ...more,
+  const runtime = nodeRuntime();
+  const notice = (text: string): void => remark(options.quiet, text);
+  const kept =
+    options.featureCache === false
+      ? undefined
+      : diskFeatures(featuresFolder(runtime.store(options.cache).name), { notice });
+  try {
+    return await run(source, training, options.train, (dataset, more, signal) => {
+      const store = kept && { featureStore: kept };
+      return finetuneWith(runtime, options.model, dataset, { ...loadOptions(given, signal), ...more, ...store });
     });
-  });
+  } finally {
+    await kept?.close();
+  }
 }
 
 /** Trains a network from scratch. */
@@ -59,7 +72,7 @@ export async function trainNew(
   const { size, preprocess } = options;
   const training = { ...onAllCores(options), train: options.train ?? "all" };
   remark(options.quiet, `training by ${workersOf(training)}`);
-  return run(options.data, training, (dataset, more) => {
+  return run(options.data, training, options.train, (dataset, more) => {
     const given = { ...(size === undefined ? {} : { size }), ...(preprocess === undefined ? {} : { preprocess }) };
     return trainNewWith(nodeRuntime(), options.arch, dataset, { ...more, ...given });
   });
@@ -67,32 +80,34 @@ export async function trainNew(
 
 type Teach = (dataset: Dataset, options: FinetuneOptions, signal: AbortSignal) => Promise<Finetuned>;
 
+/** @param train as it was given: what was not is chosen, and said */
 async function run(
   source: string,
   options: TrainCommand & { readonly threads: number; readonly train: Part },
+  train: Part | undefined,
   teach: Teach,
 ): Promise<number> {
   const signal = interruptible();
   const { out, quiet, json, report } = options;
   checkSafetensorsName(out);
   for (const file of report === undefined ? [out] : [out, report]) await checkWritable(file);
-  const { train, val, skipped } = await openTraining(source, options, signal);
+  const { train: set, val, skipped } = await openTraining(source, options, signal);
   const left = skippedRemark(skipped);
   if (left !== undefined) remark(quiet, left);
   const kept = `${out}.checkpoint`;
   const resume = options.resume ? await readIfAny(kept) : undefined;
   if (options.resume && resume === undefined) remark(quiet, `no ${kept}: starting from the beginning`);
-  const seen = live(quiet === true);
+  const seen = live(quiet === true, options.folds);
   let isKept = resume !== undefined;
   let result: Finetuned;
   try {
     result = await teach(
-      train,
+      set,
       {
-        ...trainingOptionsOf(options),
+        ...trainingOptionsOf({ ...options, train }),
         ...{ threads: options.threads, build: options.build },
         ...(resume && { resume }),
-        val: val ?? options.valSplit ?? VAL_SPLIT,
+        val: val ?? options.valSplit ?? (options.folds === undefined ? VAL_SPLIT : 0),
         signal,
         onProgress: seen.show,
         onEpoch: seen.epoch,
@@ -110,6 +125,8 @@ async function run(
     throw error;
   }
   seen.stop();
+  const known = seen.featuresKnown();
+  if (known > 0) remark(quiet, `features of ${known} images were known from before; models rm features forgets them`);
   for (const { message } of result.guesses) remark(quiet, `assumed: ${message}`);
   for (const message of new Set(result.failed)) process.stderr.write(`${message}\n`);
   await writeAtomically(out, [result.bytes]);
@@ -119,12 +136,18 @@ async function run(
     const page = await trainingReport(result, {
       source,
       options,
-      examples: (val ?? train).examples,
+      examples: (val ?? set).examples,
       featuresPerSecond: seen.featuresPerSecond(),
     });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
-  const { history, trainLoss, trainTop1, valTop1, valMap, classes } = result;
+  if (result.leaveOneOut !== undefined) {
+    const how = result.head === "ridge" ? "ridge regression on features" : "class means of features";
+    const chosen = options.head === undefined ? "; --head logistic trains by epochs" : "";
+    const share = `${(100 * result.leaveOneOut).toFixed(2)} %`;
+    remark(quiet, `last layer by ${how}, without epochs: ${share} of images right when left out${chosen}`);
+  }
+  const { history, trainLoss, trainTop1, valTop1, valMap, classes, crossValidation, epoch } = result;
   // A step of the head alone has no image in it: features are what takes the time then.
   const imagesPerSecond = (options.train === "head" ? seen.featuresPerSecond() : undefined) ?? result.imagesPerSecond;
   // Of several labels an image there is no one answer.
@@ -134,12 +157,17 @@ async function run(
   });
   for (const text of suspicion(answers, classes.length, (index) => classes[index]!)) remark(quiet, text);
   const summary = {
-    epochs: history.length,
+    ...(result.leaveOneOut === undefined ? { epochs: history.length } : { leaveOneOut: result.leaveOneOut }),
+    ...(epoch !== history.length && { epoch }),
+    ...(result.head !== undefined && { head: result.head }),
+    ...(crossValidation !== undefined && { crossValidation }),
     trainLoss,
     trainTop1,
     valTop1,
     ...(valMap !== undefined && { valMap, valClasses: result.valClasses }),
     imagesPerSecond,
+    ...(known > 0 && { featuresKnown: known }),
+    chosen: result.chosen,
     skipped: skipped.length,
     out,
   };
@@ -148,11 +176,15 @@ async function run(
     valTop1 === undefined
       ? ""
       : `, validation ${percent(valTop1)}${valMap === undefined ? "" : `, mean average precision ${percent(valMap)}`}`;
+  const folded =
+    crossValidation === undefined
+      ? ""
+      : `, ${percent(crossValidation.top1)} over ${crossValidation.folds.length} folds`;
   const unread = result.failed.length === 0 ? "" : `, ${result.failed.length} images could not be read`;
   process.stdout.write(
     json
       ? `${JSON.stringify(summary)}\n`
-      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${unread}\n`,
+      : `${out}: ${result.classes.length} classes, training ${percent(trainTop1)}${validation}${folded}${unread}\n`,
   );
   return 0;
 }
@@ -171,12 +203,15 @@ interface Live {
   stop(): void;
   /** Images a second whose features were computed; absent where none were. */
   featuresPerSecond(): number | undefined;
+  /** Images whose features were known, and not computed. */
+  featuresKnown(): number;
 }
 
-function live(quiet: boolean): Live {
+function live(quiet: boolean, folds = 0): Live {
+  let fold = 0;
   let line: Progress | undefined;
   let phase = "";
-  const features = { from: 0, to: 0, done: 0 };
+  const features = { from: 0, to: 0, done: 0, known: 0 };
   const stop = (): void => {
     line?.stop();
     line = undefined;
@@ -191,14 +226,22 @@ function live(quiet: boolean): Live {
   };
   return {
     show(seen) {
+      if (seen.fold !== undefined && seen.fold !== fold) {
+        stop();
+        fold = seen.fold;
+        remark(quiet, fold > folds ? "all images" : `fold ${fold} of ${folds}`);
+      }
       if (seen.phase === "plan") {
-        const { memoryBytes, weights } = seen;
+        const { memoryBytes, weights, chosen } = seen;
+        // The folds' own choices are those of a part of the set.
+        const said = seen.fold === undefined || seen.fold > folds ? chosen : [];
+        for (const { option, value, why } of said) remark(quiet, `chosen: ${option} ${value}: ${why}`);
         const count = weights < 1e5 ? `${weights}` : `${(weights / 1e6).toFixed(2)} M`;
         remark(quiet, `needs ${(memoryBytes / 1e6).toFixed(0)} MB of memory; trains ${count} weights`);
         features.from = performance.now();
       } else if (seen.phase === "features") {
-        const { done, total } = seen;
-        Object.assign(features, { to: performance.now(), done });
+        const { done, total, known } = seen;
+        Object.assign(features, { to: performance.now(), done: done - known, known });
         begin("features", { name: "features", total, unit: "images" }).update(done);
       } else {
         const { epoch, epochs, step, steps, loss, top1, imagesPerSecond } = seen;
@@ -221,5 +264,6 @@ function live(quiet: boolean): Live {
       const ms = features.to - features.from;
       return features.done === 0 || ms <= 0 ? undefined : Number(((1000 * features.done) / ms).toFixed(1));
     },
+    featuresKnown: () => features.known,
   };
 }

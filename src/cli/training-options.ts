@@ -35,7 +35,7 @@ function defaultOf(at: number, isNew: boolean): string {
 
 function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number, isNew: boolean): Option {
   const initial = name === "train" ? ` (default: ${isNew ? "all" : "head"})` : defaultOf(at, isNew);
-  const option = new Option(flag, name === "loss" ? help : `${help}${initial}`);
+  const option = new Option(flag, name === "loss" || name === "head" ? help : `${help}${initial}`);
   if (FIRST.includes(name)) option.helpGroup(OWN);
   if (kind.choices !== undefined) return option.choices(kind.choices as readonly string[]);
   if (kind.type !== "number") return option;
@@ -60,14 +60,20 @@ export function withTraining(command: Command, isNew: boolean): Command {
     .option("--report <file>", "write an HTML report")
     .optionsGroup("How it learns:");
   ROWS.forEach((row, at) => {
-    command.addOption(optionOf(row, at, isNew));
+    // From scratch there are no features before the network is trained, and none to find a head by.
+    if (!isNew || !(row.name === "features" || row.name === "head")) command.addOption(optionOf(row, at, isNew));
   });
+  if (!isNew)
+    command.option("--no-feature-cache", "neither look up nor keep features; models rm features removes them");
   return command;
 }
 
 /** The table's options among those that commander has parsed: `lr` is `learningRate` in the library. */
 export function trainingOptionsOf(parsed: object): TrainingOptions {
   const given = parsed as Readonly<Record<string, unknown>>;
-  const entries = ROWS.map(({ name, flag }) => [name, given[new Option(flag).attributeName()]] as const);
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+  const entries = ROWS.map(({ name, flag }) => [name, given[new Option(flag).attributeName()], flag] as const);
+  const isGiven = (value: unknown, flag: string): boolean =>
+    // Commander gives `--no-…` a default of true.
+    value !== undefined && !(value === true && flag.startsWith("--no-"));
+  return Object.fromEntries(entries.filter(([, value, flag]) => isGiven(value, flag)));
 }

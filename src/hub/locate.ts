@@ -11,6 +11,7 @@ import { isNameLike, isRepositoryLike, unknownName } from "./bare.ts";
 import { modelAmong } from "./find.ts";
 import { locateRepository } from "./huggingface.ts";
 import { openPackage, parseNpm } from "./npm.ts";
+import { locateShipped } from "./shipped.ts";
 import { checkUpdate } from "./update.ts";
 import { locateUrl } from "./url.ts";
 
@@ -25,6 +26,7 @@ const SOURCES = "a path or npm:package@version/path, owner/repo or hf:owner/repo
  *   branch is what it was when it was first fetched; name a commit to be sure of it;
  * - `owner/repo` (`@revision`): the same, unless there is a file or folder of that name. Where folders cannot be listed, which is
  *   in pages, nothing is asked for under that name: `./owner/repo` is a path;
+ * - `package:file`: weights that ship with this package;
  * - an `https:` address of one file, with `#sha256=…` if need be; the shards of a `model.json` come with it. In a page a path is
  *   such an address, from where the page is: nothing beside the file is asked for.
  *
@@ -69,6 +71,7 @@ async function find(source: string, runtime: Runtime, options: LocateOptions): P
     const folder = await openPackage(npm, runtime, options);
     return { folder, entry: await entryIn(folder, npm.path, npm.id) };
   }
+  if (scheme === "package") return locateShipped(source, runtime, options.signal);
   if (scheme === "hf") return locateRepository(source, runtime, options);
   if (scheme === "https" || scheme === "http") return locateUrl(source, runtime, options);
   if (source === "" || scheme !== undefined) {

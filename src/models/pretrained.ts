@@ -1,12 +1,13 @@
 /**
- * Weights this project knows by a short name: where they are and what their file does not say itself. All was trained on ImageNet-1k
- * and is pinned, by a digest or by a commit of the hub, so that a name means the same bytes for ever.
+ * Weights this project knows by a short name: where they are and what their file does not say itself. What is downloaded was trained on
+ * ImageNet-1k and is pinned, by a digest or by a commit of the hub, so that a name means the same bytes for ever.
  *
  * Preprocessing is that of the repositories' `config.json` (`interpolation`, `crop_pct`, for the tv2 weights `test_crop_pct`) at
  * 224 pixels, which is here so that nothing but the weights has to be fetched. Accuracies are as published: by Keras (applications
  * table) and by timm (results/results-imagenet.csv), with that preprocessing at that size.
  */
 import { PRESETS, type PreprocessOptions, type PresetName } from "../preprocess.ts";
+import { SHIPPED } from "./shipped.ts";
 
 /** A published model. */
 export interface Pretrained {
@@ -38,6 +39,7 @@ const BY_TORCHVISION = "torchvision's second recipe, kept by timm";
 
 /** By name. */
 export const PRETRAINED: Readonly<Record<string, Pretrained>> = {
+  ...SHIPPED,
   resnet18: {
     source: "hf:timm/resnet18.a1_in1k@b9c542640ca04a6acab6e1ecff124a2d6ef1951d/model.safetensors",
     integrity: "sha256-gMSd7j2kgiwAnFp/5ZHpIjxaLPz5WkBnyk37WnuJxhI=",

@@ -125,6 +125,7 @@ export const RESNETS: Readonly<Record<string, ResNetSpec>> = {
   resnetv2_152: preact(bottleneck(3, 8, 36, 3)),
   plain18: plain(basic(2, 2, 2, 2)),
   plain34: plain(basic(3, 4, 6, 3)),
+  resnet8x4: { ...cifar(8), width: 64 },
   resnet20: cifar(20),
   resnet32: cifar(32),
   resnet44: cifar(44),

@@ -8,6 +8,7 @@ export { type InitOptions, init, type ModuleInit } from "./init.ts";
 export {
   cached,
   convert,
+  createTeacher,
   createTrainer,
   finetune,
   forget,

@@ -14,7 +14,7 @@ export type ModuleInit =
 const given = new Map<ModuleName, ModuleInit>();
 
 let importLibheif: (() => Promise<unknown>) | undefined;
-const addresses: { hub?: string; registry?: string } = {};
+const addresses: { hub?: string; registry?: string; models?: string } = {};
 let imagesBinding: ImagesBinding | undefined;
 
 /** What `init` takes. */
@@ -28,6 +28,8 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
   readonly hub?: string | URL;
   /** Address of npm's registry for `npm:` and short names, in pages. */
   readonly registry?: string | URL;
+  /** Address of the package's folder `models/`, where a page that is bundled serves it. */
+  readonly models?: string | URL;
   /** A Worker's binding of Cloudflare Images, which makes JPEGs of HEIC and AVIF. */
   readonly images?: ImagesBinding;
 }
@@ -41,11 +43,12 @@ export interface InitOptions extends Readonly<Partial<Record<ModuleName, ModuleI
  * @param modules by name: the kernel builds `baseline` and `relaxed`, the decoders `jpeg` and `webp`; how to import libheif-js, the
  * binding of Cloudflare Images, and where models with a name come from
  */
-export function init({ libheif, images, hub, registry, ...modules }: InitOptions): void {
+export function init({ libheif, images, hub, registry, models, ...modules }: InitOptions): void {
   if (libheif !== undefined) importLibheif = libheif;
   if (images !== undefined) imagesBinding = images;
   if (hub !== undefined) addresses.hub = `${hub}`.replace(/\/+$/, "");
   if (registry !== undefined) addresses.registry = `${registry}`.replace(/\/*$/, "/");
+  if (models !== undefined) addresses.models = `${models}`;
   for (const [name, module] of Object.entries(modules)) given.set(name as ModuleName, module);
 }
 
@@ -62,7 +65,7 @@ export function givenSettings(): InitOptions {
 }
 
 /** Where models with a name come from, where the caller has said so. */
-export function givenAddresses(): { readonly hub?: string; readonly registry?: string } {
+export function givenAddresses(): { readonly hub?: string; readonly registry?: string; readonly models?: string } {
   return addresses;
 }
 

@@ -27,6 +27,7 @@ import { quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { createTeacherWith } from "../train/teacher.ts";
 import { tuneWith } from "../tune.ts";
 import { withTwins } from "../twins.ts";
 import { measureVectors } from "../vectors.ts";
@@ -57,6 +58,8 @@ export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime,
 export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
 /** Makes a trainer for a training loop of one's own. */
 export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+export const createTeacher: Library["createTeacher"] = (...given) => createTeacherWith(runtime, ...given);
 /** Finds, opens and checks a model without reading its weights. */
 export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
 /** Describes a model and what it needs, without loading it. */
@@ -119,8 +122,15 @@ function startWorker(
  * The environment of Node and its likes. Each runtime compiles a module once, when it is first asked for.
  *
  * @param replicaNice the niceness of replicas on Linux, where the caller's thread is to go first
+ * @param models the folder of weights that ship with the package, instead of its own
  */
-export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } = {}): Runtime {
+export function nodeRuntime({
+  replicaNice,
+  models,
+}: {
+  readonly replicaNice?: number;
+  readonly models?: string;
+} = {}): Runtime {
   checkNode(process.versions.node);
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const verified: VerifiedFiles = new Map();
@@ -146,6 +156,7 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
     drawn,
     openFile,
     folder,
+    shipped: () => folder(models ?? fileURLToPath(packageFile("models/"))),
     startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),
     store(directory) {
       const store = diskStore(directory, verified);

@@ -69,6 +69,11 @@ export const createTrainer: Library["createTrainer"] = async (...given) => {
   const { createTrainerWith } = await import("../train/create.ts");
   return createTrainerWith(await here(), ...given);
 };
+/** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+export const createTeacher: Library["createTeacher"] = async (...given) => {
+  const { createTeacherWith } = await import("../train/teacher.ts");
+  return createTeacherWith(await here(), ...given);
+};
 /** Finds, opens and checks a model without reading its weights. */
 export const openModel: Library["openModel"] = async (...given) => {
   const { openModelWith } = await import("../model.ts");

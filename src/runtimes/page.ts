@@ -3,7 +3,7 @@
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Format } from "../formats/open.ts";
 import type { ModuleName, PageStorage, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
-import { givenInit } from "./init.ts";
+import { givenAddresses, givenInit } from "./init.ts";
 import { webRuntime } from "./web.ts";
 
 /** Where each module is. Literal addresses, one by one, because bundlers recognise nothing else. */
@@ -13,6 +13,7 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
   "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
   jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
+  solve: () => new URL("../../wasm/solve.wasm", import.meta.url),
   webp: () => new URL("../../wasm/webp.wasm.gz", import.meta.url),
 };
 
@@ -25,7 +26,7 @@ const ENDING_MS = 500;
  * @param formats of weights, besides those that need no large reader
  */
 export function pageRuntime(formats: readonly Format[] = []): Runtime {
-  return webRuntime({ compile, compileAt, keep, startWorker, importLibheif, formats });
+  return webRuntime({ compile, compileAt, keep, startWorker, models, importLibheif, formats });
 }
 
 /** A page's worker that starts no others: its file must not lead to itself, which bundlers take for a circle. */
@@ -34,6 +35,11 @@ export function workerRuntime(): Runtime {
     throw new ModelError("runtime", expectedGot("a worker", "a page, which starts workers", "a worker"));
   };
   return webRuntime({ compile, compileAt, startWorker, importLibheif });
+}
+
+/** By `String`, because bundlers take a literal address of a folder for all of its files. */
+function models(): string | URL {
+  return givenAddresses().models ?? new URL("../../models/", String(import.meta.url));
 }
 
 function compile(name: ModuleName): Promise<WebAssembly.Module> {

@@ -23,6 +23,8 @@ export interface WebParts {
   /** Keeps modules; absent where they are part of the script. */
   readonly keep?: PageStorage["keep"];
   startWorker: Runtime["startWorker"];
+  /** Where the package's folder `models/` is; absent where there are no files beside the script. */
+  readonly models?: () => string | URL;
   /** Absent where nothing may be imported any more. */
   importLibheif?: () => Promise<unknown>;
   /** Weight formats besides those that need no large reader. */
@@ -30,7 +32,15 @@ export interface WebParts {
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, compileAt, keep, startWorker, importLibheif, formats = [] }: WebParts): Runtime {
+export function webRuntime({
+  compile,
+  compileAt,
+  keep,
+  startWorker,
+  models,
+  importLibheif,
+  formats = [],
+}: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
   const runtime: Runtime = {
     name: "browser",
@@ -65,6 +75,7 @@ export function webRuntime({ compile, compileAt, keep, startWorker, importLibhei
     openFile: fetchFile,
     absolute: (path) => (schemeOf(path) === undefined ? new URL(path, pageAddress()).href : path),
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, pageAddress()), signal),
+    ...(models && { shipped: (signal?: AbortSignal) => runtime.folder(`${models()}`, signal) }),
     store: (name = "resnet-wasm") => storeOf(name),
     // Both answer pages of any origin.
     registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",

@@ -6,11 +6,15 @@
 import { letEventsRun, untilAborted } from "../abort.ts";
 import { DatasetError, DivergedError, expectedGot } from "../errors.ts";
 import { seedFrom } from "../models/random.ts";
+import { bestOf } from "./best.ts";
 import { shuffled } from "./dataset.ts";
-import { rateAt, type Schedule } from "./schedules.ts";
+import { gradNormsOf } from "./grad-norms.ts";
+import type { Kept } from "./options.ts";
+import { bodyRateAt, rateAt, type Schedule } from "./schedules.ts";
 import type { Batch, BatchSource } from "./sources.ts";
 import { type EpochRecord, type Position, readState, writeState } from "./state.ts";
 import type { Trainer } from "./trainer.ts";
+import type { Snapshot } from "./trainer-state.ts";
 import { groupsOf, validate } from "./validate.ts";
 
 /** How things stand in the middle of it. */
@@ -39,9 +43,17 @@ export interface FitOptions {
   /** Epochs, or a part of one, over which the rate rises. */
   readonly warmup: number;
   readonly seed: number;
+  /** Epochs, or a part of one, in which the head alone learns. */
+  readonly headWarmup: number;
+  /** Epochs without a better one before it ends. */
+  readonly patience: number | undefined;
+  /** Whether the weights in the end are those of the last epoch, or of the best. */
+  readonly keep: Kept;
   /** Whether what is validated, and kept, is the average of the weights. */
   readonly averaged: boolean;
   readonly signal: AbortSignal | undefined;
+  /** What a checkpoint keeps beside, for the caller. */
+  readonly notes: unknown;
   /** Everything a checkpoint must agree with. */
   readonly fingerprint: Readonly<Record<string, unknown>>;
   readonly resume: Uint8Array | undefined;
@@ -51,19 +63,6 @@ export interface FitOptions {
   readonly onCheckpoint: ((bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>) | undefined;
   readonly onProgress: ((progress: FitProgress) => void) | undefined;
   readonly onEpoch: ((record: EpochRecord) => void) | undefined;
-}
-
-function stageOf(tensor: string): string {
-  return tensor.split(".")[0]!.replace(/^bn1$/, "conv1");
-}
-
-async function gradNormsOf(trainer: Trainer): Promise<Record<string, number>> {
-  const sums: Record<string, number> = {};
-  for (const [name, values] of await trainer.gradients()) {
-    const stage = stageOf(name);
-    sums[stage] = (sums[stage] ?? 0) + values.reduce((sum, value) => sum + value * value, 0);
-  }
-  return Object.fromEntries(Object.entries(sums).map(([stage, sum]) => [stage, Math.sqrt(sum)]));
 }
 
 /** An epoch's examples, step by step; with `joinsLast`, a last one that is alone belongs to the step before. */
@@ -79,6 +78,7 @@ const short = (value: number): number => Number(value.toPrecision(6));
 /**
  * Runs a training to its end, from its beginning or from a checkpoint; the same bytes either way.
  *
+ * @param val views of the validation set, whose answers are averaged; none without one
  * @returns a record for each epoch
  * @throws DivergedError when loss or gradients stop being finite: checkpoints made before it stand; the signal's reason
  * when it aborts, after a last checkpoint; DatasetError (`empty`) when no image can be read; ModelError for a state that
@@ -87,7 +87,7 @@ const short = (value: number): number => Number(value.toPrecision(6));
 export async function fit(
   trainer: Trainer,
   train: BatchSource,
-  val: BatchSource | undefined,
+  val: readonly BatchSource[],
   options: FitOptions,
 ): Promise<readonly EpochRecord[]> {
   const { epochs, batch, joinsLast, schedule, seed, signal, averaged, fingerprint } = options;
@@ -96,19 +96,22 @@ export async function fit(
   const perEpoch = stepsIn(0).length;
   const steps = epochs * perEpoch;
   const warmup = Math.round(options.warmup * perEpoch);
+  const headWarmup = Math.round(options.headWarmup * perEpoch);
   const history: EpochRecord[] = [];
   let position = startOf(0);
+  let best: Snapshot | undefined;
   if (options.resume !== undefined) {
     const state = await readState(options.resume, { fingerprint, epochs, stepsPerEpoch: perEpoch });
     await trainer.restore(state.trainer);
     history.push(...state.history);
     position = state.position;
+    best = state.best;
   }
   let saved = performance.now();
   const save = async (at: Position): Promise<void> => {
     if (options.onCheckpoint !== undefined) {
-      const state = { trainer: await trainer.state(), position: at, history };
-      await options.onCheckpoint(writeState(state, fingerprint));
+      const state = { trainer: await trainer.state(), position: at, history, best };
+      await options.onCheckpoint(writeState(state, fingerprint, options.notes));
     }
     saved = performance.now();
   };
@@ -135,6 +138,7 @@ export async function fit(
       const done = epoch * perEpoch + i;
       learningRate = rateAt(schedule, options.learningRate, done, steps, warmup);
       trainer.learningRate = learningRate;
+      trainer.bodyRate = bodyRateAt(done, headWarmup, warmup);
       const count = indices.length;
       // Where all others of a step could not be read, one image alone has no statistics for live norms.
       const isComputed = count > 1 || (count === 1 && !joinsLast);
@@ -160,8 +164,8 @@ export async function fit(
       throw new DatasetError("empty", expectedGot("training set", "images that can be read", "none"));
     }
     const ms = performance.now() - start.time;
-    const gradNorms = await gradNormsOf(trainer);
-    const seen = val === undefined ? undefined : await validate(trainer, val, batch, averaged, signal);
+    const { stages, layers } = gradNormsOf(trainer.graph, await trainer.gradients());
+    const seen = val.length === 0 ? undefined : await validate(trainer, val, batch, averaged, signal);
     const isLast = epoch + 1 === epochs;
     // The last update has had no loss computed with it yet.
     const loss = seen?.loss ?? (isLast ? await lossOf(trainer, await train.batch(groups[0]!, epoch), averaged) : 0);
@@ -177,12 +181,17 @@ export async function fit(
       ...(seen !== undefined && { valLoss: short(seen.loss), valTop1: short(seen.top1) }),
       ...(seen?.map !== undefined && { valMap: short(seen.map) }),
       imagesPerSecond: Number(((1000 * (position.seen - start.seen)) / Math.max(1, ms)).toFixed(1)),
-      gradNorms,
+      gradNorms: stages,
+      layerGradNorms: layers,
     };
     history.push(record);
     options.onEpoch?.(record);
+    const { epoch: bestEpoch } = bestOf(history)!;
+    if (options.keep === "best" && bestEpoch === epoch + 1) best = await trainer.snapshot({ averaged });
+    if (epoch + 1 - bestEpoch >= (options.patience ?? epochs)) break;
     if (!isLast && ((epoch + 1) % options.checkpointEpochs === 0 || isDue())) await save(startOf(epoch + 1));
   }
+  if (best !== undefined && bestOf(history)!.epoch !== history.length) await trainer.adopt(best);
   return history;
 }
 

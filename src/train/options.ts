@@ -8,6 +8,7 @@
 
 import { ArgumentTypeError, expectedGot, OptionError } from "../errors.ts";
 import { AUGMENTS, type Augment } from "./augments.ts";
+import { STRONGEST } from "./rand-augment.ts";
 import { SCHEDULES, type Schedule } from "./schedules.ts";
 
 /** Which layers are trained. */
@@ -17,8 +18,24 @@ export type Part = (typeof PARTS)[number];
 export const OPTIMIZERS = ["sgd", "adamw"] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 
+/** `ridge` and `prototype` follow from features at once; `logistic` takes epochs. */
+export const HEADS = ["ridge", "prototype", "logistic"] as const;
+export type HeadName = (typeof HEADS)[number];
+
+/** Whether images of rare classes count more; `balanced`: each class as much as any other. */
+export const CLASS_WEIGHTS = ["none", "balanced"] as const;
+export type ClassWeighting = (typeof CLASS_WEIGHTS)[number];
+
+/** Which epoch's weights are kept: the last one's, or those that validated best. */
+export const KEPT = ["last", "best"] as const;
+export type Kept = (typeof KEPT)[number];
+
 export const LOSSES = ["cross_entropy", "bce"] as const;
 export type Loss = (typeof LOSSES)[number];
+
+/** The kernels that compute the features which a head is trained on. */
+export const FEATURE_KINDS = ["f32", "int8"] as const;
+export type FeatureKind = (typeof FEATURE_KINDS)[number];
 
 /** What the values of one option must be. */
 export interface Kind<T> {
@@ -40,6 +57,10 @@ export interface Context {
   readonly images: number;
   /** Whether the images have several labels. */
   readonly isMultiLabel: boolean;
+  /** Whether options are given that only epochs need. */
+  readonly hasEpochs?: boolean;
+  /** Images of the largest class for one of the smallest; 1 when absent. */
+  readonly imbalance?: number;
 }
 
 interface Row<T> {
@@ -53,6 +74,18 @@ interface Row<T> {
   readonly exempt?: true;
 }
 
+/** Images up to which a head is solved for when nobody says how. */
+export const FEW_IMAGES = 1000;
+/** Options that a head without epochs has a use for, or no harm from. */
+const WITHOUT_EPOCHS: readonly string[] = [
+  ...["train", "batch", "norms", "winograd", "features", "head", "flips", "folds", "seed", "loss"],
+];
+
+/** Whether a head can be solved for, and nothing that is given says otherwise: uneven classes are weighed, which takes epochs. */
+function isSolvable({ setup, images, isMultiLabel, imbalance = 1, hasEpochs = false }: Context): boolean {
+  return setup === "head" && images <= FEW_IMAGES && !isMultiLabel && imbalance < UNEVEN && !hasEpochs;
+}
+
 function number(expected: string, isGood: (value: number) => boolean): Kind<number> {
   const accepts = (value: unknown): value is number => Number.isFinite(value) && isGood(value as number);
   return { type: "number", expected, accepts };
@@ -61,6 +94,10 @@ function number(expected: string, isGood: (value: number) => boolean): Kind<numb
 const POSITIVE = number("a number above 0", (value) => value > 0);
 const FROM_ZERO = number("a number from 0", (value) => value >= 0);
 const SHARE = number("a number from 0, below 1", (value) => value >= 0 && value < 1);
+const PROBABILITY = number("a number from 0 to 1", (value) => value >= 0 && value <= 1);
+const FACTOR = number("a number above 0, at most 1", (value) => value > 0 && value <= 1);
+const STRENGTH = number(`a number from 0 to ${STRONGEST}`, (value) => value >= 0 && value <= STRONGEST);
+const PARTS_OF_SET = number("a whole number from 2", (value) => Number.isSafeInteger(value) && value >= 2);
 const COUNT = number("a whole number from 1", (value) => Number.isSafeInteger(value) && value >= 1);
 const INTEGER = number("a whole number", Number.isSafeInteger);
 const SWITCH: Kind<boolean> = {
@@ -91,6 +128,9 @@ const LEARNING_RATES = {
   sgd: { trainer: 0.01, head: 0.01, part: 2e-3, scratch: 0.1 },
   adamw: { trainer: 1e-3, head: 2e-3, part: 1e-3, scratch: 1e-3 },
 } as const;
+
+/** From how many times as many images in the largest class as in the smallest on classes are weighed. */
+export const UNEVEN = 2;
 
 const BATCHES = { trainer: 32, head: 32, part: 16, scratch: 128 } as const;
 
@@ -152,6 +192,11 @@ const STEP_OPTIONS = {
     flag: "--ema <share>",
     help: "keep a moving average of the weights, of which a step leaves this share: 0.999, say",
   }),
+  /** Rate of a block of the network as a part of that of the block behind it; the head has the whole. */
+  layerDecay: row(FACTOR, 1, {
+    flag: "--layer-decay <f>",
+    help: "rate of each block as a part of the next one's: early layers move less",
+  }),
   /** `live`: trained norms use the statistics of the batch and update the running ones; `frozen`: the running ones, fixed. */
   norms: row<"live" | "frozen">(
     oneOf(["live", "frozen"]),
@@ -180,11 +225,68 @@ const RUN_OPTIONS = {
     { trainer: 0, head: 0, part: 1, scratch: 1 },
     { flag: "--warmup <epochs>", help: "epochs over which the learning rate rises at the start" },
   ),
+  /** Epochs, or a part of one, in which the head alone learns; then the rates of the others rise over `warmup`. */
+  headWarmup: row(FROM_ZERO, 0, {
+    flag: "--head-warmup <epochs>",
+    help: "epochs in which the last layer alone learns, before the others join it",
+  }),
+  /** How the features of images are computed for the head; `int8` makes an int8 network of some of the images first. */
+  features: row<FeatureKind>(oneOf(FEATURE_KINDS), "f32", {
+    flag: "--features <kind>",
+    help: "how images are computed for the last layer: int8 is faster, and made of 8 of the images first",
+  }),
+  /**
+   * How the last layer follows from features, where nothing else is trained: by ridge regression or class means, at once, or by epochs
+   * of logistic regression. When absent `ridge` for up to 1,000 images of even classes, unless options of epochs are given. No state is kept of what
+   * takes no epochs, so none has another.
+   */
+  head: row<HeadName>(oneOf(HEADS), (context) => (isSolvable(context) ? "ridge" : "logistic"), {
+    flag: "--head <how>",
+    help: "how the last layer is found: ridge regression (default up to 1,000 images), class means (prototype), or by epochs (logistic)",
+    exempt: true,
+  }),
+  /** Strength of RandAugment, 0 to 10. Features vary too, but for those of the first view. */
+  randAugment: row(STRENGTH, 0, {
+    flag: "--rand-augment <strength>",
+    help: "two random operations on each image, of a strength up to 10",
+  }),
+  /** Probability that a part of an image is erased. */
+  erase: row(PROBABILITY, 0, { flag: "--erase <p>", help: "probability that a part of an image is erased" }),
+  /** Of the head `none`, where more views bring nothing, unless other variations are asked for: one view is never varied. */
   augment: row<Augment>(
     oneOf(AUGMENTS),
-    { trainer: "none", head: "light", part: "standard", scratch: "standard" },
+    ({ setup }, { randAugment, erase }) => {
+      if (setup === "head" && (randAugment !== 0 || erase !== 0)) return "light";
+      return setup === "part" || setup === "scratch" ? "standard" : "none";
+    },
     { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
   ),
+  /** α of mixup's beta distribution; 0 for none. */
+  mixup: row(FROM_ZERO, 0, { flag: "--mixup <alpha>", help: "images and labels are mixed in pairs: 0.2, say" }),
+  /** α of cutmix's; with mixup too, a batch gets one of them. */
+  cutmix: row(FROM_ZERO, 0, { flag: "--cutmix <alpha>", help: "a part of each image is that of another: 1, say" }),
+  classWeights: row<ClassWeighting>(
+    oneOf(CLASS_WEIGHTS),
+    ({ imbalance = 1, isMultiLabel }, { loss, head }) =>
+      imbalance >= UNEVEN && head === "logistic" && !isMultiLabel && loss !== "bce" ? "balanced" : "none",
+    { flag: "--class-weights <how>", help: "balanced: classes with few images count as much as others" },
+  ),
+  /** Epochs without a better one before training stops; needs a validation set. */
+  patience: row(COUNT, undefined, {
+    flag: "--patience <epochs>",
+    help: "stop after so many epochs without a better one on the validation set",
+  }),
+  keep: row<Kept>(oneOf(KEPT), (_, { patience }) => (patience === undefined ? "last" : "best"), {
+    flag: "--keep <epoch>",
+    help: "whose weights are kept: those of the last epoch, or of the best on the validation set",
+  }),
+  /** Validates each image together with its mirror image. */
+  flips: row(SWITCH, false, { flag: "--flips", help: "validate each image together with its mirror image" }),
+  /** Trains so many times with a part of the set left out and validated, before the training with all of it. */
+  folds: row(PARTS_OF_SET, undefined, {
+    flag: "--folds <k>",
+    help: "first train k times without a k-th of the images, and validate with it: for small sets",
+  }),
   /** Decides new weights, order and variations. */
   seed: row(INTEGER, 1, {
     flag: "--seed <n>",
@@ -217,7 +319,7 @@ export interface StepOptions extends Values<typeof STEP_OPTIONS> {}
 export interface TrainingOptions extends Values<typeof TRAINING_OPTIONS> {}
 
 /** Options that have no default: absent means off. */
-type Off = "clip" | "ema";
+type Off = "clip" | "ema" | "patience" | "folds";
 type Resolved<T> = Required<Omit<T, Off>> & Pick<T, keyof T & Off>;
 export type ResolvedStepOptions = Resolved<StepOptions>;
 export type ResolvedTrainingOptions = Resolved<TrainingOptions>;
@@ -262,12 +364,16 @@ export function resolveStepOptions(options: StepOptions): ResolvedStepOptions {
  */
 export function resolveOptions(
   options: TrainingOptions,
-  { isNew, images, isMultiLabel }: Omit<Context, "setup"> & { readonly isNew: boolean },
+  { isNew, ...set }: Omit<Context, "setup"> & { readonly isNew: boolean },
 ): ResolvedTrainingOptions {
   const setup = isNew ? "scratch" : (options.train ?? "head") === "head" ? "head" : "part";
-  const context = { setup, images, isMultiLabel } as const;
+  const { images, isMultiLabel } = set;
+  const hasEpochs = Object.entries(options).some(
+    ([name, value]) => value !== undefined && name in TRAINING_OPTIONS && !WITHOUT_EPOCHS.includes(name),
+  );
+  const context = { setup, ...set, isMultiLabel: isMultiLabel || options.loss === "bce", hasEpochs } as const;
   const resolved = resolve(TRAINING_OPTIONS, { ...options }, context) as unknown as ResolvedTrainingOptions;
-  const { batch, warmup, epochs, loss, norms, train } = resolved;
+  const { batch, head, warmup, epochs, loss, norms, train } = resolved;
   if (batch > images) {
     throw new OptionError("batch", expectedGot("batch", `at most the ${images} images of the set`, `${batch}`));
   }
@@ -275,12 +381,43 @@ export function resolveOptions(
     const hint = "its images have several labels each, or none";
     throw new OptionError("loss", expectedGot("loss", "bce for this set", loss, hint));
   }
+  if (head !== "logistic" && (setup !== "head" || loss === "bce")) {
+    const got = loss === "bce" ? "several labels an image" : `more than the head trained`;
+    const hint = "ridge and prototype solve for the last layer of classes that exclude each other";
+    throw new OptionError("head", expectedGot("head", `logistic with ${got}`, head, hint));
+  }
   if (norms === "live" && train !== "head" && batch === 1) {
     const hint = "live norms need the statistics of a batch; freeze them, or take more images at once";
     throw new OptionError("batch", expectedGot("batch", "from 2 images with live norms", "1", hint));
   }
   if (warmup > epochs) {
     throw new OptionError("warmup", expectedGot("warmup", `from 0 to ${epochs} epochs`, `${warmup}`));
+  }
+  const { headWarmup, cutmix, classWeights, folds } = resolved;
+  if (warmup + headWarmup > epochs) {
+    const expected = `from 0 to ${epochs - warmup} epochs, with a warm-up of ${warmup}`;
+    throw new OptionError("headWarmup", expectedGot("headWarmup", expected, `${headWarmup}`));
+  }
+  if (cutmix > 0 && train === "head") {
+    const hint = "the head sees no images; train layer4, or use mixup";
+    throw new OptionError("cutmix", expectedGot("cutmix", "0 for the head alone", `${cutmix}`, hint));
+  }
+  const { augment, randAugment, erase } = resolved;
+  for (const [name, value] of Object.entries({ randAugment, erase })) {
+    if (value === 0 || train !== "head" || augment !== "none") continue;
+    const hint = "the one view of the head's features is the image as it is: use augment light or standard";
+    throw new OptionError(name, expectedGot(name, "0 for the head without augment", `${value}`, hint));
+  }
+  if (classWeights === "balanced" && head !== "logistic") {
+    const hint = "a head without epochs weighs all images alike; leave head out, or take logistic";
+    throw new OptionError("classWeights", expectedGot("classWeights", `none with ${head}`, classWeights, hint));
+  }
+  if (classWeights === "balanced" && loss === "bce") {
+    const hint = "classes that do not exclude each other have no weights";
+    throw new OptionError("classWeights", expectedGot("classWeights", "none for bce", classWeights, hint));
+  }
+  if (folds !== undefined && folds > images) {
+    throw new OptionError("folds", expectedGot("folds", `2 to the ${images} images of the set`, `${folds}`));
   }
   return resolved;
 }

@@ -4,7 +4,7 @@
  * weights. What stands before the first trained node is folded and packed once, as for inference.
  *
  *     | static | frozen, packed | zeros | trained | gradients | optimizer state | averages | running | fresh | fixed |
- *     | statistics | labels, losses | activations and gradients by lifetime | panels | workspace | scratch |
+ *     | statistics | targets, losses | activations and gradients by lifetime | panels | workspace | scratch |
  *
  * Convolution weights lie as `[kh, kw, c / groups, n]`: so are they packed, and so come their gradients, by rows.
  */
@@ -38,11 +38,24 @@ export interface TrainSpec {
   readonly loss: Loss;
   /** Whether biases and norms decay too. */
   readonly decayNorms: boolean;
-  readonly labelSmoothing: number;
   /** Largest norm of all gradients; ∞ for none. */
   readonly clip: number;
   /** Whether an average of the weights is kept. */
   readonly averages: boolean;
+  /** Rate of a block as a part of that of the block behind it; 1: all learn alike. */
+  readonly layerDecay: number;
+}
+
+/** Trained parameters behind each other that share a rate and whether they decay. */
+export interface Group {
+  /** Offset into `trained`. */
+  readonly from: number;
+  readonly bytes: number;
+  readonly decays: boolean;
+  /** Trained blocks behind this one: 0 for the head. */
+  readonly depth: number;
+  /** Its hyper-parameters, as `HYPER` has them up to `norm`. */
+  readonly hyper: number;
 }
 
 /** A parameter or running statistic where training holds it. */
@@ -74,7 +87,7 @@ export interface TrainLayout {
   readonly held: ReadonlyMap<string, Held>;
   /** Trained parameters, those that decay first. */
   readonly trained: Region;
-  readonly decayedBytes: number;
+  readonly groups: readonly Group[];
   /** Each laid out as `trained`. */
   readonly gradients: Region;
   readonly states: readonly Region[];
@@ -90,7 +103,7 @@ export interface TrainLayout {
   readonly end: number;
 }
 
-/** Offsets into the hyper-parameters, in f32: those of the optimizer begin at 0. */
+/** Offsets into the hyper-parameters, in f32: those of the optimizer begin at 0, and each group has its own. */
 export const HYPER = { rate: 0, clip: 1, first: 2, second: 3, norm: 4, average: 5, momentum: 6, count: 16 } as const;
 
 /** Whether a node is a norm with statistics of the batch. */
@@ -131,12 +144,19 @@ export function layTraining(whole: Graph, spec: TrainSpec, batch: number): Train
   const trainable = all.filter(({ node, param }) => spec.trains(node.name) && !isRunning(param));
   const decays = ({ shape }: Param): boolean => spec.decayNorms || shape.length > 1;
   const paramsOf = (list: typeof all): Param[] => list.map(({ param }) => param);
-  const decayed = put(paramsOf(trainable).filter(decays), true);
-  const plain = put(
-    paramsOf(trainable).filter((param) => !decays(param)),
-    true,
-  );
-  const trained = { address: decayed.address, bytes: decayed.bytes + plain.bytes };
+  const depths = depthsOf(trainable.map(({ node }) => node.name));
+  const parts: Omit<Group, "hyper">[] = [];
+  const start = end;
+  for (const isDecayed of [true, false]) {
+    for (const { node, param } of trainable.filter((each) => decays(each.param) === isDecayed)) {
+      const { address, bytes } = put([param], true);
+      const [depth, last] = [depths.get(blockOf(node.name))!, parts.at(-1)];
+      if (last === undefined || last.depth !== depth || last.decays !== isDecayed) {
+        parts.push({ from: address - start, bytes, decays: isDecayed, depth });
+      } else parts[parts.length - 1] = { ...last, bytes: last.bytes + bytes };
+    }
+  }
+  const trained = { address: start, bytes: end - start };
   const gradients = take(trained.bytes);
   const states = Array.from({ length: spec.optimizer.states }, () => take(trained.bytes));
   const averages = spec.averages ? take(trained.bytes) : undefined;
@@ -150,6 +170,7 @@ export function layTraining(whole: Graph, spec: TrainSpec, batch: number): Train
   const statistics = new Map<string, number>();
   for (const node of rest) if (node.op === "norm") statistics.set(node.name, take(16 * node.shape[2]).address);
   const hyper = take(4 * HYPER.count).address;
+  const groups = parts.map((part): Group => ({ ...part, hyper: take(4 * HYPER.norm).address }));
   const squares = take(4 * Math.ceil(trained.bytes / 16384)).address;
 
   const variants = new Map<string, Variant>(weights.variants);
@@ -158,9 +179,20 @@ export function layTraining(whole: Graph, spec: TrainSpec, batch: number): Train
     if (conv.op === "conv") variants.set(node.name, pick(conv, spec, batch));
   }
   return {
-    ...{ spec, graph, frozen, prefix, weights, zeros, variants, held, trained, decayedBytes: decayed.bytes },
+    ...{ spec, graph, frozen, prefix, weights, zeros, variants, held, trained, groups },
     ...{ gradients, states, averages, running, fresh, statistics, hyper, squares, end },
   };
+}
+
+/** What learns at one rate: a block of a stage, as `layer4.1`, or a layer beside them. */
+function blockOf(node: string): string {
+  return /^layer\d+\.\d+/.exec(node)?.[0] ?? node.replace(/^bn1$/, "conv1");
+}
+
+/** The number of blocks behind each block. */
+function depthsOf(nodes: readonly string[]): ReadonlyMap<string, number> {
+  const blocks = [...new Set(nodes.map(blockOf))];
+  return new Map(blocks.map((block, i) => [block, blocks.length - 1 - i]));
 }
 
 /** How a convolution is computed: its weights are packed every step, so they need not be small. */
@@ -177,14 +209,15 @@ export interface TrainPlan {
   readonly compute: Tape;
   /** Batch statistics into running ones. */
   readonly commit: Tape;
-  /** The optimizer's step. */
+  /** The optimizer's step, and that of the head alone. */
   readonly update: Tape;
+  readonly updateHead: Tape;
   readonly scratchBytes: number;
   /** `[batch, h, w, c]` f32. */
   readonly input: number;
-  /** `[batch]` i32, or for `bce` `[batch, classes]` u8 of 0 and 1. */
-  readonly labels: number;
-  /** `[batch, 2]` f32: loss, and 1 where the label is the first largest logit, or the share of classes that are right. */
+  /** `[batch, classes]` f32: what the loss wants, as `targetsOf` has it. */
+  readonly goals: number;
+  /** `[batch, 2]` f32: loss, and 1 where the largest target is the first largest logit, or the share of classes that are right. */
   readonly losses: number;
   /** `[batch, classes]` f32. */
   readonly logits: number;
@@ -207,8 +240,8 @@ export function planStep(
   const { spec, graph, frozen, weights, held, trained } = layout;
   const output = outputNode(graph);
   const classes = output.shape[2];
-  const labels = layout.end;
-  const losses = align(labels + (spec.loss === "bce" ? batch * classes : 4 * batch));
+  const goals = layout.end;
+  const losses = align(goals + 4 * batch * classes);
   const base = align(losses + 8 * batch);
   const { buffers, targets, wants } = lifetimesOf(graph, { frozen, trains: spec.trains }, batch, backward);
   const { addresses, end } = place(buffers, base);
@@ -259,7 +292,14 @@ export function planStep(
     const dx = backward ? where.dy(output.name) : where.workspace(4 * batch * classes);
     const steps = [
       ...graph.nodes.flatMap(forward),
-      lossStep(spec, batch, { n: classes, input: logits, dx, losses, scale: 1 / total }, labels),
+      step("loss", LOSSES[spec.loss], batch, {
+        n: classes,
+        input: logits,
+        targets: goals,
+        dx,
+        losses,
+        scale: 1 / total,
+      }),
     ];
     if (!backward) return steps;
     for (const node of [...graph.nodes].reverse()) {
@@ -275,9 +315,10 @@ export function planStep(
     compute,
     commit: backward ? commitSteps(layout) : [],
     update: backward ? updateSteps(layout) : [],
+    updateHead: backward ? updateSteps(layout, 0) : [],
     scratchBytes,
     input: addresses.get(graph.nodes[0]!.name)!,
-    labels,
+    goals,
     losses,
     logits,
     end: end + panelBytes + workspaceBytes + spec.threads * scratchBytes,
@@ -285,22 +326,7 @@ export function planStep(
 }
 
 /** Cross-entropy of a softmax, or of a sigmoid for each class. */
-function lossStep(
-  { loss, labelSmoothing: smoothing }: TrainSpec,
-  batch: number,
-  shared: {
-    readonly n: number;
-    readonly input: number;
-    readonly dx: number;
-    readonly losses: number;
-    readonly scale: number;
-  },
-  labels: number,
-): Step {
-  return loss === "bce"
-    ? step("loss", "bce_f32", batch, { ...shared, targets: labels, smoothing })
-    : step("loss", "loss_f32", batch, { ...shared, labels, smoothing });
-}
+const LOSSES = { cross_entropy: "loss_f32", bce: "bce_f32" } as const satisfies Record<Loss, string>;
 
 /** The norm of all gradients, and the factor that keeps it below the limit. */
 function normSteps({ gradients, squares, hyper, spec }: TrainLayout): readonly Step[] {
@@ -325,24 +351,16 @@ function commitSteps({ running, fresh, hyper }: TrainLayout): readonly Step[] {
   return [step("running", "lerp_f32", running.bytes / 64, { share, input: fresh.address, out: running.address })];
 }
 
-function updateSteps({
-  spec,
-  trained,
-  decayedBytes,
-  gradients,
-  states,
-  averages,
-  hyper,
-}: TrainLayout): readonly Step[] {
+/** The optimizer's steps; `most` leaves out groups of a greater depth. */
+function updateSteps(
+  { spec, trained, groups, gradients, states, averages, hyper }: TrainLayout,
+  most = Number.POSITIVE_INFINITY,
+): readonly Step[] {
   const steps: Step[] = [];
-  const parts = [
-    { from: 0, bytes: decayedBytes, decays: true },
-    { from: decayedBytes, bytes: trained.bytes - decayedBytes, decays: false },
-  ];
-  for (const { from, bytes, decays } of parts) {
-    if (bytes === 0) continue;
+  for (const { from, bytes, decays, depth, hyper: own } of groups) {
+    if (depth > most) continue;
     const at = [gradients, trained, ...states].map(({ address }) => address + from);
-    steps.push(spec.optimizer.step(bytes / 64, hyper, at, decays));
+    steps.push(spec.optimizer.step(bytes / 64, own, at, decays));
   }
   if (averages !== undefined) {
     const share = hyper + 4 * HYPER.average;

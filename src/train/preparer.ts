@@ -10,7 +10,7 @@ import { isRaw } from "../decode/raw.ts";
 import { ImageError } from "../errors.ts";
 import { type Pixels, planView, prepareImage } from "../image.ts";
 import { type Kernels, loadKernels, pickBuild } from "../kernels.ts";
-import { uniform } from "../models/random.ts";
+import { seedFrom, uniform } from "../models/random.ts";
 import { align } from "../plan.ts";
 import { fromPortable, type PortableError, toPortable } from "../portable-error.ts";
 import { channelsOf, type Preprocess } from "../preprocess.ts";
@@ -18,6 +18,8 @@ import type { Runtime, WorkerHandle } from "../runtime.ts";
 import { ensureMemory } from "../weights.ts";
 import { recolour, vary } from "./augment.ts";
 import type { Augment } from "./augments.ts";
+import { erase } from "./erase.ts";
+import { randAugment } from "./rand-augment.ts";
 
 /** An input to prepare. */
 export interface PrepareRequest {
@@ -25,6 +27,9 @@ export interface PrepareRequest {
   readonly key: number;
   readonly image: ImageInput;
   readonly augment: Augment;
+  /** Strength of RandAugment, and the probability of erasing. */
+  readonly randAugment: number;
+  readonly erase: number;
   /** Of the variation. */
   readonly seed: number;
 }
@@ -65,7 +70,7 @@ async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<
     return pixels;
   };
   return {
-    async prepare({ key, image, augment, seed }) {
+    async prepare({ key, image, augment, randAugment: strength, erase: probability, seed }) {
       await letPageRun();
       const { pixels, view, colours } = vary(await decode(key, image), preprocess, augment, uniform(seed));
       const recipe = planView(pixels, view, preprocess);
@@ -76,6 +81,9 @@ async function localPreparer(runtime: Runtime, preprocess: Preprocess): Promise<
       prepareImage(kernels!, recipe, base, out);
       const input = new Float32Array(memory.buffer, out, size).slice() as Float32Array<ArrayBuffer>;
       if (colours !== undefined) recolour(input, preprocess, colours);
+      // Generators of their own: what one of them draws does not change the others.
+      randAugment(input, view.width, preprocess, strength, uniform(seedFrom(seed, 1)));
+      erase(input, view.width, channelsOf(preprocess), probability, uniform(seedFrom(seed, 2)));
       return input;
     },
     dispose() {

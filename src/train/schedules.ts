@@ -45,3 +45,12 @@ export function rateAt(schedule: Schedule, rate: number, step: number, total: nu
   if (step < warmup) return (rate * (step + 1)) / warmup;
   return rate * factorAt(schedule, (step - warmup) / Math.max(1, total - warmup));
 }
+
+/**
+ * The part of its rate that all but the head have: nothing for `head` steps, in which the head alone learns, and then more and
+ * more over `warmup` steps.
+ */
+export function bodyRateAt(step: number, head: number, warmup: number): number {
+  if (step < head) return 0;
+  return head === 0 || step >= head + warmup ? 1 : (step - head + 1) / warmup;
+}

@@ -45,6 +45,8 @@ export interface ImageSourceOptions {
   /** Numbers of one input. */
   readonly inputSize: number;
   readonly augment: Augment;
+  readonly randAugment: number;
+  readonly erase: number;
   readonly seed: number;
   /** The first example's number in the preparer, which keeps decoded images by number. */
   readonly firstKey: number;
@@ -55,7 +57,7 @@ export interface ImageSourceOptions {
 /** Examples whose images are prepared when they are asked for. */
 export function imageSource(set: Labelled, options: ImageSourceOptions): BatchSource {
   const { examples } = set;
-  const { preparer, inputSize, augment, seed, firstKey, failed } = options;
+  const { preparer, inputSize, augment, randAugment, erase, seed, firstKey, failed } = options;
   return {
     count: examples.length,
     async batch(indices, epoch) {
@@ -64,8 +66,8 @@ export function imageSource(set: Labelled, options: ImageSourceOptions): BatchSo
           const { name, image } = examples[index]!;
           try {
             // Of a page, whose training is in a worker, images are promises.
-            const wanted = { key: firstKey + index, image: await image(), augment, seed: seedFrom(seed, epoch, index) };
-            return await preparer.prepare(wanted);
+            const variation = { augment, randAugment, erase, seed: seedFrom(seed, epoch, index) };
+            return await preparer.prepare({ key: firstKey + index, image: await image(), ...variation });
           } catch (error) {
             failed.set(name, error instanceof Error ? error.message : String(error));
             return undefined;

@@ -4,7 +4,7 @@ import { expectedGot, OptionError } from "../errors.ts";
 import { type Graph, outputNode } from "../graph.ts";
 import { opOf } from "../ops/ops.ts";
 import { adamw, sgd } from "./optimizers.ts";
-import { type Part, resolveStepOptions, type StepOptions } from "./options.ts";
+import { type Loss, type Part, resolveStepOptions, type StepOptions } from "./options.ts";
 import { planTraining, type TrainNeed, type TrainSpec } from "./plan.ts";
 
 /** `layer4` and `layer3` train that stage and all behind it; a function decides by the node's name. */
@@ -13,6 +13,11 @@ export type TrainPart = Part | ((node: string) => boolean);
 export interface TrainOptions extends EngineOptions, Omit<StepOptions, "train"> {
   /** What is trained; `all` when absent. What stands before it costs no gradient and no memory for one. */
   readonly train?: TrainPart;
+  /**
+   * A factor on the loss of each class, as PyTorch's `CrossEntropyLoss(weight)`: with `loss: "cross_entropy"` only. Evaluation does
+   * not weigh.
+   */
+  readonly classWeights?: readonly number[] | undefined;
 }
 
 /** What a training loop reads beside the plan. */
@@ -21,6 +26,8 @@ export interface Settings {
   readonly accumulate: number;
   readonly learningRate: number;
   readonly ema: number | undefined;
+  readonly labelSmoothing: number;
+  readonly classWeights: readonly number[] | undefined;
 }
 
 /** Which nodes a named part has. */
@@ -45,11 +52,24 @@ function named(graph: Graph, part: Part): (node: string) => boolean {
   return (node) => node === head || (/^layer\d+\./.test(node) && node >= part);
 }
 
+function checkClassWeights(weights: readonly number[], classes: number, loss: Loss): void {
+  if (loss === "bce") {
+    const hint = "classes that do not exclude each other have no weights";
+    throw new OptionError("classWeights", expectedGot("classWeights", "the loss cross_entropy", loss, hint));
+  }
+  const bad = weights.find((weight) => !(weight >= 0 && weight < Number.POSITIVE_INFINITY));
+  if (weights.length === classes && bad === undefined) return;
+  const got = bad === undefined ? `${weights.length}` : `${bad}`;
+  throw new OptionError("classWeights", expectedGot("classWeights", `${classes} numbers from 0`, got));
+}
+
 /** The options as the planner wants them, and the rest. */
 export function specOf(graph: Graph, options: TrainOptions): { readonly spec: TrainSpec; readonly settings: Settings } {
   const { train, ...rest } = options;
   const resolved = resolveStepOptions(typeof train === "function" || train === undefined ? rest : { ...rest, train });
-  const { batch, accumulate, learningRate, momentum, nesterov, weightDecay, ema } = resolved;
+  const { batch, accumulate, learningRate, momentum, nesterov, weightDecay, ema, labelSmoothing } = resolved;
+  const { classWeights } = options;
+  if (classWeights !== undefined) checkClassWeights(classWeights, outputNode(graph).shape[2], resolved.loss);
   const spec = {
     ...engineTarget(options),
     trains: predicateOf(graph, typeof train === "function" ? train : resolved.train),
@@ -58,11 +78,11 @@ export function specOf(graph: Graph, options: TrainOptions): { readonly spec: Tr
     loss: resolved.loss,
     optimizer: resolved.optimizer === "sgd" ? sgd({ momentum, nesterov, weightDecay }) : adamw({ weightDecay }),
     decayNorms: resolved.decayNorms,
-    labelSmoothing: resolved.labelSmoothing,
+    layerDecay: resolved.layerDecay,
     clip: resolved.clip ?? Number.POSITIVE_INFINITY,
     averages: ema !== undefined,
   };
-  return { spec, settings: { batch, accumulate, learningRate, ema } };
+  return { spec, settings: { batch, accumulate, learningRate, ema, labelSmoothing, classWeights } };
 }
 
 /**

@@ -6,7 +6,7 @@
 import { fromBytes } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
-import type { TrainerState } from "./trainer-state.ts";
+import type { Snapshot, TrainerState } from "./trainer-state.ts";
 
 /** What is known after an epoch. */
 export interface EpochRecord {
@@ -26,6 +26,8 @@ export interface EpochRecord {
   readonly imagesPerSecond: number;
   /** Norm of the last step's gradient by stage: `conv1`, `layer1` …, `fc`. */
   readonly gradNorms: Readonly<Record<string, number>>;
+  /** The same of the weights of each convolution and linear layer, by name, from the input on. */
+  readonly layerGradNorms: Readonly<Record<string, number>>;
 }
 
 /** Where in its epoch a training is, and what it has seen of it. */
@@ -46,6 +48,8 @@ export interface RunState {
   readonly position: Position;
   /** Of the epochs that are done. */
   readonly history: readonly EpochRecord[];
+  /** The weights of the best epoch so far, where they are kept. */
+  readonly best?: Snapshot | undefined;
 }
 
 /** What a state must agree with. */
@@ -58,6 +62,8 @@ export interface Expected {
 
 const TRAINING = "training";
 const CHECKSUM = "crc32";
+/** Before the names of the best epoch's tensors. */
+const BEST = "best.";
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
@@ -83,13 +89,20 @@ function checksum(training: string, tensors: TrainerState["tensors"]): string {
   ]);
 }
 
-/** A state as bytes. */
+/**
+ * A state as bytes.
+ *
+ * @param notes what `notesOf` gives back: JSON
+ */
 export function writeState(
-  { trainer, position, history }: RunState,
+  { trainer, position, history, best }: RunState,
   fingerprint: Readonly<Record<string, unknown>>,
+  notes?: unknown,
 ): Uint8Array<ArrayBuffer> {
-  const { step, batches, tensors } = trainer;
-  const training = JSON.stringify({ fingerprint, step, batches, position, history });
+  const { step, batches } = trainer;
+  const kept = best?.tensors.map((tensor) => ({ ...tensor, name: `${BEST}${tensor.name}` })) ?? [];
+  const tensors = [...trainer.tensors, ...kept];
+  const training = JSON.stringify({ fingerprint, step, batches, position, history, best: best?.batches, notes });
   return writeSafetensors(tensors, { [TRAINING]: training, [CHECKSUM]: checksum(training, tensors) });
 }
 
@@ -100,6 +113,30 @@ export function writeState(
  * another training (`metadata`, the differing option as its `subject`)
  */
 export async function readState(bytes: Uint8Array, expected: Expected): Promise<RunState> {
+  const { saved, tensors } = await openState(bytes);
+  checkFingerprint(expected.fingerprint, saved.fingerprint);
+  const position = positionOf(saved.position, expected);
+  const history = historyOf(saved.history, position.epoch);
+  const mine = tensors.filter(({ name }) => !name.startsWith(BEST));
+  const trainer = { step: whole(saved.step, "step"), batches: whole(saved.batches, "batches"), tensors: mine };
+  if (saved.best === undefined) return { trainer, position, history };
+  const kept = tensors.filter(({ name }) => name.startsWith(BEST));
+  const named = kept.map((tensor) => ({ ...tensor, name: tensor.name.slice(BEST.length) }));
+  return { trainer, position, history, best: { batches: whole(saved.best, "best"), tensors: named } };
+}
+
+/**
+ * What the caller of `writeState` has noted.
+ *
+ * @throws ModelError as `readState`, but for another training
+ */
+export async function notesOf(bytes: Uint8Array): Promise<unknown> {
+  return (await openState(bytes)).saved.notes;
+}
+
+async function openState(
+  bytes: Uint8Array,
+): Promise<{ readonly saved: Readonly<Record<string, unknown>>; readonly tensors: TrainerState["tensors"] }> {
   const file = await openSafetensors(fromBytes("checkpoint", bytes));
   const [training, crc] = [file.metadata[TRAINING], file.metadata[CHECKSUM]];
   if (training === undefined) {
@@ -112,12 +149,7 @@ export async function readState(bytes: Uint8Array, expected: Expected): Promise<
   if (crc !== checksum(training, tensors)) {
     throw refusal("checksum", `the checksum ${checksum(training, tensors)}`, crc?.slice(0, 8) ?? "none");
   }
-  const saved = parsed(training);
-  checkFingerprint(expected.fingerprint, saved.fingerprint);
-  const position = positionOf(saved.position, expected);
-  const history = historyOf(saved.history, position.epoch);
-  const trainer = { step: whole(saved.step, "step"), batches: whole(saved.batches, "batches"), tensors };
-  return { trainer, position, history };
+  return { saved: parsed(training), tensors };
 }
 
 function refusal(field: string, expected: string, got: string): ModelError {
@@ -188,7 +220,10 @@ function historyOf(value: unknown, epochs: number): readonly EpochRecord[] {
     const record = objectOf(each, `history[${i}]`);
     const number = (key: string): number => fromZero(record[key], `history[${i}].${key}`);
     const optional = (key: string): Record<string, number> => (record[key] === undefined ? {} : { [key]: number(key) });
-    const norms = Object.entries(objectOf(record.gradNorms, `history[${i}].gradNorms`));
+    const norms = (key: string): Record<string, number> => {
+      const entries = Object.entries(objectOf(record[key], `history[${i}].${key}`));
+      return Object.fromEntries(entries.map(([name, norm]) => [name, fromZero(norm, `${key}.${name}`)]));
+    };
     return {
       epoch: within(record.epoch, `history[${i}].epoch`, `${i + 1}`, (epoch) => epoch === i + 1),
       learningRate: number("learningRate"),
@@ -198,7 +233,8 @@ function historyOf(value: unknown, epochs: number): readonly EpochRecord[] {
       ...optional("valTop1"),
       ...optional("valMap"),
       imagesPerSecond: number("imagesPerSecond"),
-      gradNorms: Object.fromEntries(norms.map(([stage, norm]) => [stage, fromZero(norm, `gradNorms.${stage}`)])),
+      gradNorms: norms("gradNorms"),
+      layerGradNorms: norms("layerGradNorms"),
     };
   });
 }

@@ -15,6 +15,14 @@ export interface TrainerState {
   readonly tensors: readonly NamedTensor[];
 }
 
+/** Weights as they were after some step: a file can be made of them, but no training goes on from them. */
+export interface Snapshot {
+  /** Batches seen by live norms. */
+  readonly batches: number;
+  /** Trained parameters and running statistics, by their names. */
+  readonly tensors: readonly NamedTensor[];
+}
+
 /**
  * A state's tensors by name.
  *
@@ -23,7 +31,7 @@ export interface TrainerState {
  * @throws ModelError when the state is of another network or other options, or damaged
  */
 export function checkState(
-  state: TrainerState,
+  state: Pick<TrainerState, "tensors"> & Partial<TrainerState>,
   stored: readonly { readonly name: string; readonly held: { readonly shape: readonly number[] } }[],
   averagesSquares: boolean,
 ): ReadonlyMap<string, Float32Array> {
@@ -52,7 +60,7 @@ export function checkState(
     throw refuse("tensors", `${stored.length} of them`, `${state.tensors.length}`);
   }
   for (const name of ["step", "batches"] as const) {
-    const isCount = Number.isSafeInteger(state[name]) && state[name] >= 0;
+    const isCount = Number.isSafeInteger(state[name] ?? 0) && (state[name] ?? 0) >= 0;
     if (!isCount) throw refuse(name, "a whole number from 0", `${state[name]}`);
   }
   return values;

@@ -27,8 +27,8 @@ import {
   type TrainPlan,
 } from "./plan.ts";
 import { type Settings, specOf, type TrainOptions } from "./spec.ts";
-import { countImages, type Targets } from "./targets.ts";
-import { checkState, type TrainerState } from "./trainer-state.ts";
+import { countImages, type Goals, type Targets, targetsOf } from "./targets.ts";
+import { checkState, type Snapshot, type TrainerState } from "./trainer-state.ts";
 
 /** A network and its weights: a `Model` is one. */
 export interface Trainable {
@@ -107,6 +107,8 @@ export class Trainer {
   readonly graph: Graph;
   /** Of the next step. */
   learningRate: number;
+  /** Of all but the head, as a part of `learningRate`, in the next step; 0 leaves them as they are. */
+  bodyRate = 1;
   readonly #model: Trainable;
   readonly #layout: TrainLayout;
   readonly #engine: Engine<Training>;
@@ -177,34 +179,31 @@ export class Trainer {
       throw new OptionError("learningRate", expectedGot("learningRate", "a number from 0", `${rate}`));
     }
     return this.#alone(async () => {
-      const { gradients, hyper, spec } = this.#layout;
+      const { gradients, hyper } = this.#layout;
       this.#bytes(gradients).fill(0);
+      const goals = targetsOf(labels, this.#goals(this.#settings.classWeights));
       let [loss, correct] = [0, 0];
       let plan: Training | undefined;
       for (const { first, count } of this.#batchesOf(total)) {
         if (plan !== undefined) await this.#commit(plan);
         plan = this.#plan(count, total, "train");
-        const part = await this.#compute(plan, images, labels, first);
+        const part = await this.#compute(plan, images, goals, first);
         loss += part.loss;
         correct += part.correct;
         if (!Number.isFinite(loss)) throw this.#diverged("loss", loss);
       }
       const gradNorm = this.#engine.floats(hyper, HYPER.count)[HYPER.norm]!;
       if (!Number.isFinite(gradNorm)) throw this.#diverged("gradients", gradNorm);
-      const values = this.#engine.floats(hyper, HYPER.count);
-      const [now, one, two] = spec.optimizer.hyper(rate, this.#step + 1);
-      values[HYPER.rate] = now;
-      values[HYPER.first] = one;
-      values[HYPER.second] = two;
+      this.#setRates(rate);
       await this.#commit(plan!);
-      await this.#engine.run(plan!.update);
+      await this.#engine.run(this.bodyRate === 0 ? plan!.updateHead : plan!.update);
       this.#step += 1;
       return { loss: loss / total, correct, gradNorm };
     });
   }
 
   /**
-   * Loss and logits with the weights as they are, running statistics, and no smoothing of labels left out.
+   * Loss and logits with the weights as they are, running statistics, and no smoothing of labels left out; classes weigh the same.
    *
    * @param images `[n, h, w, c]` f32 of the network's input size
    * @param averaged with the averages of the weights instead
@@ -220,11 +219,12 @@ export class Trainer {
       const { batch } = this.#settings;
       const classes = outputNode(this.graph).shape[2];
       const logits = new Float32Array(total * classes);
+      const goals = targetsOf(labels, this.#goals());
       let [loss, correct] = [0, 0];
       for (let first = 0; first < total; first += batch) {
         const count = Math.min(batch, total - first);
         const plan = this.#plan(count, count, averaged ? "averaged" : "evaluate");
-        const part = await this.#compute(plan, images, labels, first);
+        const part = await this.#compute(plan, images, goals, first);
         loss += part.loss;
         correct += part.correct;
         logits.set(this.#engine.floats(plan.logits, count * classes), first * classes);
@@ -304,6 +304,41 @@ export class Trainer {
     });
   }
 
+  /**
+   * What has been trained so far, to come back to with `adopt`.
+   *
+   * @param averaged the averages of the weights instead of the weights
+   */
+  async snapshot({ averaged = false }: { readonly averaged?: boolean } = {}): Promise<Snapshot> {
+    this.#checkAveraged(averaged);
+    return this.#alone(async () => {
+      const { averages } = this.#layout;
+      const tensors = this.#moving().map(([name, each]) => {
+        const held = averaged && each.trained ? this.#in(each, averages!) : each;
+        return tensor(name, each.shape, this.#get(held));
+      });
+      return { batches: this.#batches, tensors };
+    });
+  }
+
+  /**
+   * Takes the weights of a snapshot, and for the averages too where there are any. The optimizer's state stays as it is.
+   *
+   * @throws ModelError when it is of another network, or damaged; nothing has then changed
+   */
+  adopt(snapshot: Snapshot): Promise<void> {
+    return this.#alone(async () => {
+      const { averages } = this.#layout;
+      const moving = this.#moving().map(([name, held]) => ({ name, held }));
+      const values = checkState(snapshot, moving, false);
+      for (const { name, held } of moving) {
+        this.#put(held, values.get(name)!);
+        if (averages !== undefined && held.trained) this.#put(this.#in(held, averages), values.get(name)!);
+      }
+      this.#batches = snapshot.batches;
+    });
+  }
+
   /** Gives back the instance, its memory and its threads, and closes the checkpoint. Calls made before it finish. */
   async dispose(): Promise<void> {
     await this.#engine.dispose();
@@ -343,11 +378,32 @@ export class Trainer {
     return new DivergedError(expectedGot(`step ${this.#step + 1}`, `finite ${what}`, `${value}`, hint));
   }
 
+  /** Writes what the optimizer reads in this step; each group has the factor of its depth. */
+  #setRates(rate: number): void {
+    const { groups, hyper, spec } = this.#layout;
+    const clip = this.#engine.floats(hyper, HYPER.count)[HYPER.clip]!;
+    for (const { depth, hyper: own } of groups) {
+      const mine = rate * spec.layerDecay ** depth * (depth === 0 ? 1 : this.bodyRate);
+      const [now, one, two] = spec.optimizer.hyper(mine, this.#step + 1);
+      const values = this.#engine.floats(own, HYPER.norm);
+      values[HYPER.rate] = now;
+      values[HYPER.clip] = clip;
+      values[HYPER.first] = one;
+      values[HYPER.second] = two;
+    }
+  }
+
+  /** How labels become what the loss wants. */
+  #goals(weights?: readonly number[]): Goals {
+    const [classes, { loss }] = [outputNode(this.graph).shape[2], this.#layout.spec];
+    return { classes, loss, smoothing: this.#settings.labelSmoothing, weights };
+  }
+
   /** The plan for a batch, with memory for it. */
   #plan(batch: number, total: number, mode: "train" | "evaluate" | "averaged"): Training {
     return this.#engine.plan(`${mode} ${batch}/${total}`, () => {
       const made = planStep(this.#layout, batch, total, mode === "train", mode === "averaged");
-      return { ...made, tapes: [made.compute, made.commit, made.update] };
+      return { ...made, tapes: [made.compute, made.commit, made.update, made.updateHead] };
     });
   }
 
@@ -355,16 +411,14 @@ export class Trainer {
   async #compute(
     plan: Training,
     images: Float32Array,
-    labels: Targets,
+    goals: Float32Array,
     first: number,
   ): Promise<{ loss: number; correct: number }> {
     const { batch } = plan;
     const classes = outputNode(this.graph).shape[2];
-    const [size, each] = [count(this.graph.nodes[0]!.shape), this.#layout.spec.loss === "bce" ? classes : 1];
+    const size = count(this.graph.nodes[0]!.shape);
     this.#engine.floats(plan.input, batch * size).set(images.subarray(first * size, (first + batch) * size));
-    const mine = labels.subarray(first * each, (first + batch) * each);
-    const bytes = new Uint8Array(mine.buffer, mine.byteOffset, mine.byteLength);
-    this.#engine.bytes(plan.labels, bytes.length).set(bytes);
+    this.#engine.floats(plan.goals, batch * classes).set(goals.subarray(first * classes, (first + batch) * classes));
     await this.#engine.run(plan.compute);
     let [loss, correct] = [0, 0];
     const losses = this.#engine.floats(plan.losses, 2 * batch);
@@ -389,14 +443,17 @@ export class Trainer {
     return { ...held, address: held.address - this.#layout.trained.address + region.address };
   }
 
+  /** Trained parameters and running statistics. */
+  #moving(): readonly (readonly [name: string, held: Held])[] {
+    const { held, running } = this.#layout;
+    const end = running.address + running.bytes;
+    return [...held].filter(([, each]) => each.trained || (each.address >= running.address && each.address < end));
+  }
+
   /** What a state holds, and where. */
   #stored(): readonly { readonly name: string; readonly held: Held }[] {
-    const { held, states, averages, running } = this.#layout;
-    const end = running.address + running.bytes;
-    const moving = [...held].filter(([, each]) => {
-      return each.trained || (each.address >= running.address && each.address < end);
-    });
-    return moving.flatMap(([name, each]) => {
+    const { states, averages } = this.#layout;
+    return this.#moving().flatMap(([name, each]) => {
       const all = [{ name, held: each }];
       if (!each.trained) return all;
       states.forEach((region, i) => {

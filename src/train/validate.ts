@@ -39,40 +39,50 @@ export interface Validation {
 
 const BEST = 5;
 
-/** Validates over a whole source. */
+/**
+ * Validates over a whole set.
+ *
+ * @param views sources of the same examples; an image's probabilities are the means over them, and so is its loss
+ */
 export async function validate(
-  trainer: Trainer,
-  source: BatchSource,
+  trainer: Pick<Trainer, "evaluate">,
+  views: readonly BatchSource[],
   batch: number,
   averaged: boolean,
   signal?: AbortSignal,
 ): Promise<Validation> {
-  const groups = groupsOf(
-    Array.from({ length: source.count }, (_, i) => i),
-    batch,
-  );
+  const all = Array.from({ length: views[0]!.count }, (_, i) => i);
+  // Each group in all its views, one after the other.
+  const groups = groupsOf(all, batch).flatMap((group) => views.map((view, at) => ({ group, view, at })));
   let [loss, correct, classes, isMulti] = [0, 0, 0, false];
   const answers: Validated[] = [];
   const scored: Scores[] = [];
-  let coming = groups.length === 0 ? undefined : source.batch(groups[0]!, 0);
-  for (let i = 0; i < groups.length; ++i) {
+  let sums = new Float64Array();
+  let coming = groups[0]?.view.batch(groups[0].group, 0);
+  for (const [i, { at }] of groups.entries()) {
     const { images, labels, indices } = await untilAborted(coming!, signal);
-    coming = i + 1 < groups.length ? source.batch(groups[i + 1]!, 0) : undefined;
+    const after = groups[i + 1];
+    coming = after?.view.batch(after.group, 0);
     coming?.catch(() => {});
     await letEventsRun(signal);
     const count = indices.length;
     if (count === 0) continue;
     const result = await trainer.evaluate(images, labels, { averaged });
-    loss += result.loss * count;
-    correct += result.correct;
+    loss += (result.loss * count) / views.length;
     classes = result.logits.length / count;
     isMulti = labels instanceof Uint8Array;
+    if (at === 0) sums = new Float64Array(count * classes);
+    addProbabilities(sums, result.logits, classes, isMulti);
+    if (at + 1 < views.length) continue;
     indices.forEach((index, j) => {
-      const logits = result.logits.subarray(j * classes, (j + 1) * classes);
+      const scores = sums.subarray(j * classes, (j + 1) * classes).map((sum) => sum / views.length);
       const row = labels.subarray(j * classes, (j + 1) * classes);
       const shown = isMulti ? [...row.keys()].filter((at) => row[at] === 1) : [];
-      if (isMulti) scored.push({ labels: shown, scores: Array.from(logits, sigmoid) });
-      answers.push({ index, label: isMulti ? shown : labels[j]!, best: bestOf(logits, isMulti) });
+      if (isMulti) scored.push({ labels: shown, scores: [...scores] });
+      const best = bestOf(scores);
+      if (isMulti) correct += scores.reduce((sum, p, c) => sum + Number(p > 0.5 === (row[c] === 1)), 0) / classes;
+      else correct += Number(best[0]![0] === labels[j]);
+      answers.push({ index, label: isMulti ? shown : labels[j]!, best });
     });
   }
   const count = Math.max(1, answers.length);
@@ -103,14 +113,23 @@ function topAccuracies(answers: readonly Validated[], classes: number): readonly
   return counts.map(({ images, right }) => ({ images, accuracy: right / Math.max(1, images) }));
 }
 
-function bestOf(logits: Float32Array, isMulti: boolean): Validated["best"] {
-  const largest = logits.reduce((a, b) => Math.max(a, b));
-  const sum = logits.reduce((total, x) => total + Math.exp(x - largest), 0);
-  const probability = (x: number): number => (isMulti ? sigmoid(x) : Math.exp(x - largest) / sum);
-  return [...logits.keys()]
-    .sort((a, b) => logits[b]! - logits[a]! || a - b)
+/** Adds the probabilities of each image's logits to `sums`: of a softmax, or of a sigmoid for each class. */
+function addProbabilities(sums: Float64Array, logits: Float32Array, classes: number, isMulti: boolean): void {
+  for (let first = 0; first < logits.length; first += classes) {
+    const row = logits.subarray(first, first + classes);
+    const largest = row.reduce((a, b) => Math.max(a, b));
+    const sum = row.reduce((total, x) => total + Math.exp(x - largest), 0);
+    row.forEach((x, c) => {
+      sums[first + c]! += isMulti ? sigmoid(x) : Math.exp(x - largest) / sum;
+    });
+  }
+}
+
+function bestOf(scores: Float64Array): Validated["best"] {
+  return [...scores.keys()]
+    .sort((a, b) => scores[b]! - scores[a]! || a - b)
     .slice(0, BEST)
-    .map((index) => [index, Number(probability(logits[index]!).toPrecision(6))] as const);
+    .map((index) => [index, Number(scores[index]!.toPrecision(6))] as const);
 }
 
 /** Examples in groups of one size; the last has the rest. */

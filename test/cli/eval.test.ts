@@ -97,6 +97,7 @@ describe("eval", async () => {
   it("sees ten crops, and whole images at several scales", async () => {
     const model = await load(join(folder, "a.safetensors"));
     for (const [options, views] of [
+      [["--crops", "2"], { crops: 2 }],
       [["--crops", "10"], { crops: 10 }],
       [["--scales", "32,40"], { scales: [32, 40] }],
     ] as const) {
@@ -170,7 +171,7 @@ describe("eval", async () => {
     expect(html.match(/<img src="data:image\/jpeg;base64,/g)!.length).toBeGreaterThan(0);
   });
   it.each([
-    ["crops that there are none of", ["--crops", "5"], /expected 1 or 10/],
+    ["crops that there are none of", ["--crops", "5"], /expected 1, 2 or 10/],
     ["a scale of nothing", ["--scales", "0"], /expected a whole number from 1/],
     ["scales that are no numbers", ["--scales", "big"], /expected a whole number/],
   ] as const)("%s are bad usage", async (_, args, message) => {

@@ -86,15 +86,22 @@ describe("finetune", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const result = JSON.parse(stdout);
     expect(Object.keys(result)).toEqual([
-      "epochs",
+      "leaveOneOut",
+      "head",
       "trainLoss",
       "trainTop1",
       "valTop1",
       "imagesPerSecond",
+      "chosen",
       "skipped",
       "out",
     ]);
     expect(result.out).toBe("t.safetensors");
+    const choices = result.chosen.map(({ option, value }: { option: string; value: string }) => [option, value]);
+    expect(choices.slice(0, 2)).toEqual([
+      ["train", "head"],
+      ["head", "ridge"],
+    ]);
     const classified = await cli("classify", "set/val/across/0.jpg", "--model", "t.safetensors", "--json", "--quiet");
     const [{ predictions }] = JSON.parse(classified.stdout);
     expect(predictions.map(({ label }: { label: string }) => label).sort()).toEqual(["across", "along"]);
@@ -118,12 +125,47 @@ describe("finetune", () => {
     expect(stages).toEqual(["layer3", "fc"]);
     expect(charts.loss.data.datasets[0].data).toHaveLength(2);
   });
+  it("says what it chose, and validates in folds", async () => {
+    const { code, stdout, stderr } = await cli(
+      ...["finetune", "one", ...ONE, "--out", "f.safetensors", "--folds", "2", "--epochs", "2"],
+      ...["--rand-augment", "5", "--erase", "0.3", "--mixup", "0.2"],
+    );
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/training [\d.]+ %, [\d.]+ % over 2 folds/),
+    });
+    expect(stderr).toMatch(/fold 1 of 2.*fold 2 of 2.*all images/s);
+    expect(stderr).toMatch(/chosen: classWeights none: the largest class has [\d.]+ times the images of the smallest/);
+  });
   it("from a CSV of file,class", async () => {
     const out = ["--out", "c.safetensors", "--epochs", "1", "--json", "--quiet"];
     const { code, stdout } = await cli("finetune", "one/list.csv", ...ONE, ...out);
     expect({ code, top: typeof JSON.parse(stdout).valTop1 }).toEqual({ code: 0, top: "number" });
     const { stdout: text } = await cli("classify", "one/across/0.jpg", "--model", "c.safetensors", "--json", "--quiet");
     expect(text).toMatch(/"tall"/);
+  });
+  it("knows the features of photos that it has seen, until they are removed or not asked for", async () => {
+    const cache = ["--cache", "seen"] as const;
+    const tuned = async (...more: readonly string[]): Promise<readonly [known: number | undefined, bytes: Buffer]> => {
+      const options = [...ONE, ...cache, "--out", "k.safetensors", "--epochs", "2", "--json", "--quiet"];
+      const { stdout } = await cli("finetune", "one", ...options, ...more);
+      return [JSON.parse(stdout).featuresKnown, await readFile(join(dir, "k.safetensors"))];
+    };
+    const others = async (): Promise<readonly { readonly source: string; readonly bytes: number }[]> =>
+      JSON.parse((await cli("models", ...cache, "--json")).stdout).others;
+    const [before, bytes] = await tuned("--no-feature-cache");
+    expect([before, await others()]).toEqual([undefined, []]);
+    const [first] = await tuned();
+    const [again, same] = await tuned();
+    expect([first, again]).toEqual([undefined, 20]);
+    expect(same.equals(bytes)).toBe(true);
+    expect(await others()).toEqual([{ source: "features", bytes: 16 + 20 * (40 + 4 * 64) }]);
+    await writeFile(join(dir, "one", "across", "0.jpg"), photo(true, 999));
+    expect((await tuned())[0]).toBe(19);
+    await writeFile(join(dir, "one", "across", "0.jpg"), photo(true, 1));
+    const { code, stdout } = await cli("models", "rm", "features", ...cache);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "removed features, 0.0 MB\n" });
+    expect([await others(), (await tuned())[0]]).toEqual([[], undefined]);
   });
   it("Ctrl-C keeps a checkpoint, --resume ends with the bytes of a run without it", async () => {
     const options = ["one", ...ONE, "--train", "layer3", "--epochs", "12", "--batch", "4", "--seed", "5"];

@@ -65,6 +65,12 @@ describe("counts", () => {
     expect(parameterCount(plain!)).toBe(parameterCount(residual!));
     expect(plain!.nodes.some((node) => node.op === "add")).toBe(false);
   });
+  it("resnet8x4 has four times the channels in three blocks", () => {
+    const [stem, fc] = [27 * 64 + 2 * 64, 256 * 10 + 10];
+    const convs = 9 * (2 * 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256);
+    const norms = 4 * (64 + 128 + 256);
+    expect(parameterCount(resnet("resnet8x4", resnetSpec("resnet8x4")))).toBe(stem + convs + norms + fc);
+  });
   it("plain18 and plain34 are ResNets without their projections", () => {
     expect(parameterCount(resnet("plain18", resnetSpec("plain18")))).toBe(
       11_689_512 - (128 * 66 + 256 * 130 + 512 * 258),

@@ -87,7 +87,7 @@ describe("the head", () => {
       const [best] = await model.classify(image());
       right += Number(best!.label === VAL.classes[Number(label)]);
     }
-    expect(right / VAL.examples.length).toBe(result.valTop1);
+    expect(right / VAL.examples.length).toBeCloseTo(result.valTop1!, 5);
     await model.dispose();
   });
   test("is all that changes, and has PyTorch's names", async () => {
@@ -308,5 +308,5 @@ test("progress: the plan first, then features, then steps to the last", async ()
   expect(last.phase === "train" && last.step === last.steps && last.msLeft === 0).toBe(true);
   const graph = resnet("small", { ...SPEC, classes: 2 }, [32, 32, 3]);
   const [plan] = seen;
-  expect(plan).toEqual({ phase: "plan", ...finetuneNeeds(graph, { train: "layer4" }) });
+  expect(plan).toMatchObject({ phase: "plan", ...finetuneNeeds(graph, { train: "layer4" }) });
 });

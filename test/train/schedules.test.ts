@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { rateAt } from "../../src/train/schedules.ts";
+import { bodyRateAt, rateAt } from "../../src/train/schedules.ts";
 
 test("constant", () => expect(rateAt("constant", 0.1, 99, 100)).toBe(0.1));
 test("step: a tenth from half, a hundredth from three quarters", () => {
@@ -20,3 +20,10 @@ test("warm-up: rises to the whole rate, then the schedule begins", () => {
   expect(rateAt("cosine", 1, 4, 104, 4)).toBe(1);
 });
 test("another name is refused", () => expect(() => rateAt("up" as never, 1, 0, 1)).toThrow(/schedule: expected/));
+
+test("all but the head begin after its warm-up, and then rise", () => {
+  const rates = Array.from({ length: 8 }, (_, step) => bodyRateAt(step, 2, 4));
+  expect(rates).toEqual([0, 0, 0.25, 0.5, 0.75, 1, 1, 1]);
+  expect(Array.from({ length: 4 }, (_, step) => bodyRateAt(step, 0, 2))).toEqual([1, 1, 1, 1]);
+  expect(Array.from({ length: 3 }, (_, step) => bodyRateAt(step, 1, 0))).toEqual([0, 1, 1]);
+});

@@ -17,6 +17,7 @@ const EXPECTED = { fingerprint: { seed: 1, classes: ["a", "b"] }, epochs: 3, ste
 const RECORD = {
   ...{ epoch: 1, learningRate: 0.1, trainLoss: 0.7, trainTop1: 0.5, valLoss: 0.7, valTop1: 0.5, imagesPerSecond: 9 },
   gradNorms: { conv1: 1 },
+  layerGradNorms: { conv1: 1 },
 };
 const POSITION = { epoch: 1, step: 2, loss: 1.5, correct: 3, seen: 8 };
 

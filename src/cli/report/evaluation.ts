@@ -103,8 +103,8 @@ export async function evaluationReport(
   const machine = environment();
   const views =
     (options.scales ?? []).length > 0
-      ? `${options.scales!.join(", ")} pixels${options.crops === 10 ? ", mirrored too" : ""}`
-      : `${options.crops ?? 1} ${options.crops === 10 ? "crops" : "crop"}`;
+      ? `${options.scales!.join(", ")} pixels${(options.crops ?? 1) > 1 ? ", mirrored too" : ""}`
+      : `${options.crops ?? 1} ${(options.crops ?? 1) > 1 ? "crops" : "crop"}`;
   const classRows = (rows: typeof byClass): string =>
     grid(
       ["class", "right", "of"],
