@@ -21,6 +21,7 @@ const STAGES = [
   ["classifier", "train", "quantizer", "leaves"],
   ["inspect", "int8-twin"],
   ["twins"],
+  ["offline"],
   ["define"],
   ["index", "lowlevel"],
   ["server", "runtimes"],

@@ -5,6 +5,7 @@
  *     node build.ts [--wasm]      --wasm stops after the kernels: all that the sources themselves need to run
  */
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -172,6 +173,7 @@ async function bundle(options: BuildOptions): Promise<void> {
     bundle: true,
     format: "esm",
     plugins: [IMPORTED_AT_ONCE],
+    define: moduleDigests(),
     ...options,
     metafile: true,
     write: false,
@@ -181,6 +183,16 @@ async function bundle(options: BuildOptions): Promise<void> {
     writeFileSync(path, markedImports(text));
   }
   noteBundled(Object.keys(metafile.inputs));
+}
+
+/** What pages keep modules by: their SHA-256, where the code says MODULE_DIGESTS. */
+function moduleDigests(): Record<string, string> {
+  const names = ["baseline", "relaxed", "baseline.shared", "relaxed.shared", "jpeg", "webp"];
+  const digests = names.map((name) => {
+    const bytes = readFileSync(join(root, `wasm/${name}.wasm`));
+    return [name, createHash("sha256").update(bytes).digest("hex")];
+  });
+  return { MODULE_DIGESTS: JSON.stringify(Object.fromEntries(digests)) };
 }
 
 function noteBundled(paths: Iterable<string>): void {
@@ -202,6 +214,7 @@ const PAGE_FILES = [
   ["onnx", /src\/formats\/onnx\/format\.ts$/],
   ["torch", /src\/formats\/torch\/format\.ts$/],
   ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash))\.ts$/],
+  ["modules", /src\/runtimes\/web-modules\.ts$/],
   ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph|headed)\.ts$/],
   ["measuring", /src\/(vectors|dots)\.ts$/],
   ["workers", /src\/(threads|replicas)\.ts$/],
@@ -216,6 +229,7 @@ async function bundlePage(): Promise<void> {
     input: { browser: join(root, "src/runtimes/browser.ts") },
     platform: "browser",
     treeshake: { moduleSideEffects: false },
+    transform: { define: moduleDigests() },
   });
   const { output } = await bundler.generate({
     format: "esm",

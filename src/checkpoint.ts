@@ -11,9 +11,10 @@ export interface Guess {
   readonly message: string;
 }
 
-/** What was assumed: what a name is the name of, which network of several, its layers without weights, the input, the output's meaning, or that weights lie as they are wanted. */
+/** What was assumed: what a name is the name of, whether the copy in the cache is the newest or is kept, which network of several, its layers without weights, the input, the output's meaning, or that weights lie as they are wanted. */
 export type GuessKey =
   | "source"
+  | "cache"
   | "network"
   | "head"
   | "stem"

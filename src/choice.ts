@@ -53,7 +53,7 @@ export function checkBuildOptions(options: BuildOptions): EngineTarget {
     throw new OptionError("tuning", expectedGot("tuning", "what tune returned", "something else"));
   }
   if (tuning !== undefined && tuning.build !== build) {
-    const hint = "tune again, or choose the build with --build";
+    const hint = "tune again, or choose the build with the option build";
     throw new OptionError("tuning", expectedGot("tuning", `times of the ${build} build`, `of ${tuning.build}`, hint));
   }
   return target;

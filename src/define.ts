@@ -7,6 +7,7 @@ import { type ConvertOptions, convertWith } from "./convert.ts";
 import type { ImageInput } from "./decode/input.ts";
 import { type Inspection, type InspectOptions, inspectWith } from "./inspect.ts";
 import { type Model, type ModelOptions, openModelWith, type Source } from "./model.ts";
+import type { CachedModel, CacheOptions, CacheUsage, Persistence, Prefetched } from "./offline.ts";
 import { type Quantized, type QuantizeOptions, quantizeWith } from "./quantizer.ts";
 import type { Runtime } from "./runtime.ts";
 import { type CreateTrainerOptions, createTrainerWith } from "./train/create.ts";
@@ -48,6 +49,16 @@ export interface Library {
   inspect(source: Source, options?: InspectOptions): Promise<Inspection>;
   /** Writes any model as one safetensors file that needs nothing beside it, piece by piece. */
   convert(source: Source, options?: ConvertOptions & ModelOptions): AsyncGenerator<Uint8Array<ArrayBuffer>>;
+  /** Fetches everything that `load` with these options, and classifying photos, need later without a network, and keeps it. */
+  prefetch(source: string | URL, options?: LoadOptions): Promise<Prefetched>;
+  /** What is kept of a model; `undefined` when it is not. */
+  cached(source: string | URL, options?: CacheOptions): Promise<CachedModel | undefined>;
+  /** Removes what is kept of a model. False when it was not. */
+  forget(source: string | URL, options?: CacheOptions): Promise<boolean>;
+  /** What is kept, and in a browser how much room there is. */
+  usage(options?: CacheOptions): Promise<CacheUsage>;
+  /** Asks a browser to remove nothing of it when room is short. */
+  persist(): Promise<Persistence>;
 }
 
 /** The library for an environment of one's own. The entries of this package have it for theirs. */
@@ -63,5 +74,25 @@ export function defineRuntime(own: Runtime): Library {
     openModel: (...given) => openModelWith(runtime, ...given),
     inspect: (...given) => inspectWith(runtime, ...given),
     convert: (...given) => convertWith(runtime, ...given),
+    async prefetch(...given) {
+      const { prefetchWith } = await import("./offline.ts");
+      return prefetchWith(runtime, ...given);
+    },
+    async cached(...given) {
+      const { cachedWith } = await import("./offline.ts");
+      return cachedWith(runtime, ...given);
+    },
+    async forget(...given) {
+      const { forgetWith } = await import("./offline.ts");
+      return forgetWith(runtime, ...given);
+    },
+    async usage(...given) {
+      const { usageWith } = await import("./offline.ts");
+      return usageWith(runtime, ...given);
+    },
+    async persist() {
+      const { persistWith } = await import("./offline.ts");
+      return persistWith(runtime);
+    },
   };
 }

@@ -176,7 +176,7 @@ function tableSpec(where: string, name: string, checkpoint: Checkpoint, option: 
   } catch (error) {
     if (option !== undefined || !(error instanceof OptionError)) throw error;
     const expected = "a network of this project's table";
-    const hint = "name one that has the same tensors with --arch";
+    const hint = "name one that has the same tensors with the option arch";
     throw new ModelError("architecture", expectedGot(`${where}: configuration`, expected, `"${name}"`, hint), {
       subject: name,
     });
@@ -222,7 +222,7 @@ export function leftOver(
   if (unused.length === 0) return guesses;
   const [first] = unused as [string];
   if (!isNamed) {
-    const hint = `${unused.length} tensors are not of ${arch}; --arch ${arch} leaves them out, which may change the answers`;
+    const hint = `${unused.length} tensors are not of ${arch}; the option arch with ${arch} leaves them out, which may change the answers`;
     throw new ModelError("tensor-unused", expectedGot(where, `only tensors of ${arch}`, `also "${first}"`, hint), {
       subject: first,
     });
@@ -243,7 +243,7 @@ function checkHints(where: string, hints: Partial<ResNetSpec>, seen: ResNetSpec)
   for (const key of ["block", "depths", "width", "classes", "stem", "squeeze", "preact"] as const) {
     const [said, is] = [JSON.stringify(hints[key]), JSON.stringify(seen[key])];
     if (hints[key] === undefined || said === is) continue;
-    const hint = "the configuration is of another model; name the network with --arch to ignore it";
+    const hint = "the configuration is of another model; name the network with the option arch to ignore it";
     throw new ModelError(
       "architecture",
       expectedGot(`${where}: configuration`, `${key} ${is}, as the tensors have it`, said, hint),

@@ -48,6 +48,7 @@ export type { Model, ModelOptions, Source } from "./model.ts";
 export { PRETRAINED, type Pretrained } from "./models/pretrained.ts";
 export { RESNETS, type ResNetSpec } from "./models/resnet.ts";
 export type { Network } from "./network.ts";
+export type { CachedModel, CacheOptions, CacheUsage, Persistence, Prefetched } from "./offline.ts";
 export { OUTPUT_KINDS, type OutputKind } from "./output.ts";
 export {
   type ChannelOrder,
@@ -63,13 +64,17 @@ export {
 export { METHODS, type Method, type Observed, type Quantized, type QuantizeOptions } from "./quantizer.ts";
 export type {
   DownloadProgress,
+  EntryFolder,
   Hash,
   HuggingFace,
+  KnownChecksum,
   Located,
   LocateOptions,
   ModuleName,
+  PageStorage,
   Runtime,
   Store,
+  StoredEntry,
   StoreFile,
   StoreWriter,
   WorkerHandle,

@@ -5,6 +5,7 @@
  */
 import { lookUp } from "./hub/cache.ts";
 import { digestOf } from "./hub/integrity.ts";
+import { once } from "./hub/once.ts";
 import { leafImages } from "./leaves.ts";
 import { pretrained } from "./models/pretrained.ts";
 import { quantizeWith } from "./quantizer.ts";
@@ -27,15 +28,20 @@ export async function twinKey(name: string, runtime: Runtime): Promise<string> {
 export async function locateTwin(name: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
   const store = runtime.store(options.cache);
   const key = await twinKey(name, runtime);
-  const { found, problem } = await lookUp(store, key, async (folder) => folder);
+  const look = () => lookUp(store, key, async (folder) => folder);
+  const { found } = await look();
   if (found !== undefined) return { folder: found, entry: ENTRY };
-  const make = async (): Promise<Uint8Array> => {
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const make = async (heard: LocateOptions): Promise<Uint8Array> => {
+    const given = Object.entries(heard).filter(([, value]) => value !== undefined);
     const { beside: _, integrity: __, ...passed } = Object.fromEntries(given);
     return (await quantizeWith(runtime, name, leafImages(IMAGES), passed)).bytes;
   };
-  const folder = await store.put(key, async (writer) => writer.write(ENTRY, await make()), {
-    replace: problem !== undefined,
+  const folder = await once(store, key, options, async (heard) => {
+    const again = await look();
+    if (again.found !== undefined) return again.found;
+    return store.put(key, async (writer) => writer.write(ENTRY, await make(heard)), {
+      replace: again.problem !== undefined,
+    });
   });
   return { folder, entry: ENTRY };
 }

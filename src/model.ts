@@ -113,7 +113,7 @@ async function openFile(runtime: Runtime, source: FileSource, options: ModelOpti
     const assumed = defaultPreset(network);
     const preset = checkPreset(described ?? assumed);
     const guesses = [...network.guesses];
-    if (located.assumed !== undefined) guesses.push({ key: "source", message: located.assumed });
+    guesses.push(...(located.guesses ?? []));
     if (described === undefined) guesses.push({ key: "preprocess", message: `preprocessing of the ${assumed} preset` });
     const classes = outputNode(network.graph).shape[2];
     // What a configuration says of classes is about a head, which this file may not have.

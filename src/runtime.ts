@@ -2,6 +2,7 @@
  * What an environment gives the core. One object per file of `runtimes/`; nothing else in the core knows where it runs.
  */
 import type { ByteSource, Folder } from "./bytes.ts";
+import type { Guess } from "./checkpoint.ts";
 import type { Format } from "./formats/open.ts";
 import type { ModelHints } from "./models/metadata.ts";
 import type { Build } from "./tape.ts";
@@ -85,6 +86,8 @@ export interface Runtime {
   registry(): Promise<string>;
   /** The Hugging Face hub, as the user configured it. */
   huggingFace(): Promise<HuggingFace>;
+  /** What a page keeps besides models, for when there is no network. Absent where modules are files of the package, or in the script. */
+  readonly pageStorage?: () => Promise<PageStorage>;
   /** Begins a checksum. */
   hash(algorithm: "sha1" | "sha256" | "sha512"): Hash | Promise<Hash>;
 }
@@ -119,6 +122,12 @@ export interface LocateOptions {
   readonly cache?: string | undefined;
   /** Uses the cache only. */
   readonly offline?: boolean | undefined;
+  /**
+   * `check` asks the server whether what is in the cache is still what it has, by `ETag` or `Last-Modified`, and of a branch of the
+   * Hugging Face hub by its commit; the old copy stays until the new one is whole. Without an answer the old copy is taken, and a
+   * guess says so. `never`, the default, asks nothing for what is there.
+   */
+  readonly update?: "check" | "never" | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
   /**
@@ -139,8 +148,8 @@ export interface Located {
   readonly folder: Folder;
   /** The file's path in `folder`. */
   readonly entry: string;
-  /** What the source was taken for, when it could have been another. */
-  readonly assumed?: string;
+  /** What the source was taken for, when it could have been another; what is not known of a copy in the cache, or that none is kept. */
+  readonly guesses?: readonly Guess[];
   /** Reads what the files beside it say of the model, as `readConfig`. */
   readonly hints?: (wanted: { readonly preprocess?: boolean }) => Promise<ModelHints>;
 }
@@ -174,7 +183,7 @@ export interface Store {
    * file's SHA-256 is compared with the one it was written with. Throws `ModelError` with the code `integrity` and the
    * file's name when one is damaged or gone.
    */
-  get(key: string): Promise<Folder | undefined>;
+  get(key: string): Promise<EntryFolder | undefined>;
   /**
    * Fills an entry. `fill` writes files one after the other; only when it returns does the entry exist, whole.
    * When it throws, or the process ends, nothing remains that `get` would return; but files that have a note are kept
@@ -185,7 +194,52 @@ export interface Store {
     key: string,
     fill: (writer: StoreWriter) => Promise<void>,
     options?: { readonly replace: boolean },
-  ): Promise<Folder>;
+  ): Promise<EntryFolder>;
+  /** Runs `work` while no other page runs some for this key. Absent where nobody else waits for it. */
+  alone?<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /** Why nothing is kept here, where the platform denies it. */
+  denial?(): Promise<string | undefined>;
+  /** The whole entries. */
+  list?(): Promise<readonly StoredEntry[]>;
+  /** Removes an entry, and what an interrupted download of it left. False when there was none. */
+  remove?(key: string): Promise<boolean>;
+}
+
+/** The files of a cache entry. */
+export interface EntryFolder extends Folder {
+  /** Checksums that a file has been found to have, so that it need not be read again for them. */
+  checksums?(path: string): Promise<readonly KnownChecksum[]>;
+  /** Notes some more of them. */
+  remember?(path: string, checksums: readonly KnownChecksum[]): Promise<void>;
+}
+
+/** A checksum of a whole file: all its hexadecimal digits, or the first of them. */
+export interface KnownChecksum {
+  readonly algorithm: "sha256" | "sha512" | "git";
+  readonly hex: string;
+}
+
+/** A whole entry of a cache. */
+export interface StoredEntry {
+  readonly key: string;
+  readonly bytes: number;
+  /** What the entry's `.origin.json` says of where it came from. */
+  readonly origin?: string | undefined;
+}
+
+/** What a page keeps besides models. */
+export interface PageStorage {
+  /** Fetches and compiles modules, and keeps them. Resolves to their bytes. */
+  keep(
+    names: readonly ModuleName[],
+    options: Pick<LocateOptions, "signal" | "onDownload">,
+  ): Promise<readonly { readonly name: string; readonly bytes: number }[]>;
+  /** Bytes of the modules that are kept. */
+  moduleBytes(): Promise<number>;
+  /** What the browser says of the whole origin's storage. */
+  estimate(): Promise<{ readonly used?: number | undefined; readonly quota?: number | undefined }>;
+  /** Asks the browser not to remove it when room is short. */
+  persist(): Promise<{ readonly persisted: boolean; readonly reason: string }>;
 }
 
 export interface StoreWriter {
@@ -207,6 +261,6 @@ export interface StoreFile {
   append(bytes: Uint8Array): Promise<void>;
   /** Bytes `[offset, offset + length)` of those that are there. */
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Ends the file: it is whole. */
-  close(): Promise<void>;
+  /** Ends the file: it is whole, and has these checksums. */
+  close(checksums?: readonly KnownChecksum[]): Promise<void>;
 }

@@ -27,6 +27,8 @@ export interface DownloadOptions {
   readonly cache?: string;
   /** Never touch the network. */
   readonly offline?: boolean;
+  /** `check` asks the server whether a copy in the cache is still the newest; `never` is the default. */
+  readonly update?: "check" | "never";
   /** When it aborts, the call rejects with its reason. */
   readonly signal?: AbortSignal;
   readonly onDownload?: (progress: DownloadProgress) => void;

@@ -54,7 +54,7 @@ export function checkWeights(where: string, graph: Graph, checkpoint: Checkpoint
   for (const { name, shape, dtype } of wanted) {
     const info = checkpoint.tensors.get(name);
     const expected = `"${name}" [${shape.join(", ")}]`;
-    const hint = `the graph is ${graph.name}; choose another with --arch`;
+    const hint = `the graph is ${graph.name}; choose another with the option arch`;
     if (info === undefined)
       throw new ModelError("tensor-missing", expectedGot(where, expected, "no such tensor", hint), { subject: name });
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {

@@ -25,6 +25,7 @@ const LIBRARY = [
   "openModel",
   "inspect",
   "convert",
+  ...["prefetch", "cached", "forget", "usage", "persist"],
 ] as const;
 
 /** What every entry has besides. */

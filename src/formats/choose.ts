@@ -94,6 +94,6 @@ function guessesOf(one: Candidate, candidates: readonly Candidate[], key: string
   if (candidates.length < 2 || key !== undefined) return [];
   const name = ({ path }: Candidate): string => (path.length === 0 ? "the outermost network" : `"${path.join(".")}"`);
   const others = candidates.filter((other) => other !== one).map(name);
-  const message = `${name(one)} of ${candidates.length} networks in the file; --key chooses ${others.slice(0, 4).join(" or ")}`;
+  const message = `${name(one)} of ${candidates.length} networks in the file; the option key chooses ${others.slice(0, 4).join(" or ")}`;
   return [{ key: "network", message }];
 }

@@ -1,11 +1,10 @@
 /** What the cache has of a source: a whole entry that is the one asked for, or the reason to fetch it again. */
-import type { Folder } from "../bytes.ts";
 import { expectedGot, ModelError } from "../errors.ts";
-import type { Runtime, Store } from "../runtime.ts";
+import type { EntryFolder, Runtime, Store } from "../runtime.ts";
 import { type Checksum, feed, verifiers } from "./integrity.ts";
 
 /** Said where the network would help but is forbidden. */
-export const OFFLINE_HINT = "run it once without --offline to fetch it";
+export const OFFLINE_HINT = "fetch it once while there is a network, without the option offline";
 
 export interface Lookup<T> {
   readonly found: T | undefined;
@@ -18,7 +17,11 @@ export interface Lookup<T> {
  *
  * @param open makes something of the entry; throws ModelError `integrity` when it is not the one asked for
  */
-export async function lookUp<T>(store: Store, key: string, open: (entry: Folder) => Promise<T>): Promise<Lookup<T>> {
+export async function lookUp<T>(
+  store: Store,
+  key: string,
+  open: (entry: EntryFolder) => Promise<T>,
+): Promise<Lookup<T>> {
   try {
     const entry = await store.get(key);
     return { found: entry === undefined ? undefined : await open(entry), problem: undefined };
@@ -34,26 +37,41 @@ export function offlineError(store: Store, name: string, problem: ModelError | u
   return problem ?? new ModelError("offline", message, { subject: name });
 }
 
-/** Throws `ModelError` with the code `integrity` unless a file that is here has the checksums. */
+/**
+ * Throws `ModelError` with the code `integrity` unless a file that is here has the checksums. What the cache remembers is not
+ * computed again, and what is computed is remembered.
+ */
 export async function verifyCached(
   runtime: Runtime,
-  folder: Folder,
+  folder: EntryFolder,
   entry: string,
   checksums: readonly Checksum[],
 ): Promise<void> {
   if (checksums.length === 0) return;
+  const known = (await folder.checksums?.(entry)) ?? [];
+  const unknown = checksums.filter(({ algorithm, hex }) => {
+    return !known.some((each) => each.algorithm === algorithm && each.hex.startsWith(hex));
+  });
+  if (unknown.length === 0) return;
   const file = await folder.open(entry);
+  const differs = ({ algorithm, hex }: Checksum, digest: string): ModelError => {
+    const where = `${file.name} in the cache`;
+    const message = expectedGot(where, `${algorithm} ${hex}`, `${algorithm} ${digest}`, OFFLINE_HINT);
+    return new ModelError("integrity", message, { subject: file.name });
+  };
   try {
-    const all = await verifiers(runtime, checksums, file.size);
+    for (const wanted of unknown) {
+      const { algorithm, hex } = wanted;
+      const other = known.find((each) => each.algorithm === algorithm && each.hex.length >= hex.length);
+      if (other !== undefined) throw differs(wanted, other.hex);
+    }
+    const all = await verifiers(runtime, unknown, file.size);
     await feed(file, file.size, all);
     for (const each of all) {
       const digest = each.mismatch();
-      if (digest === undefined) continue;
-      const { algorithm, hex } = each.checksum;
-      const where = `${file.name} in the cache`;
-      const message = expectedGot(where, `${algorithm} ${hex}`, `${algorithm} ${digest}`, OFFLINE_HINT);
-      throw new ModelError("integrity", message, { subject: file.name });
+      if (digest !== undefined) throw differs(each.checksum, digest);
     }
+    await folder.remember?.(entry, unknown);
   } finally {
     await file.close();
   }

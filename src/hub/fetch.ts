@@ -27,6 +27,9 @@ export interface Request {
   readonly authorization?: string | undefined;
   /** What to try when there is no such thing. */
   readonly hint?: string | undefined;
+  /** Takes nothing from the browser's own HTTP cache without asking the server whether it is the newest. */
+  readonly fresh?: boolean | undefined;
+  readonly method?: "HEAD";
 }
 
 /** A response that is no redirect. */
@@ -103,9 +106,11 @@ export async function send(
   let { url, authorization } = request;
   while (true) {
     seen.add(url);
-    const init = {
+    const init: RequestInit = {
       headers: { ...extra, ...(authorization === undefined ? {} : { authorization }) },
       signal: timeout.signal,
+      ...(request.fresh === true && { cache: "no-cache" }),
+      ...(request.method !== undefined && { method: request.method }),
     };
     let response: Response;
     try {

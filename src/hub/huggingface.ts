@@ -11,7 +11,10 @@ import { download, type Promised } from "./download.ts";
 import { displayUrl, fetchBytes, type Request, StatusError } from "./fetch.ts";
 import { type Checksum, digestOf, parseIntegrity } from "./integrity.ts";
 import { type Listing, readListing } from "./listing.ts";
+import { once } from "./once.ts";
+import { ORIGIN_FILE } from "./origin.ts";
 import { checkPath, MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
+import { checkUpdate, type Freshness, guessesOf, unanswered } from "./update.ts";
 
 interface Source {
   /** `owner/repo`. */
@@ -27,11 +30,11 @@ const WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "pytorch_m
 const CONFIG = "config.json";
 /** Files beside the weights, which a repository may lack. */
 const BESIDE = ["preprocessor_config.json"] as const;
-/** Where a cache entry remembers what it was made from. */
-const ORIGIN_FILE = ".origin.json";
 const MAX_CONFIG_BYTES = 1 << 24;
 const MAX_LISTING_BYTES = 1 << 24;
 const MAX_COMMIT_BYTES = 100;
+/** Milliseconds that the hub may be silent when it is asked for a branch's commit; there is a copy to take. */
+const ASK_STALL_MS = 5000;
 const INDEX = /\.json$/i;
 
 /**
@@ -43,6 +46,7 @@ const INDEX = /\.json$/i;
  */
 export async function locateRepository(text: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
   const source = parseSource(text);
+  checkUpdate(options);
   const pinned = options.integrity === undefined ? [] : [parseIntegrity(options.integrity)];
   const store = runtime.store(options.cache);
   const key = keyOf(source, options);
@@ -50,28 +54,70 @@ export async function locateRepository(text: string, runtime: Runtime, options: 
     await verifyCached(runtime, located.folder, located.entry, pinned);
     return located;
   };
-  const { found, ...lookup } = await lookUp(store, key, async (folder) =>
-    verified({ folder, entry: await readOrigin(folder) }),
-  );
-  if (found !== undefined) return found;
-  let { problem } = lookup;
+  const look = () =>
+    lookUp(store, key, async (folder) => {
+      const { entry, commit } = await readOrigin(folder);
+      return { ...(await verified({ folder, entry })), commit };
+    });
+  const { found, ...lookup } = await look();
+  const isFixed = /^[0-9a-f]{40,64}$/.test(source.revision) || pinned.length > 0;
+  const asks = options.update === "check" && !isFixed;
+  if (found !== undefined && !asks) return { folder: found.folder, entry: found.entry };
   const hub = await runtime.huggingFace();
+  const state = asks ? await newestCommit({ source, hub, runtime, options }) : {};
+  const isNewest = (commit: string): boolean => state.commit === undefined || state.commit === commit;
+  if (found !== undefined && isNewest(found.commit)) {
+    const { folder, entry } = found;
+    return { folder, entry, ...guessesOf(state) };
+  }
+  let { problem } = lookup;
   const shared = await findShared(source, hub, runtime, options);
-  if (shared !== undefined) {
+  if (shared !== undefined && isNewest(shared.commit)) {
+    const { folder, entry } = shared;
     try {
-      return await verified(shared);
+      return { ...(await verified({ folder, entry })), ...guessesOf(state) };
     } catch (error) {
       if (!(error instanceof ModelError && error.code === "integrity")) throw error;
       problem ??= error;
     }
   }
   if (options.offline === true) throw offlineError(store, text, problem);
-  let entry = "";
-  const fill = async (writer: StoreWriter): Promise<void> => {
-    entry = await fetchRepository({ source, hub, pinned, writer, runtime, options });
-  };
-  const folder = await store.put(key, fill, { replace: lookup.problem !== undefined });
-  return { folder, entry: entry || (await readOrigin(folder)) };
+  const fetched = once(store, key, options, async (heard) => {
+    const again = await look();
+    if (again.found !== undefined && isNewest(again.found.commit)) return again.found;
+    let entry = "";
+    const fill = async (writer: StoreWriter): Promise<void> => {
+      entry = await fetchRepository({ source, hub, pinned, writer, runtime, options: heard });
+    };
+    const replace = again.found !== undefined || again.problem !== undefined;
+    const folder = await store.put(key, fill, { replace });
+    return { folder, entry: entry || (await readOrigin(folder)).entry };
+  });
+  try {
+    const { folder, entry } = await fetched;
+    return { folder, entry };
+  } catch (error) {
+    if (found === undefined) throw error;
+    const { folder, entry } = found;
+    return { folder, entry, ...guessesOf(unanswered(text, error, options)) };
+  }
+}
+
+/** The commit that a branch or a tag is of now; why it is not known where there is no answer. */
+async function newestCommit(
+  asking: Asking,
+): Promise<Pick<Freshness, "guesses"> & { readonly commit?: string | undefined }> {
+  const { source, hub, options } = asking;
+  const quick = { ...asking, options: { ...options, stallMs: ASK_STALL_MS } };
+  try {
+    if (options.offline === true) throw new ModelError("offline", "offline was asked for");
+    const listing = hub.lists === true ? await fetchListing(quick) : undefined;
+    const commit = listing?.commit ?? (await fetchSmall(quick, CONFIG, source.revision, MAX_CONFIG_BYTES)).commit;
+    if (commit === undefined) throw new ModelError("network", `${hub.endpoint} does not tell its commit`);
+    return { commit };
+  } catch (error) {
+    return unanswered(source.repo, error, options);
+  }
 }
 
 /** The cache's key of a repository's weights. */
@@ -91,13 +137,13 @@ function isAlone({ file }: Source, { beside }: Pick<LocateOptions, "beside">): b
   return file !== "" && beside === false;
 }
 
-/** The path of the weights in an entry of the cache. */
-async function readOrigin(folder: Folder): Promise<string> {
+/** The path of the weights in an entry of the cache, and the commit that they are of. */
+async function readOrigin(folder: Folder): Promise<{ readonly entry: string; readonly commit: string }> {
   const where = `${folder.name}/${ORIGIN_FILE}`;
   const text = await readText(folder, ORIGIN_FILE, MAX_CONFIG_BYTES);
   try {
-    const { entry } = JSON.parse(text ?? "") as { entry?: unknown };
-    return checkPath(where, entry);
+    const { entry, commit } = JSON.parse(text ?? "") as { entry?: unknown; commit?: unknown };
+    return { entry: checkPath(where, entry), commit: String(commit) };
   } catch (error) {
     const got = text === undefined ? "no such file" : "another text";
     const message = expectedGot(where, "what the cache's entry was made from", got);
@@ -119,7 +165,7 @@ async function findShared(
   { cache }: HuggingFace,
   runtime: Runtime,
   options: LocateOptions,
-): Promise<Located | undefined> {
+): Promise<(Located & { readonly commit: string }) | undefined> {
   const { repo, revision, file } = source;
   if (cache === undefined) return undefined;
   const root = `${cache}/models--${repo.replace("/", "--")}`;
@@ -140,7 +186,7 @@ async function findShared(
       if (!(await has(folder, besideOf(entry, path)))) return undefined;
     }
   }
-  return { folder, entry };
+  return { folder, entry, commit };
 }
 
 async function has(folder: Folder, path: string): Promise<boolean> {
@@ -168,16 +214,20 @@ function besideOf(entry: string, path: string): string {
   return `${entry.slice(0, entry.lastIndexOf("/") + 1)}${path}`;
 }
 
-/** What fetching one repository shares. */
-interface Fetching {
+/** What asking for one repository shares. */
+interface Asking {
   readonly source: Source;
   readonly hub: HuggingFace;
-  readonly pinned: readonly Checksum[];
-  readonly writer: StoreWriter;
   readonly runtime: Runtime;
   readonly options: LocateOptions;
   /** What the repository has, where the hub was asked. */
   readonly listing?: Listing | undefined;
+}
+
+/** What fetching it shares besides. */
+interface Fetching extends Asking {
+  readonly pinned: readonly Checksum[];
+  readonly writer: StoreWriter;
 }
 
 /** Writes a model's files, and returns the path of its weights. */
@@ -252,7 +302,7 @@ async function fetchLarge(
 
 /** A small file, if the repository has it, and the commit that it is of. */
 async function fetchSmall(
-  fetching: Fetching,
+  fetching: Asking,
   path: string,
   revision: string,
   limit: number,
@@ -278,11 +328,12 @@ async function fetchSmall(
 }
 
 /** What the repository has at its revision; `undefined` where the endpoint has no such API. */
-async function fetchListing(fetching: Fetching): Promise<Listing | undefined> {
+async function fetchListing(fetching: Asking): Promise<Listing | undefined> {
   const { source, hub, options } = fetching;
   const url = `${hub.endpoint}/api/models/${source.repo}/revision/${encodeURIComponent(source.revision)}?blobs=true`;
   try {
-    const { bytes } = await fetchBytes({ url, name: source.repo }, MAX_LISTING_BYTES, options);
+    const request = { url, name: source.repo, fresh: options.update === "check" };
+    const { bytes } = await fetchBytes(request, MAX_LISTING_BYTES, options);
     return readListing(bytes);
   } catch (error) {
     if (isMissing(fetching, error)) return undefined;
@@ -290,17 +341,18 @@ async function fetchListing(fetching: Fetching): Promise<Listing | undefined> {
   }
 }
 
-function requestOf({ source, hub }: Fetching, path: string, revision: string): Request {
+function requestOf({ source, hub, options }: Asking, path: string, revision: string): Request {
   const encoded = path.split("/").map(encodeURIComponent).join("/");
   return {
     url: `${hub.endpoint}/${source.repo}/resolve/${encodeURIComponent(revision)}/${encoded}`,
     name: `${source.repo}/${path}`,
     authorization: hub.token === undefined ? undefined : `Bearer ${hub.token}`,
+    fresh: options.update === "check",
   };
 }
 
 /** Whether only the file is missing. Throws when the repository is, or may not be read. */
-function isMissing(fetching: Fetching, error: unknown): error is StatusError {
+function isMissing(fetching: Asking, error: unknown): error is StatusError {
   if (!(error instanceof StatusError)) return false;
   const { source, hub } = fetching;
   const where = `hub: ${source.repo}@${source.revision} at ${hub.endpoint}`;
@@ -317,7 +369,7 @@ function isMissing(fetching: Fetching, error: unknown): error is StatusError {
   throw new ModelError("not-found", message, { subject: source.repo, cause: error });
 }
 
-function accessHint({ source, hub }: Fetching): string {
+function accessHint({ source, hub }: Asking): string {
   const conditions = `if it is gated, accept its conditions at ${hub.endpoint}/${source.repo}`;
   return hub.token === undefined
     ? `if it is private or gated, set HF_TOKEN; ${conditions}`

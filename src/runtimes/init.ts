@@ -64,12 +64,21 @@ export function givenImages(): ImagesBinding | undefined {
   return imagesBinding;
 }
 
+/** What was given for a module. */
+export function givenInit(name: ModuleName): ModuleInit | undefined {
+  return given.get(name);
+}
+
 /**
  * A module that was given.
  *
+ * @param compileAt compiles what is at an address
  * @throws ModelError when it was given as something else, or its address does not answer
  */
-export async function givenModule(name: ModuleName): Promise<WebAssembly.Module | undefined> {
+export async function givenModule(
+  name: ModuleName,
+  compileAt: (url: string) => Promise<WebAssembly.Module> = fetchModule,
+): Promise<WebAssembly.Module | undefined> {
   const from = given.get(name);
   if (from === undefined) return undefined;
   if ("bytes" in from) return WebAssembly.compile(from.bytes);
@@ -78,8 +87,12 @@ export async function givenModule(name: ModuleName): Promise<WebAssembly.Module 
     const hint = `give it to init({ "${name}": { module } })`;
     throw new ModelError("runtime", expectedGot(`module ${name}`, "a WebAssembly.Module", typeof from.module, hint));
   }
-  const response = await fetch(from.url);
+  return compileAt(`${from.url}`);
+}
+
+async function fetchModule(url: string): Promise<WebAssembly.Module> {
+  const response = await fetch(url);
   if (!response.ok)
-    throw new ModelError("runtime", expectedGot(`${from.url}`, "a WebAssembly module", `status ${response.status}`));
+    throw new ModelError("runtime", expectedGot(url, "a WebAssembly module", `status ${response.status}`));
   return WebAssembly.compile(await response.arrayBuffer());
 }

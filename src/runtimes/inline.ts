@@ -49,6 +49,31 @@ export const openModel: Library["openModel"] = (...given) => openModelWith(runti
 export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
 /** Writes any model as one safetensors file, piece by piece. */
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
+/** Fetches everything that `load` with these options, and classifying photos, need later without a network, and keeps it. */
+export const prefetch: Library["prefetch"] = async (...given) => {
+  const { prefetchWith } = await import("../offline.ts");
+  return prefetchWith(runtime, ...given);
+};
+/** What is kept of a model. */
+export const cached: Library["cached"] = async (...given) => {
+  const { cachedWith } = await import("../offline.ts");
+  return cachedWith(runtime, ...given);
+};
+/** Removes what is kept of a model. */
+export const forget: Library["forget"] = async (...given) => {
+  const { forgetWith } = await import("../offline.ts");
+  return forgetWith(runtime, ...given);
+};
+/** What is kept, and in a browser how much room there is. */
+export const usage: Library["usage"] = async (...given) => {
+  const { usageWith } = await import("../offline.ts");
+  return usageWith(runtime, ...given);
+};
+/** Asks a browser to remove nothing of it when room is short. */
+export const persist: Library["persist"] = async () => {
+  const { persistWith } = await import("../offline.ts");
+  return persistWith(runtime);
+};
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   // In this entry the build puts bytes in place of modules.

@@ -1,23 +1,21 @@
 /** What the cache on a disk holds, for people who want to see it and to have the room back. */
 import { readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
+import { ORIGIN_FILE } from "../hub/origin.ts";
+import type { StoredEntry } from "../runtime.ts";
 import { DIGESTS_FILE } from "./node-digests.ts";
 import { codeOf, inside, isFolder } from "./node-files.ts";
 import { partialOf } from "./node-store.ts";
 
-export interface CachedEntry {
-  /** The store's key. */
-  readonly key: string;
-  readonly bytes: number;
-}
-
 /** The whole entries of a cache, in the order of their keys. */
-export async function cachedEntries(root: string): Promise<readonly CachedEntry[]> {
-  const entries: CachedEntry[] = [];
+export async function cachedEntries(root: string): Promise<readonly StoredEntry[]> {
+  const entries: StoredEntry[] = [];
   const walk = async (folder: string): Promise<void> => {
     const items = await readdir(folder, { withFileTypes: true }).catch(ignoreAbsent);
     if (items.some(({ name }) => name === DIGESTS_FILE)) {
-      entries.push({ key: relative(root, folder).split(sep).join("/"), bytes: await bytesOf(folder) });
+      const key = relative(root, folder).split(sep).join("/");
+      const origin = await readFile(join(folder, ORIGIN_FILE), "utf8").catch(() => undefined);
+      entries.push({ key, bytes: await bytesOf(folder), origin });
       return;
     }
     // Entries that are being written, or were given up, begin with a dot.

@@ -29,6 +29,7 @@ import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { tuneWith } from "../tune.ts";
 import { withTwins } from "../twins.ts";
 import { measureVectors } from "../vectors.ts";
+import { cachedEntries, removeEntry } from "./node-cache.ts";
 import type { VerifiedFiles } from "./node-digests.ts";
 import { codeOf, folder, openFile } from "./node-files.ts";
 import { decodeHeif } from "./node-heif.ts";
@@ -61,6 +62,31 @@ export const openModel: Library["openModel"] = (...given) => openModelWith(runti
 export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
 /** Writes any model as one safetensors file, piece by piece. */
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
+/** Fetches everything that `load` with these options, and classifying photos, need later without a network, and keeps it. */
+export const prefetch: Library["prefetch"] = async (...given) => {
+  const { prefetchWith } = await import("../offline.ts");
+  return prefetchWith(runtime, ...given);
+};
+/** What is kept of a model. */
+export const cached: Library["cached"] = async (...given) => {
+  const { cachedWith } = await import("../offline.ts");
+  return cachedWith(runtime, ...given);
+};
+/** Removes what is kept of a model. */
+export const forget: Library["forget"] = async (...given) => {
+  const { forgetWith } = await import("../offline.ts");
+  return forgetWith(runtime, ...given);
+};
+/** What is kept, and in a browser how much room there is. */
+export const usage: Library["usage"] = async (...given) => {
+  const { usageWith } = await import("../offline.ts");
+  return usageWith(runtime, ...given);
+};
+/** Asks a browser to remove nothing of it when room is short. */
+export const persist: Library["persist"] = async () => {
+  const { persistWith } = await import("../offline.ts");
+  return persistWith(runtime);
+};
 
 /** Starts `node-worker`, `node-replica` or `node-preparer`, which are in runtimes/, also when this is part of the command. */
 function startWorker(
@@ -119,7 +145,14 @@ export function nodeRuntime({ replicaNice }: { readonly replicaNice?: number } =
     openFile,
     folder,
     startWorker: (onMessage, onExit, job) => startWorker(onMessage, onExit, job, replicaNice),
-    store: (directory) => diskStore(directory, verified),
+    store(directory) {
+      const store = diskStore(directory, verified);
+      return {
+        ...store,
+        list: () => cachedEntries(store.name),
+        remove: (key) => removeEntry(store.name, key),
+      };
+    },
     async registry() {
       const url = process.env.npm_config_registry || registryUrl();
       return url.endsWith("/") ? url : `${url}/`;

@@ -2,8 +2,9 @@
 
 import { expectedGot, ModelError } from "../errors.ts";
 import type { Format } from "../formats/open.ts";
-import type { ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
-import { fetchFile, webRuntime } from "./web.ts";
+import type { ModuleName, PageStorage, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
+import { givenInit } from "./init.ts";
+import { webRuntime } from "./web.ts";
 
 /** Where each module is. Literal addresses, one by one, because bundlers recognise nothing else. */
 const MODULES: Readonly<Record<ModuleName, () => URL>> = {
@@ -24,7 +25,7 @@ const ENDING_MS = 500;
  * @param formats of weights, besides those that need no large reader
  */
 export function pageRuntime(formats: readonly Format[] = []): Runtime {
-  return webRuntime({ compile: compileHere, startWorker, importLibheif, formats });
+  return webRuntime({ compile, compileAt, keep, startWorker, importLibheif, formats });
 }
 
 /** A page's worker that starts no others: its file must not lead to itself, which bundlers take for a circle. */
@@ -32,36 +33,33 @@ export function workerRuntime(): Runtime {
   const startWorker = (): never => {
     throw new ModelError("runtime", expectedGot("a worker", "a page, which starts workers", "a worker"));
   };
-  return webRuntime({ compile: compileHere, startWorker, importLibheif });
+  return webRuntime({ compile, compileAt, startWorker, importLibheif });
 }
 
-function compileHere(name: ModuleName): Promise<WebAssembly.Module> {
-  return compile(MODULES[name]());
+function compile(name: ModuleName): Promise<WebAssembly.Module> {
+  return compileAt(name, MODULES[name]().href);
+}
+
+async function compileAt(name: ModuleName, url: string): Promise<WebAssembly.Module> {
+  const { keptModule } = await import("./web-modules.ts");
+  return (await keptModule(name, url)).module;
+}
+
+const keep: PageStorage["keep"] = async (names, options) => {
+  const { keepModules } = await import("./web-modules.ts");
+  return keepModules(names.flatMap(addressOf), options);
+};
+
+/** Where a module is, unless it was given whole. */
+function addressOf(name: ModuleName): readonly { readonly name: ModuleName; readonly url: string }[] {
+  const given = givenInit(name);
+  if (given === undefined) return [{ name, url: MODULES[name]().href }];
+  return "url" in given ? [{ name, url: `${given.url}` }] : [];
 }
 
 async function importLibheif(): Promise<unknown> {
   const { importLibheif } = await import("./heic.ts");
   return importLibheif();
-}
-
-async function compile(url: URL): Promise<WebAssembly.Module> {
-  const { name, read, size } = await fetchFile(url.href);
-  const sent = await read(0, size);
-  const bytes = sent[0] === 0x1f && sent[1] === 0x8b ? await inflated(sent) : sent;
-  if (bytes[0] !== 0x00 || bytes[1] !== 0x61) {
-    const got = bytes[0] === 0x3c ? "a web page" : "something else";
-    throw new ModelError(
-      "runtime",
-      expectedGot(name, "a WebAssembly module", got, "the server must serve the package's wasm folder"),
-    );
-  }
-  return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
-}
-
-/** A server may have said that a compressed file is compressed: then it comes as it was before. */
-async function inflated(bytes: Uint8Array): Promise<Uint8Array> {
-  const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 function startWorker(

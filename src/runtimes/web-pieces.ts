@@ -1,5 +1,5 @@
 /** A file that streams into a browser's cache in pieces, and can be continued by a later page. */
-import type { StoreFile } from "../runtime.ts";
+import type { KnownChecksum, StoreFile } from "../runtime.ts";
 
 /** Bytes that are lost at most when a page is closed. */
 const PIECE_BYTES = 4 << 20;
@@ -7,8 +7,10 @@ const PIECE_BYTES = 4 << 20;
 /** A file in pieces. */
 export interface PieceFile extends StoreFile {
   readonly isBegun: boolean;
-  /** Pieces that are stored. */
-  readonly pieces: number;
+  /** Bytes of the pieces that are stored. */
+  readonly pieces: readonly number[];
+  /** That it was closed with. */
+  readonly checksums: readonly KnownChecksum[];
   /** Gives the file up. True when a later page can continue it. */
   keep(): Promise<boolean>;
 }
@@ -36,6 +38,7 @@ export async function pieceFile(
   let tail: Uint8Array<ArrayBuffer>[] = [];
   let tailBytes = 0;
   let isBegun = false;
+  let known: readonly KnownChecksum[] = [];
   const stored = (): number => sizes.reduce((sum, size) => sum + size, 0);
   const blobOf = async (i: number): Promise<Blob> => {
     const found = await cache.match(pieceName(address, i));
@@ -74,7 +77,10 @@ export async function pieceFile(
       return isBegun;
     },
     get pieces() {
-      return sizes.length;
+      return sizes;
+    },
+    get checksums() {
+      return known;
     },
     async begin(text, keep = 0) {
       isBegun = true;
@@ -102,8 +108,9 @@ export async function pieceFile(
       }
       return new Uint8Array(await new Blob(parts).arrayBuffer());
     },
-    async close() {
+    async close(checksums = []) {
       await flush();
+      known = checksums;
     },
     async keep() {
       if (note === undefined) return false;

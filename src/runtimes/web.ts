@@ -2,21 +2,24 @@
  * What pages and workers of a browser share, wherever the modules come from. What only some of them need is imported when it is
  * first called: names and the cache, HEIC, measuring.
  */
-import { type ByteSource, type Folder, fromBytes } from "../bytes.ts";
+import type { Folder } from "../bytes.ts";
 import { drawn } from "../decode/drawable.ts";
 import { schemeOf } from "../decode/scheme.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { SHARDED, TFJS } from "../formats/json.ts";
 import { type Format, SAFETENSORS } from "../formats/open.ts";
-import { codeOfStatus } from "../hub/status.ts";
-import type { ModuleName, Runtime, Store } from "../runtime.ts";
+import type { ModuleName, PageStorage, Runtime, Store } from "../runtime.ts";
 import { givenAddresses, givenModule } from "./init.ts";
-import type { VerifiedEntries } from "./web-store.ts";
+import { fetchFile } from "./web-fetch.ts";
 
 /** What differs between a browser's entries. */
 export interface WebParts {
   /** Compiles a module that was not given. */
   compile(name: ModuleName): Promise<WebAssembly.Module>;
+  /** Compiles what is at an address that was given. */
+  readonly compileAt?: (name: ModuleName, url: string) => Promise<WebAssembly.Module>;
+  /** Keeps modules; absent where they are part of the script. */
+  readonly keep?: PageStorage["keep"];
   startWorker: Runtime["startWorker"];
   /** Absent where nothing may be imported any more. */
   importLibheif?: () => Promise<unknown>;
@@ -25,9 +28,8 @@ export interface WebParts {
 }
 
 /** The environment of a browser. Each runtime compiles a module once, when it is first asked for. */
-export function webRuntime({ compile, startWorker, importLibheif, formats = [] }: WebParts): Runtime {
+export function webRuntime({ compile, compileAt, keep, startWorker, importLibheif, formats = [] }: WebParts): Runtime {
   const modules = new Map<ModuleName, Promise<WebAssembly.Module>>();
-  const verified: VerifiedEntries = new Set();
   const runtime: Runtime = {
     name: "browser",
     formats: [SAFETENSORS, SHARDED, TFJS, ...formats],
@@ -42,8 +44,14 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
       },
     },
     module(name) {
-      const module = modules.get(name) ?? givenModule(name).then((given) => given ?? compile(name));
+      const known = modules.get(name);
+      if (known !== undefined) return known;
+      const module = givenModule(name, compileAt && ((url) => compileAt(name, url))).then(
+        (given) => given ?? compile(name),
+      );
       modules.set(name, module);
+      // What there is no network for now, there may be later.
+      module.catch(() => modules.delete(name));
       return module;
     },
     async decodeHeif(...given) {
@@ -54,7 +62,7 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
     openFile: fetchFile,
     absolute: (path) => (schemeOf(path) === undefined ? new URL(path, location.href).href : path),
     folder: (path, signal) => folderAt(new URL(path.endsWith("/") ? path : `${path}/`, location.href), signal),
-    store: (name = "resnet-wasm") => storeOf(name, verified),
+    store: (name = "resnet-wasm") => storeOf(name),
     // Both answer pages of any origin.
     registry: async () => givenAddresses().registry ?? "https://registry.npmjs.org/",
     async huggingFace() {
@@ -66,6 +74,10 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
       return HASHES[algorithm].create();
     },
     startWorker,
+    async pageStorage() {
+      const { pageStorage } = await import("./web-offline.ts");
+      return pageStorage(keep);
+    },
     async locate(source, options) {
       const { locate } = await import("../hub/locate.ts");
       return locate(source, runtime, options);
@@ -74,33 +86,21 @@ export function webRuntime({ compile, startWorker, importLibheif, formats = [] }
   return runtime;
 }
 
-function storeOf(name: string, verified: VerifiedEntries): Store {
+/** A store whose code is imported when it is used. */
+function storeOf(name: string): Store {
   const opened = async (): Promise<Store> => {
-    const { cacheStore } = await import("./web-store.ts");
-    return cacheStore(name, verified);
+    const { pageStore } = await import("./web-store.ts");
+    return pageStore(name);
   };
   return {
     name,
     get: async (...given) => (await opened()).get(...given),
     put: async (...given) => (await opened()).put(...given),
+    alone: async (...given) => (await opened()).alone!(...given),
+    denial: async () => (await opened()).denial!(),
+    list: async () => (await opened()).list!(),
+    remove: async (...given) => (await opened()).remove!(...given),
   };
-}
-
-/** A file at a URL, whole. Throws `ModelError` when the server does not give it; the signal's reason when it aborts. */
-export async function fetchFile(path: string, signal?: AbortSignal): Promise<ByteSource> {
-  const url = new URL(path, location.href).href;
-  let response: Response;
-  try {
-    response = await fetch(url, signal === undefined ? {} : { signal });
-  } catch (cause) {
-    signal?.throwIfAborted();
-    throw new ModelError("network", expectedGot(url, "a response", `${cause}`), { subject: url, cause });
-  }
-  if (!response.ok) {
-    const message = expectedGot(url, "a file", `status ${response.status}`);
-    throw new ModelError(codeOfStatus(response.status), message, { subject: url });
-  }
-  return fromBytes(url, new Uint8Array(await response.arrayBuffer()));
 }
 
 /** The files below a URL. */

@@ -80,7 +80,7 @@ describe("the digests", () => {
       await writeFile(path, text);
       await expect(find({ offline: true })).rejects.toMatchObject({ code: "integrity", subject: path });
       await find();
-      expect(JSON.parse(await readFile(path, "utf8"))).toEqual({
+      expect(JSON.parse(await readFile(path, "utf8"))).toMatchObject({
         "m.safetensors": { size: BYTES.length, sha256: sha256(BYTES) },
       });
     },

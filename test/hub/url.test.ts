@@ -57,7 +57,7 @@ async function same(located: Located, expected: Uint8Array, path?: string): Prom
 async function remains(): Promise<string[]> {
   const items = await readdir(cache, { recursive: true, withFileTypes: true }).catch(() => []);
   const names = items.filter((item) => item.isFile() || /^\.(?:tmp|part)-/.test(item.name)).map((item) => item.name);
-  return names.filter((name) => name !== ".digests.json");
+  return names.filter((name) => name !== ".digests.json" && name !== ".origin.json");
 }
 
 async function fails(message: RegExp, options: LocateOptions = {}, path = "/m.safetensors"): Promise<void> {
@@ -398,7 +398,7 @@ describe("a disk", () => {
     serve(file(JSON.stringify({ weightsManifest: [{ paths: ["c.bin"] }] })), "/net/model.json");
     serve(file("c"), "/net/c.bin");
     const { folder } = await find({}, "/net/model.json");
-    expect((await folder.list!()).toSorted()).toEqual([".digests.json", "c.bin", "model.json"]);
+    expect((await folder.list!()).toSorted()).toEqual([".digests.json", ".origin.json", "c.bin", "model.json"]);
     expect(`${await readFile(join(folder.name, "c.bin"))}`).toBe("c");
   });
 });

@@ -227,7 +227,7 @@ describe("owner/repo", () => {
       folder: (path: string) => (path === "o/r" ? { name: path, open: folder as never } : runtime.folder(path)),
     };
     const located = await locate("o/r", listless, { cache });
-    expect(located.assumed).toBe('"o/r" is hf:o/r, and ./o/r a path');
+    expect(located.guesses).toEqual([{ key: "source", message: '"o/r" is hf:o/r, and ./o/r a path' }]);
   });
 });
 

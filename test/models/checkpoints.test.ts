@@ -271,7 +271,7 @@ describe("what is no such network", () => {
   it("says what is missing, and gives no hint that would not help", async () => {
     const error = await refusal([tensor("blocks.0.attn.qkv.weight", [4, 4])]);
     expect([error.code, error.subject]).toEqual(["architecture", "conv1.weight"]);
-    expect(error.message).not.toMatch(/--arch/);
+    expect(error.message).not.toMatch(/option arch/);
     const named = await refusal([tensor("blocks.0.attn.qkv.weight", [4, 4])], { arch: "resnet18" });
     expect([named.code, named.subject]).toEqual(["tensor-missing", "conv1.weight"]);
   });

@@ -4,7 +4,18 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { resnetSpec } from "../../src/models/resnet.ts";
-import { createHandler, edgeRuntime, fromBytes, init, load } from "../../src/runtimes/edge.ts";
+import {
+  cached,
+  createHandler,
+  edgeRuntime,
+  forget,
+  fromBytes,
+  init,
+  load,
+  persist,
+  prefetch,
+  usage,
+} from "../../src/runtimes/edge.ts";
 import { goldenCheckpoint } from "../golden/checkpoint.ts";
 import { goldenInput } from "../golden/weights.ts";
 
@@ -33,6 +44,12 @@ async function logitsOf(source: Parameters<typeof load>[0]): Promise<Float32Arra
 
 it("measures nothing: the clock of a Worker stands still", () => {
   expect(edgeRuntime().measure).toBeUndefined();
+});
+
+it("keeps nothing, and says so", async () => {
+  for (const call of [() => prefetch("resnet18"), () => cached("resnet18"), () => forget("resnet18"), usage, persist]) {
+    await expect(call()).rejects.toMatchObject({ name: "ModelError", code: "runtime" });
+  }
 });
 
 describe("HEIC and AVIF", () => {

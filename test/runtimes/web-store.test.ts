@@ -1,7 +1,9 @@
 /** The browser's cache, over a Cache API in memory. */
+import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Store } from "../../src/runtime.ts";
-import { cacheStore } from "../../src/runtimes/web-store.ts";
+import { verifyCached } from "../../src/hub/cache.ts";
+import type { Runtime, Store } from "../../src/runtime.ts";
+import { cacheStore, pageStore } from "../../src/runtimes/web-store.ts";
 
 let stored: Map<string, Uint8Array<ArrayBuffer>>;
 
@@ -70,7 +72,7 @@ test("what a page gave up a day ago is removed, what is newer is not", async () 
   expect(addresses("half")).toEqual([recent]);
 });
 test.each([
-  ["changed", (address: string) => void stored.get(address)!.fill(7)],
+  ["cut", (address: string) => void stored.set(address, stored.get(address)!.slice(1))],
   ["gone", (address: string) => void stored.delete(address)],
 ])("a file that was %s is named, until it is fetched again", async (_, damage) => {
   await put(cacheStore("c"), "weights");
@@ -163,4 +165,61 @@ describe("a download that was cut", () => {
     await expect(filling("a".repeat(9 << 20), true, [])).rejects.toMatchObject({ code: "cache" });
     expect([...stored.keys()]).toEqual([]);
   });
+});
+
+describe("checksums", () => {
+  const known = { algorithm: "sha256", hex: "ab".repeat(32) } as const;
+  test("are remembered with the entry, those that come later too", async () => {
+    await cacheStore("c").put("k", async (writer) => {
+      const file = await writer.file("m");
+      await file.begin(undefined);
+      await file.append(encoded("weights"));
+      await file.close([known]);
+    });
+    const folder = (await cacheStore("c").get("k"))!;
+    expect(await folder.checksums!("m")).toEqual([known]);
+    await folder.remember!("m", [{ ...known, algorithm: "sha512" }]);
+    expect(await (await cacheStore("c").get("k"))!.checksums!("m")).toHaveLength(2);
+  });
+  test("that are remembered are not computed again", async () => {
+    const hash = vi.fn(() => createHash("sha256"));
+    const runtime = { hash } as unknown as Runtime;
+    await put(cacheStore("c"), "weights");
+    const hex = createHash("sha256").update("weights").digest("hex");
+    const path = "sub/model.safetensors";
+    for (let i = 0; i < 2; ++i) {
+      const folder = (await cacheStore("c").get("hf/o/r@main"))!;
+      await verifyCached(runtime, folder, path, [{ algorithm: "sha256", hex }]);
+    }
+    expect(hash).toHaveBeenCalledTimes(1);
+    const other = verifyCached(runtime, (await cacheStore("c").get("hf/o/r@main"))!, path, [known]);
+    await expect(other).rejects.toMatchObject({ code: "integrity" });
+    expect(hash).toHaveBeenCalledTimes(1);
+  });
+});
+
+test("entries are listed with their bytes, and removed", async () => {
+  await put(cacheStore("c"), "weights");
+  expect(await cacheStore("c").list!()).toEqual([{ key: "hf/o/r@main", bytes: 9, origin: undefined }]);
+  expect(await cacheStore("c").remove!("hf/o/r@main")).toBe(true);
+  expect([...stored.keys()]).toEqual([]);
+  expect(await cacheStore("c").remove!("hf/o/r@main")).toBe(false);
+});
+test("where storage is denied, what is put is there for whoever puts it, and it is said why", async () => {
+  vi.stubGlobal("caches", { open: async () => Promise.reject(new DOMException("no", "SecurityError")) });
+  const store = pageStore("c");
+  expect(await store.denial!()).toContain("SecurityError");
+  const folder = await store.put("k", async (writer) => {
+    await writer.write("config.json", encoded("{}"));
+    const file = await writer.file("m");
+    await file.begin("note");
+    await file.append(encoded("weights"));
+    await file.begin("note", 3);
+    await file.append(encoded("ther"));
+    await file.close();
+  });
+  const opened = await folder.open("m");
+  expect(new TextDecoder().decode(await opened.read(0, opened.size))).toBe("weither");
+  expect(await folder.list!()).toEqual(["config.json", "m"]);
+  expect(await store.get("k")).toBeUndefined();
 });
