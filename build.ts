@@ -104,6 +104,10 @@ await stage("wasm/jpeg.wasm", ["assembly/jpeg"], async () => {
   await tool("assemblyscript/bin/asc.js", "--config", "assembly/jpeg/asconfig.json");
   await optimize("wasm/jpeg.wasm", []);
 });
+await stage("wasm/solve.wasm", ["assembly/solve"], async () => {
+  await tool("assemblyscript/bin/asc.js", "--config", "assembly/solve/asconfig.json");
+  await optimize("wasm/solve.wasm", []);
+});
 // The names of every kernel's arguments, from the declarations that `asc` writes: what makes a wrong name fail to compile.
 await stage("wasm/arguments.js", ["wasm/baseline.d.ts"], () => {
   const declared = readFileSync(join(root, "wasm/baseline.d.ts"), "utf8");
@@ -219,7 +223,7 @@ const PAGE_FILES = [
   ["measuring", /src\/(vectors|dots)\.ts$/],
   ["workers", /src\/(threads|replicas)\.ts$/],
   ["quantizing", /src\/quantizer\.ts$/],
-  ["training", /src\/(define|inspect|train\/finetune)\.ts$/],
+  ["training", /src\/(define|inspect|train\/(finetune|teacher))\.ts$/],
 ] as const;
 
 /** The entry of pages, in `dist/runtimes/`: `browser.js`, and a file of each part. */

@@ -64,6 +64,7 @@ const types = tool(
   "./baseline.shared.wasm",
   "./relaxed.shared.wasm",
   "./jpeg.wasm",
+  "./solve.wasm",
   "./webp.wasm",
   "./webp.wasm.gz",
 );

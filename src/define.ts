@@ -20,6 +20,7 @@ import {
   type TrainNewOptions,
   trainNewWith,
 } from "./train/finetune.ts";
+import { createTeacherWith, type Teacher, type TeacherOptions } from "./train/teacher.ts";
 import type { Trainer } from "./train/trainer.ts";
 import { type TuneOptions, tuneWith } from "./tune.ts";
 import { withTwins } from "./twins.ts";
@@ -43,6 +44,8 @@ export interface Library {
   tune(source: Source, options?: TuneOptions): Promise<Tuning>;
   /** Makes a trainer for a training loop of one's own, from a model or a new network. */
   createTrainer(source: Source, options?: CreateTrainerOptions): Promise<Trainer>;
+  /** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+  createTeacher(source: Source, options?: TeacherOptions): Promise<Teacher>;
   /** Finds, opens and checks a model without reading its weights. */
   openModel(source: Source, options?: ModelOptions): Promise<Model>;
   /** Describes a model and what it needs, without loading it. */
@@ -71,6 +74,7 @@ export function defineRuntime(own: Runtime): Library {
     quantize: (...given) => quantizeWith(runtime, ...given),
     tune: (...given) => tuneWith(runtime, ...given),
     createTrainer: (...given) => createTrainerWith(runtime, ...given),
+    createTeacher: (...given) => createTeacherWith(runtime, ...given),
     openModel: (...given) => openModelWith(runtime, ...given),
     inspect: (...given) => inspectWith(runtime, ...given),
     convert: (...given) => convertWith(runtime, ...given),

@@ -95,7 +95,10 @@ export type {
   TrainProgress,
 } from "./train/finetune.ts";
 export type { FitProgress } from "./train/fit.ts";
+export { mergeSums } from "./train/heads/sums-file.ts";
 export {
+  HEADS,
+  type HeadName,
   LOSSES,
   type Loss,
   OPTIMIZERS,
@@ -109,6 +112,7 @@ export { SCHEDULES, type Schedule } from "./train/schedules.ts";
 export type { TrainOptions, TrainPart } from "./train/spec.ts";
 export type { EpochRecord } from "./train/state.ts";
 export type { Targets } from "./train/targets.ts";
+export { Teacher, type TeacherEvaluation, type TeacherOptions } from "./train/teacher.ts";
 export { DivergedError, type Evaluation, type StepResult, type Trainer } from "./train/trainer.ts";
 export type { TrainerState } from "./train/trainer-state.ts";
 export type { ClassAccuracy, Validated } from "./train/validate.ts";

@@ -8,8 +8,8 @@ import type { ModelHints } from "./models/metadata.ts";
 import type { Build } from "./tape.ts";
 import type { Dots, Vectors } from "./variants.ts";
 
-/** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, and the image codecs. */
-export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp";
+/** The compiled modules a runtime can hand out: two kernel builds, their shared-memory twins, the image codecs, and what heads are solved with. */
+export type ModuleName = "baseline" | "relaxed" | "baseline.shared" | "relaxed.shared" | "jpeg" | "webp" | "solve";
 
 export type WorkerJob = "worker" | "replica" | "preparer";
 

@@ -12,6 +12,7 @@ import * as node from "../src/runtimes/node.ts";
 vi.mock("../wasm/baseline.wasm", () => ({ default: undefined }));
 vi.mock("../wasm/relaxed.wasm", () => ({ default: undefined }));
 vi.mock("../wasm/jpeg.wasm", () => ({ default: undefined }));
+vi.mock("../wasm/solve.wasm", () => ({ default: undefined }));
 vi.mock("../wasm/webp.wasm", () => ({ default: undefined }));
 
 /** The functions that are bound to a runtime, the same everywhere. */
@@ -22,6 +23,7 @@ const LIBRARY = [
   "quantize",
   "tune",
   "createTrainer",
+  "createTeacher",
   "openModel",
   "inspect",
   "convert",
@@ -36,6 +38,7 @@ const COMMON = [
     "BUILDS",
     "BYTE_LIMIT",
     "FILTERS",
+    "HEADS",
     "METHODS",
     "LOSSES",
     "OPTIMIZERS",
@@ -46,8 +49,8 @@ const COMMON = [
     "PRETRAINED",
   ],
   ...["RESNETS", "SAFETENSORS", "SCHEDULES", "STORAGE_DTYPES"],
-  ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "search", "similarity", "splitDataset"],
-  "supportsRelaxed",
+  ...["ImageSet", "defineRuntime", "fromBytes", "fromStream", "mergeSums", "search", "similarity", "splitDataset"],
+  ...["Teacher", "supportsRelaxed"],
 ];
 
 const OWN = {

@@ -9,7 +9,7 @@ import {
   type TrainProgress,
   trainNewWith,
 } from "../train/finetune.ts";
-import type { Part } from "../train/options.ts";
+import type { HeadName, Part } from "../train/options.ts";
 import type { EpochRecord } from "../train/state.ts";
 import { DivergedError } from "../train/trainer.ts";
 import { suspicion } from "./accuracy.ts";
@@ -25,6 +25,7 @@ import { trainingOptionsOf } from "./training-options.ts";
 export interface TrainCommand extends CommonOptions {
   readonly out: string;
   readonly train?: Part;
+  readonly head?: HeadName;
   readonly labels?: string;
   readonly val?: string;
   readonly valSplit?: number;
@@ -123,6 +124,12 @@ async function run(
     });
     await writeAtomically(report, [new TextEncoder().encode(page)]);
   }
+  if (result.leaveOneOut !== undefined) {
+    const how = result.head === "ridge" ? "ridge regression on features" : "class means of features";
+    const chosen = options.head === undefined ? "; --head logistic trains by epochs" : "";
+    const share = `${(100 * result.leaveOneOut).toFixed(2)} %`;
+    remark(quiet, `last layer by ${how}, without epochs: ${share} of images right when left out${chosen}`);
+  }
   const { history, trainLoss, trainTop1, valTop1, valMap, classes } = result;
   // A step of the head alone has no image in it: features are what takes the time then.
   const imagesPerSecond = (options.train === "head" ? seen.featuresPerSecond() : undefined) ?? result.imagesPerSecond;
@@ -133,7 +140,8 @@ async function run(
   });
   for (const text of suspicion(answers, classes.length, (index) => classes[index]!)) remark(quiet, text);
   const summary = {
-    epochs: history.length,
+    ...(result.leaveOneOut === undefined ? { epochs: history.length } : { leaveOneOut: result.leaveOneOut }),
+    ...(result.head !== undefined && { head: result.head }),
     trainLoss,
     trainTop1,
     valTop1,

@@ -35,7 +35,7 @@ function defaultOf(at: number, isNew: boolean): string {
 
 function optionOf({ kind, flag, help, name }: (typeof ROWS)[number], at: number, isNew: boolean): Option {
   const initial = name === "train" ? ` (default: ${isNew ? "all" : "head"})` : defaultOf(at, isNew);
-  const option = new Option(flag, name === "loss" ? help : `${help}${initial}`);
+  const option = new Option(flag, name === "loss" || name === "head" ? help : `${help}${initial}`);
   if (FIRST.includes(name)) option.helpGroup(OWN);
   if (kind.choices !== undefined) return option.choices(kind.choices as readonly string[]);
   if (kind.type !== "number") return option;
@@ -60,7 +60,8 @@ export function withTraining(command: Command, isNew: boolean): Command {
     .option("--report <file>", "write an HTML report")
     .optionsGroup("How it learns:");
   ROWS.forEach((row, at) => {
-    command.addOption(optionOf(row, at, isNew));
+    // From scratch there are no features to find a head by.
+    if (!(isNew && row.name === "head")) command.addOption(optionOf(row, at, isNew));
   });
   return command;
 }

@@ -7,6 +7,7 @@
 import baseline from "../../wasm/baseline.wasm";
 import jpeg from "../../wasm/jpeg.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
+import solve from "../../wasm/solve.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
@@ -20,6 +21,7 @@ import type { ModuleName, Runtime } from "../runtime.ts";
 import { createHandler as createTimedHandler, type HandlerOptions } from "../server/handler.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { createTeacherWith } from "../train/teacher.ts";
 import { tuneWith } from "../tune.ts";
 import { imagesTranscoder } from "./cloudflare-images.ts";
 import { givenImages, givenModule } from "./init.ts";
@@ -47,6 +49,8 @@ export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime,
 export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
 /** Makes a trainer for a training loop of one's own. */
 export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+export const createTeacher: Library["createTeacher"] = (...given) => createTeacherWith(runtime, ...given);
 /** Finds, opens and checks a model without reading its weights. */
 export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
 /** Describes a model and what it needs, without loading it. */
@@ -72,7 +76,7 @@ export function createHandler(options: HandlerOptions): (request: Request) => Pr
 async function moduleOf(name: ModuleName): Promise<WebAssembly.Module> {
   const given = await givenModule(name);
   if (given !== undefined) return given;
-  const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, webp };
+  const imported: Readonly<Partial<Record<ModuleName, WebAssembly.Module>>> = { baseline, relaxed, jpeg, solve, webp };
   const module = imported[name];
   if (module instanceof WebAssembly.Module) return module;
   const hint = `give it to init({ "${name}": { module } })`;

@@ -5,6 +5,7 @@
 import baseline from "../../wasm/baseline.wasm";
 import jpeg from "../../wasm/jpeg.wasm";
 import relaxed from "../../wasm/relaxed.wasm";
+import solve from "../../wasm/solve.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
@@ -16,6 +17,7 @@ import { quantizeWith } from "../quantizer.ts";
 import type { ModuleName, Runtime } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { createTeacherWith } from "../train/teacher.ts";
 import { tuneWith } from "../tune.ts";
 import { withTwins } from "../twins.ts";
 import { webRuntime } from "./web.ts";
@@ -43,6 +45,8 @@ export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime,
 export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
 /** Makes a trainer for a training loop of one's own. */
 export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+export const createTeacher: Library["createTeacher"] = (...given) => createTeacherWith(runtime, ...given);
 /** Finds, opens and checks a model without reading its weights. */
 export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
 /** Describes a model and what it needs, without loading it. */
@@ -77,7 +81,7 @@ export const persist: Library["persist"] = async () => {
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   // In this entry the build puts bytes in place of modules.
-  const bytes = { baseline, relaxed, jpeg, webp } as unknown as Partial<Record<ModuleName, BufferSource>>;
+  const bytes = { baseline, relaxed, jpeg, solve, webp } as unknown as Partial<Record<ModuleName, BufferSource>>;
   const mine = bytes[name];
   if (mine === undefined) {
     const hint = "one thread is all that the inline entry has";

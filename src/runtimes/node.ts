@@ -26,6 +26,7 @@ import { quantizeWith } from "../quantizer.ts";
 import type { HuggingFace, ModuleName, Runtime, WorkerHandle, WorkerJob } from "../runtime.ts";
 import { createTrainerWith } from "../train/create.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
+import { createTeacherWith } from "../train/teacher.ts";
 import { tuneWith } from "../tune.ts";
 import { withTwins } from "../twins.ts";
 import { measureVectors } from "../vectors.ts";
@@ -56,6 +57,8 @@ export const quantize: Library["quantize"] = (...given) => quantizeWith(runtime,
 export const tune: Library["tune"] = (...given) => tuneWith(runtime, ...given);
 /** Makes a trainer for a training loop of one's own. */
 export const createTrainer: Library["createTrainer"] = (...given) => createTrainerWith(runtime, ...given);
+/** Loads a model to teach photo by photo: its head follows from them at once, without epochs. */
+export const createTeacher: Library["createTeacher"] = (...given) => createTeacherWith(runtime, ...given);
 /** Finds, opens and checks a model without reading its weights. */
 export const openModel: Library["openModel"] = (...given) => openModelWith(runtime, ...given);
 /** Describes a model and what it needs, without loading it. */

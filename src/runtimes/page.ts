@@ -13,6 +13,7 @@ const MODULES: Readonly<Record<ModuleName, () => URL>> = {
   "baseline.shared": () => new URL("../../wasm/baseline.shared.wasm", import.meta.url),
   "relaxed.shared": () => new URL("../../wasm/relaxed.shared.wasm", import.meta.url),
   jpeg: () => new URL("../../wasm/jpeg.wasm", import.meta.url),
+  solve: () => new URL("../../wasm/solve.wasm", import.meta.url),
   webp: () => new URL("../../wasm/webp.wasm.gz", import.meta.url),
 };
 

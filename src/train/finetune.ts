@@ -27,6 +27,7 @@ import { type FitProgress, fit } from "./fit.ts";
 import { headOf, initialise, withClasses } from "./initialise.ts";
 import {
   fingerprintOf,
+  type HeadName,
   type Loss,
   type ResolvedTrainingOptions,
   resolveOptions,
@@ -86,6 +87,10 @@ export interface Finetuned {
   readonly imagesPerSecond: number;
   /** Messages of the images that could not be read. */
   readonly failed: readonly string[];
+  /** How the last layer was found, where nothing else was trained. */
+  readonly head?: HeadName;
+  /** With `ridge` and `prototype`: the share of images that the head of all others takes for their class. */
+  readonly leaveOneOut?: number;
   /** What was assumed about the model that training began with. */
   readonly guesses: Model["guesses"];
 }
@@ -167,6 +172,7 @@ interface Outcome {
   readonly tensors: readonly NamedTensor[];
   readonly history: readonly EpochRecord[];
   readonly validation: Validation | undefined;
+  readonly leaveOneOut?: number;
 }
 
 interface Sources {
@@ -245,7 +251,8 @@ async function trainHead(
   resolved: ResolvedTrainingOptions,
 ): Promise<Outcome> {
   const { runtime, model, train, val, options } = context;
-  const count = VIEWS[resolved.augment];
+  const solved = resolved.head === "logistic" ? undefined : resolved.head;
+  const count = solved === undefined ? VIEWS[resolved.augment] : 1;
   // The first view is the one that is classified later.
   const views = Array.from({ length: count }, (_, view) =>
     imagesOf(context, "train", view === 0 ? "none" : resolved.augment),
@@ -258,18 +265,27 @@ async function trainHead(
     options.onProgress?.({ phase: "features", done, total });
   };
   const classifier = await loadModel(runtime, opened, loading);
-  let sources: Sources;
+  let computed: { readonly train: Features; readonly val: Features | undefined };
   try {
     const compute = (from: readonly BatchSource[]): Promise<Features> =>
       computeFeatures(classifier, from, channels, options.signal, onImages);
-    sources = {
-      train: featureSource(labelled(context, train), await compute(views), resolved.seed),
-      val:
-        val && featureSource(labelled(context, val), await compute([imagesOf(context, "val", "none")]), resolved.seed),
+    computed = {
+      train: await compute(views),
+      val: val && (await compute([imagesOf(context, "val", "none")])),
     };
   } finally {
     await classifier.dispose();
   }
+  const sets = { train: labelled(context, train), val: val && labelled(context, val) };
+  if (solved !== undefined) {
+    const { solvePhase } = await import("./heads/outcome.ts");
+    const phase = { head: solved, node: outputNode(model.graph).name, ...sets };
+    return solvePhase(runtime, phase, computed.train, computed.val);
+  }
+  const sources = {
+    train: featureSource(sets.train, computed.train, resolved.seed),
+    val: sets.val && computed.val && featureSource(sets.val, computed.val, resolved.seed),
+  };
   const head = { source: model.source, graph: headOf(model.graph), checkpoint: headCheckpoint(model) };
   return trainPhase(context, "head", head, sources, resolved);
 }
@@ -279,7 +295,7 @@ function headFirst(
   { seed, winograd, labelSmoothing, loss }: ResolvedTrainingOptions,
   images: number,
 ): ResolvedTrainingOptions {
-  const options = { train: "head", seed, winograd, labelSmoothing, loss } as const;
+  const options = { train: "head", head: "logistic", seed, winograd, labelSmoothing, loss } as const;
   return resolveOptions(options, { isNew: false, images, isMultiLabel: loss === "bce" });
 }
 
@@ -307,7 +323,9 @@ export async function finetuneWith(
 ): Promise<Finetuned> {
   const sets = trainingSets(dataset, options.val, options.seed);
   const images = sets.train.examples.length;
-  const resolved = resolveOptions(options, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
+  // Only epochs leave a state to go on from.
+  const wanted = options.resume === undefined ? options : { head: "logistic" as const, ...options };
+  const resolved = resolveOptions(wanted, { isNew: false, images, isMultiLabel: isMultiLabel(sets.train) });
   // Replicas compute features; threads train.
   const loading = options.replicas === undefined ? options : { ...options, threads: 1 };
   checkBuildOptions(loading);
@@ -394,8 +412,8 @@ async function train(
 
 async function finish(
   model: Model,
-  { val, failed }: TrainingContext,
-  { history, validation }: Outcome,
+  { val, failed, resolved }: TrainingContext,
+  { history, validation, leaveOneOut }: Outcome,
 ): Promise<Finetuned> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   for await (const piece of convertModel(model)) pieces.push(piece);
@@ -413,6 +431,8 @@ async function finish(
     answers: (validation?.answers ?? []).map((answer) => ({ ...answer, name: val!.examples[answer.index]!.name })),
     imagesPerSecond: Number((rates.length / rates.reduce((sum, rate) => sum + 1 / rate, 0)).toFixed(1)),
     failed: [...failed.values()],
+    ...(resolved.train === "head" && { head: resolved.head }),
+    ...(leaveOneOut !== undefined && { leaveOneOut }),
     guesses: model.guesses,
   };
 }

@@ -17,6 +17,10 @@ export type Part = (typeof PARTS)[number];
 export const OPTIMIZERS = ["sgd", "adamw"] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 
+/** `ridge` and `prototype` follow from features at once; `logistic` takes epochs. */
+export const HEADS = ["ridge", "prototype", "logistic"] as const;
+export type HeadName = (typeof HEADS)[number];
+
 export const LOSSES = ["cross_entropy", "bce"] as const;
 export type Loss = (typeof LOSSES)[number];
 
@@ -40,6 +44,8 @@ export interface Context {
   readonly images: number;
   /** Whether the images have several labels. */
   readonly isMultiLabel: boolean;
+  /** Whether options are given that only epochs need. */
+  readonly hasEpochs?: boolean;
 }
 
 interface Row<T> {
@@ -51,6 +57,16 @@ interface Row<T> {
   readonly help?: string;
   /** Whether a resumed run may have another value, because no result depends on it. */
   readonly exempt?: true;
+}
+
+/** Images up to which a head is solved for when nobody says how. */
+const FEW_IMAGES = 1000;
+/** Options that a head without epochs has a use for, or no harm from. */
+const WITHOUT_EPOCHS: readonly string[] = ["train", "batch", "norms", "winograd", "head", "seed", "loss"];
+
+/** Whether a head can be solved for, and nothing that is given says otherwise. */
+function isSolvable({ setup, images, isMultiLabel, hasEpochs = false }: Context): boolean {
+  return setup === "head" && images <= FEW_IMAGES && !isMultiLabel && !hasEpochs;
 }
 
 function number(expected: string, isGood: (value: number) => boolean): Kind<number> {
@@ -185,6 +201,16 @@ const RUN_OPTIONS = {
     { trainer: "none", head: "light", part: "standard", scratch: "standard" },
     { flag: "--augment <how>", help: "how much images are varied: shifted, mirrored, cropped" },
   ),
+  /**
+   * How the last layer follows from features, where nothing else is trained: by ridge regression or class means, at once, or by epochs
+   * of logistic regression. When absent `ridge` for up to 1,000 images, unless options of epochs are given. No state is kept of what
+   * takes no epochs, so none has another.
+   */
+  head: row<HeadName>(oneOf(HEADS), (context) => (isSolvable(context) ? "ridge" : "logistic"), {
+    flag: "--head <how>",
+    help: "how the last layer is found: ridge regression (default up to 1,000 images), class means (prototype), or by epochs (logistic)",
+    exempt: true,
+  }),
   /** Decides new weights, order and variations. */
   seed: row(INTEGER, 1, {
     flag: "--seed <n>",
@@ -265,15 +291,23 @@ export function resolveOptions(
   { isNew, images, isMultiLabel }: Omit<Context, "setup"> & { readonly isNew: boolean },
 ): ResolvedTrainingOptions {
   const setup = isNew ? "scratch" : (options.train ?? "head") === "head" ? "head" : "part";
-  const context = { setup, images, isMultiLabel } as const;
+  const hasEpochs = Object.entries(options).some(
+    ([name, value]) => value !== undefined && name in TRAINING_OPTIONS && !WITHOUT_EPOCHS.includes(name),
+  );
+  const context = { setup, images, isMultiLabel: isMultiLabel || options.loss === "bce", hasEpochs } as const;
   const resolved = resolve(TRAINING_OPTIONS, { ...options }, context) as unknown as ResolvedTrainingOptions;
-  const { batch, warmup, epochs, loss, norms, train } = resolved;
+  const { batch, head, warmup, epochs, loss, norms, train } = resolved;
   if (batch > images) {
     throw new OptionError("batch", expectedGot("batch", `at most the ${images} images of the set`, `${batch}`));
   }
   if (loss !== "bce" && isMultiLabel) {
     const hint = "its images have several labels each, or none";
     throw new OptionError("loss", expectedGot("loss", "bce for this set", loss, hint));
+  }
+  if (head !== "logistic" && (setup !== "head" || loss === "bce")) {
+    const got = loss === "bce" ? "several labels an image" : `more than the head trained`;
+    const hint = "ridge and prototype solve for the last layer of classes that exclude each other";
+    throw new OptionError("head", expectedGot("head", `logistic with ${got}`, head, hint));
   }
   if (norms === "live" && train !== "head" && batch === 1) {
     const hint = "live norms need the statistics of a batch; freeze them, or take more images at once";

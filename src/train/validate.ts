@@ -41,7 +41,7 @@ const BEST = 5;
 
 /** Validates over a whole source. */
 export async function validate(
-  trainer: Trainer,
+  trainer: Pick<Trainer, "evaluate">,
   source: BatchSource,
   batch: number,
   averaged: boolean,

@@ -26,6 +26,7 @@ vi.mock("../../wasm/baseline.wasm", () => moduleOf("baseline"));
 // What a bundler makes of a module that it does not know.
 vi.mock("../../wasm/relaxed.wasm", () => ({ default: "/assets/relaxed.wasm" }));
 vi.mock("../../wasm/jpeg.wasm", () => moduleOf("jpeg"));
+vi.mock("../../wasm/solve.wasm", () => moduleOf("solve"));
 vi.mock("../../wasm/webp.wasm", () => moduleOf("webp"));
 
 const file = goldenCheckpoint({ ...resnetSpec("resnet20"), shortcut: "B" });
