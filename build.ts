@@ -244,7 +244,7 @@ const PAGE_FILES = [
   // Tables and small functions beside the library's own: bundlers that keep whole files, as esbuild does, must not keep an engine for them.
   [
     "tables",
-    /src\/(bytes|define|embedding|kernels|methods|output|preprocess|stored-values|decode\/bytes|formats\/open|models\/resnet|train\/(augments|dataset|options|schedules))\.ts$/,
+    /src\/(bytes|define|embedding|kernels|methods|output|preprocess|stored-values|teacher|decode\/bytes|formats\/open|models\/resnet|train\/(augments|dataset|options|schedules))\.ts$/,
   ],
   ["here", /src\/runtimes\/here\.ts$/],
   ["core", /src\/classifier\.ts$/],

@@ -85,7 +85,7 @@ export type {
 export type { DownloadOptions, FileSource } from "./source.ts";
 export { FILE_FORMATS, type FileFormat, STORAGE_DTYPES, type StorageDtype } from "./stored-values.ts";
 export type { Step, Tape } from "./tape.ts";
-export { Teacher } from "./teacher.ts";
+export { mergeSums, Teacher } from "./teacher.ts";
 export type { Dtype, TensorInfo } from "./tensor.ts";
 export { AUGMENTS, type Augment } from "./train/augments.ts";
 export type { Choice } from "./train/chosen.ts";
@@ -102,7 +102,6 @@ export type {
 } from "./train/finetune.ts";
 export type { FitProgress } from "./train/fit.ts";
 export type { CrossValidation, FoldResult } from "./train/folds.ts";
-export { mergeSums } from "./train/heads/sums-file.ts";
 export {
   type ClassWeighting,
   type FeatureKind,

@@ -15,3 +15,16 @@ export const Teacher = {
     return Teacher.merge(...teachers);
   },
 } as const;
+
+/**
+ * Adds up what `teacher.sums()` gave on several devices: the same bytes, in any order, as the sums of one that was taught all.
+ *
+ *     const all = await mergeSums(mine, yours, theirs);
+ *     await teacher.addSums(all);
+ *
+ * @throws ModelError for bytes that are no sums, or sums of different networks; OptionError for none
+ */
+export async function mergeSums(...files: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> {
+  const { mergeSums } = await import("./train/heads/sums-file.ts");
+  return mergeSums(...files);
+}

@@ -7,3 +7,6 @@
  */
 export const AUGMENTS = ["none", "light", "standard"] as const;
 export type Augment = (typeof AUGMENTS)[number];
+
+/** The strength of RandAugment that is full. */
+export const STRONGEST = 10;

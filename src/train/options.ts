@@ -7,8 +7,7 @@
  */
 
 import { ArgumentTypeError, expectedGot, OptionError } from "../errors.ts";
-import { AUGMENTS, type Augment } from "./augments.ts";
-import { STRONGEST } from "./rand-augment.ts";
+import { AUGMENTS, type Augment, STRONGEST } from "./augments.ts";
 import { SCHEDULES, type Schedule } from "./schedules.ts";
 
 /** Which layers are trained. */

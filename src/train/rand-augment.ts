@@ -5,6 +5,7 @@
  * (`npm run bench -- augment`), which in Node and pages passes beside the network's step.
  */
 import type { Preprocess } from "../preprocess.ts";
+import { STRONGEST } from "./augments.ts";
 
 /** An image while it is varied: `[h, w, c]`, c 1 or 3 in the order of `Preprocess`. */
 interface Image {
@@ -20,8 +21,6 @@ interface Image {
 type Operation = (image: Image, strength: number, sign: number) => Uint8ClampedArray;
 
 const COUNT = 2;
-/** The strength that is full. */
-export const STRONGEST = 10;
 const [SHEAR, TRANSLATE, DEGREES, FACTOR, BITS] = [0.3, 150 / 331, 30, 0.9, 4] as const;
 /** Shares of R, G, B in gray: ITU-R BT.601. */
 const LUMA = [0.299, 0.587, 0.114] as const;
