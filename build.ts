@@ -165,13 +165,15 @@ const IMPORTED_AT_ONCE: Plugin = {
   },
 };
 
+/** What opens models: they come opened to the workers that compute. */
+const OPENING =
+  /src\/(source|identify|int8-twin|offline|formats\/(open|choose|sniff|foreign|tfjs|sharded|keras-head|dequantize)|hub\/locate|runtimes\/web-(store|offline)|models\/(imagenet-labels|config|stored-graph|recognise|match))\.ts$/;
+
 /** Parts of the library that a worker of pages does without, so that its file stays below what bundlers warn of (webpack: 250 kB). */
 const LEFT_OUT = {
-  // Models come to them opened.
-  "browser-engine":
-    /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
-  "browser-trainer":
-    /src\/(source|identify|int8-twin|formats\/open|hub\/locate|runtimes\/web-store|models\/imagenet-labels)\.ts$/,
+  "browser-engine": OPENING,
+  "browser-quantizer": OPENING,
+  "browser-trainer": new RegExp(`${OPENING.source}|src/(heatmap|quantizer)\\.ts$`),
   // Large, and rare: the page reads such files itself, and makes twins.
   "browser-opener": /src\/(int8-twin|formats\/(torch|onnx)\/format)\.ts$/,
 } as const;

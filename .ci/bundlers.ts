@@ -168,7 +168,7 @@ async function byWebpack(name: string, module: string): Promise<Outcome> {
 
 /** The package's files that a bundler leaves where they are: workers beside the bundle, wasm where its address leads to. */
 function copyParts(out: string): void {
-  for (const job of ["engine", "opener", "trainer", "worker", "replica", "preparer"]) {
+  for (const job of ["engine", "opener", "quantizer", "trainer", "worker", "replica", "preparer"]) {
     cpSync(join(packed, `dist/runtimes/browser-${job}.js`), join(out, `browser-${job}.js`));
   }
   cpSync(join(packed, "wasm"), join(out, "wasm"), { recursive: true });
@@ -331,9 +331,10 @@ const wasm = new Map(modules().map(({ name, bytes, gzip }) => [name, [bytes, gzi
 sizes.set("kernels, a build", wasm.get("baseline.wasm")!);
 sizes.set("the JPEG decoder's module", wasm.get("jpeg.wasm")!);
 sizes.set("the WebP decoder's", wasm.get("webp.wasm")!);
-const [engine, opener, trainer, core, pictures, hub, formats] = parts();
+const [engine, opener, quantizer, trainer, core, pictures, hub, formats] = parts();
 sizes.set("the worker that computes", [engine!.bytes, engine!.gzip]);
 sizes.set("the worker that opens models", [opener!.bytes, opener!.gzip]);
+sizes.set("the worker that quantizes", [quantizer!.bytes, quantizer!.gzip]);
 sizes.set("the worker that trains", [trainer!.bytes, trainer!.gzip]);
 sizes.set("what computes on the page", [core!.bytes, core!.gzip]);
 sizes.set("for photos", [pictures!.bytes, pictures!.gzip]);

@@ -49,6 +49,6 @@ export async function loadedAtOnce(statement: string): Promise<Size> {
 /** The files of a page's workers, and the parts of its entry that are imported when they are needed. */
 export function parts(): readonly Size[] {
   const folder = join(root, "dist/runtimes");
-  const names = ["engine", "opener", "trainer", "core", "pictures", "hub", "formats"];
+  const names = ["engine", "opener", "quantizer", "trainer", "core", "pictures", "hub", "formats"];
   return names.map((name) => sizeOf(name, readFileSync(join(folder, `browser-${name}.js`))));
 }

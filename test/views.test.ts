@@ -33,7 +33,7 @@ describe("views", () => {
     expect(viewsOf(PHOTO, WAY, { scales: [224], crops: 10 }).map(({ mirrored }) => mirrored)).toEqual([false, true]);
   });
   test.each([
-    [{ crops: 5 as never }, /crops: expected 1 or 10, got 5/],
+    [{ crops: 5 as never }, /crops: expected 1, 2 or 10, got 5/],
     [{ scales: [0] }, /scales: expected whole numbers of pixels, got 0/],
     [{ scales: [224.5] }, /scales: expected whole numbers/],
   ])("%o are refused", (views, message) => {

@@ -16,10 +16,11 @@ import type { Description } from "./engine.ts";
 import { postImage } from "./images.ts";
 import { type PostedModel, postFile, postModel } from "./models.ts";
 import type { ELSEWHERE } from "./opener.ts";
+import type { PostedOptions } from "./options.ts";
 import { type Handler, Moved, Peer, READY } from "./peer.ts";
-import type { Part, PostedDataset, PostedOptions } from "./trainer.ts";
+import type { Part, PostedDataset } from "./trainer.ts";
 
-export type WorkerName = "engine" | "opener" | "trainer";
+export type WorkerName = "engine" | "opener" | "quantizer" | "trainer";
 
 /** What a page brings. */
 export interface PageParts {
@@ -193,7 +194,7 @@ export class Remote {
     };
     try {
       const args = [postOptions(options)];
-      return (await this.#inTrainer("quantize", source, args, imageOf, options)) as Quantized;
+      return (await this.#inOwn("quantize", source, args, imageOf, options)) as Quantized;
     } finally {
       void Promise.resolve(iterator?.return?.()).catch(() => {});
     }
@@ -215,11 +216,11 @@ export class Remote {
       return new Moved(image, transfer);
     };
     const args = [postDataset(dataset), { ...posted, plain }];
-    return (await this.#inTrainer(name, source, args, imageOf, options)) as Finetuned;
+    return (await this.#inOwn(name, source, args, imageOf, options)) as Finetuned;
   }
 
   /** Calls a worker of its own, which ends with the answer. */
-  async #inTrainer(
+  async #inOwn(
     name: "finetune" | "train" | "quantize",
     source: Source,
     args: readonly unknown[],
@@ -241,7 +242,7 @@ export class Remote {
         throw error;
       }
     };
-    const { peer, end } = await started(this.#parts, "trainer", { event, image });
+    const { peer, end } = await started(this.#parts, name === "quantize" ? "quantizer" : "trainer", { event, image });
     const onAbort = (): void => own.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
     // Until the end: a training reads its weights again.

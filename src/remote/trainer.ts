@@ -1,11 +1,11 @@
 /** What a page's worker for trainings does. */
 import type { ImageInput } from "../decode/input.ts";
-import { quantizeWith } from "../quantizer.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Dataset, Example } from "../train/dataset.ts";
 import { finetuneWith, trainNewWith } from "../train/finetune.ts";
 import { openImage } from "./images.ts";
 import { openModel, type PostedModel } from "./models.ts";
+import { openOptions, type PostedOptions } from "./options.ts";
 import { type Handler, Moved, type Peer } from "./peer.ts";
 
 /** A set as it is posted: its images stay where they are, and are asked for. */
@@ -16,26 +16,9 @@ export type PostedDataset = Pick<Dataset, "classes"> & {
 /** Which set an image is of. */
 export type Part = "train" | "val";
 
-/** What a page posts of a training's options: the names of those that are functions, and the rest. */
-export interface PostedOptions {
-  readonly plain: Readonly<Record<string, unknown>>;
-  readonly callbacks: readonly string[];
-}
-
-/** Handlers for what ends with one answer. `page` is the other end: it has the images, and hears of events. */
+/** Handlers of trainings. `page` is the other end: it has the images, and hears of events. */
 export function serveTrainings(runtime: Runtime, page: () => Peer): Readonly<Record<string, Handler>> {
-  const optionsOf = ({ plain, callbacks }: PostedOptions, signal: AbortSignal): Record<string, unknown> => {
-    const listening = callbacks.map((name) => {
-      const tell = (...args: readonly unknown[]): Promise<unknown> => {
-        const told = page().call("event", [name, args]);
-        // Not every event is waited for; the page ends the training where its function throws.
-        told.catch(() => {});
-        return told;
-      };
-      return [name, tell] as const;
-    });
-    return { ...plain, ...Object.fromEntries(listening), signal };
-  };
+  const optionsOf = (posted: PostedOptions, signal: AbortSignal) => openOptions(page, posted, signal);
   const imageOf = async (part: Part, index: number): Promise<ImageInput> => {
     return openImage(await page().call("image", [part, index]));
   };
@@ -60,16 +43,5 @@ export function serveTrainings(runtime: Runtime, page: () => Peer): Readonly<Rec
   return {
     finetune: trained((source, ...rest) => finetuneWith(runtime, source, ...rest), open),
     train: trained((arch: string, ...rest) => trainNewWith(runtime, arch, ...rest), String),
-    async quantize([posted, given], signal) {
-      const images = (async function* () {
-        for (let index = 0; ; ++index) {
-          const asked = (await page().call("image", ["train", index])) as { readonly image: unknown } | undefined;
-          if (asked === undefined) return;
-          yield openImage(asked.image);
-        }
-      })();
-      const result = await quantizeWith(runtime, open(posted), images, optionsOf(given as PostedOptions, signal));
-      return new Moved(result, [result.bytes.buffer]);
-    },
   };
 }

@@ -13,6 +13,7 @@ import type { PostedFault } from "./worker-runtime.ts";
 const STARTS: Readonly<Record<WorkerName, () => Worker>> = {
   engine: () => new Worker(new URL("./browser-engine.js", import.meta.url), { type: "module" }),
   opener: () => new Worker(new URL("./browser-opener.js", import.meta.url), { type: "module" }),
+  quantizer: () => new Worker(new URL("./browser-quantizer.js", import.meta.url), { type: "module" }),
   trainer: () => new Worker(new URL("./browser-trainer.js", import.meta.url), { type: "module" }),
 };
 
