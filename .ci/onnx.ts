@@ -89,7 +89,7 @@ if (hasData("photos in onnxruntime")) {
   for (const [name, source, dtype, count, least] of [
     ["f32", "resnet50", "f32", 20, 1],
     ["f16", "resnet50", "f16", 20, 1],
-    ["int8", int8, "f32", 200, 0.98],
+    ["int8", int8, "f32", 100, 0.98],
   ] as const) {
     await using model = await load(source);
     const session = await sessionOf(source, { dtype });
