@@ -167,13 +167,13 @@ const IMPORTED_AT_ONCE: Plugin = {
 
 /** What opens models: they come opened to the workers that compute. */
 const OPENING =
-  /src\/(source|identify|int8-twin|offline|formats\/(open|choose|sniff|foreign|tfjs|sharded|keras-head|dequantize)|hub\/locate|runtimes\/web-(store|offline)|models\/(imagenet-labels|config|stored-graph|recognise|match))\.ts$/;
+  /src\/(source|identify|int8-twin|offline|formats\/(open|choose|sniff|foreign|tfjs|sharded|keras-head)|hub\/locate|runtimes\/web-(store|offline|hash)|models\/(imagenet-labels|config|stored-graph|recognise|match))\.ts$/;
 
 /** Parts of the library that a worker of pages does without, so that its file stays below what bundlers warn of (webpack: 250 kB). */
 const LEFT_OUT = {
   "browser-engine": OPENING,
   "browser-quantizer": OPENING,
-  "browser-trainer": new RegExp(`${OPENING.source}|src/(heatmap|quantizer)\\.ts$`),
+  "browser-trainer": new RegExp(`${OPENING.source}|src/heatmap\\.ts$`),
   // Large, and rare: the page reads such files itself, and makes twins.
   "browser-opener": /src\/(int8-twin|formats\/(torch|onnx)\/format)\.ts$/,
 } as const;
@@ -187,7 +187,7 @@ function without(parts: RegExp): Plugin {
         const names = [
           ...readFileSync(path, "utf8").matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm),
         ];
-        const each = names.map(([, name]) => `export const ${name} = leftOut;`).join("\n");
+        const each = names.map(([, name]) => `export const ${name} = leftOut("${name}");`).join("\n");
         const contents = `import { leftOut } from "${join(root, "src/remote/left-out.ts")}";\n${each}`;
         return { contents, loader: "js" };
       });
@@ -254,7 +254,7 @@ const PAGE_FILES = [
   ["names", /src\/(near|models\/pretrained)\.ts$/],
   ["onnx", /src\/formats\/onnx\/format\.ts$/],
   ["torch", /src\/formats\/torch\/format\.ts$/],
-  ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash))\.ts$/],
+  ["hub", /src\/(hub\/locate|runtimes\/web-(store|hash|sha256))\.ts$/],
   ["modules", /src\/runtimes\/web-modules\.ts$/],
   ["formats", /src\/(formats\/(foreign|dequantize|packed|sharded|tfjs)|models\/stored-graph|held-graph|headed)\.ts$/],
   ["measuring", /src\/(vectors|dots)\.ts$/],

@@ -112,7 +112,11 @@ try {
       ? said.refused === "none"
       : /expected 1 where there is no shared memory/.test(`${said.refused}`);
     check(`${where}: two threads`, threadsRight, isolated ? "they work" : said.refused);
-    check(`${where}: a missing model`, /expected a file, got status 404/.test(`${said.missing}`), said.missing);
+    check(
+      `${where}: a missing model`,
+      /expected nothing\.safetensors at .*, got 404/.test(`${said.missing}`),
+      said.missing,
+    );
     await page.close();
     server.close();
   }

@@ -1,16 +1,16 @@
 /** What stands in a worker's file for the parts of the library that it does without: see `build.ts`. */
 
-/** What is thrown when such a part is used after all. */
-const MISSED = new Error("expected a part of the library that this worker has, got one that it does without");
+class Missed extends Error {}
 
-const miss = (): never => {
-  throw MISSED;
-};
-
-/** Anything that such a part exports. */
-export const leftOut: unknown = new Proxy(() => {}, { get: miss, apply: miss, construct: miss });
+/** Anything that such a part exports. It throws when it is used after all. */
+export function leftOut(name: string): unknown {
+  const miss = (): never => {
+    throw new Missed(`expected ${name} in this worker, got a file that does without it`);
+  };
+  return new Proxy(() => {}, { get: miss, apply: miss, construct: miss });
+}
 
 /** Whether an error came of it. */
 export function isMissed(error: unknown): boolean {
-  return error === MISSED || (error instanceof Error && error.cause !== undefined && isMissed(error.cause));
+  return error instanceof Missed || (error instanceof Error && error.cause !== undefined && isMissed(error.cause));
 }

@@ -84,8 +84,12 @@ export function webRuntime({
       return { endpoint, token: undefined, cache: undefined, lists: true };
     },
     async hash(algorithm) {
-      const { HASHES } = await import("./web-hash.ts");
-      return HASHES[algorithm].create();
+      if (algorithm !== "sha256") {
+        const { PUBLISHED_HASHES } = await import("./web-hash.ts");
+        return PUBLISHED_HASHES[algorithm].create();
+      }
+      const { sha256 } = await import("./web-sha256.ts");
+      return sha256.create();
     },
     startWorker,
     async pageStorage() {
