@@ -57,6 +57,32 @@ export interface Library {
   persist(): Promise<Persistence>;
 }
 
+/** What is kept for when there is no network, imported when it is first called. */
+export function keeping(runtime: Runtime): Pick<Library, "prefetch" | "cached" | "forget" | "usage" | "persist"> {
+  return {
+    async prefetch(...given) {
+      const { prefetchWith } = await import("./offline.ts");
+      return prefetchWith(runtime, ...given);
+    },
+    async cached(...given) {
+      const { cachedWith } = await import("./offline.ts");
+      return cachedWith(runtime, ...given);
+    },
+    async forget(...given) {
+      const { forgetWith } = await import("./offline.ts");
+      return forgetWith(runtime, ...given);
+    },
+    async usage(...given) {
+      const { usageWith } = await import("./offline.ts");
+      return usageWith(runtime, ...given);
+    },
+    async persist() {
+      const { persistWith } = await import("./offline.ts");
+      return persistWith(runtime);
+    },
+  };
+}
+
 /**
  * The library for an environment of one's own. The entries of this package have it for theirs. Each function is imported when it is first
  * called.
@@ -104,25 +130,6 @@ export function defineRuntime(own: Runtime): Library {
       const { convertWith } = await import("./convert.ts");
       yield* convertWith(runtime, ...given);
     },
-    async prefetch(...given) {
-      const { prefetchWith } = await import("./offline.ts");
-      return prefetchWith(runtime, ...given);
-    },
-    async cached(...given) {
-      const { cachedWith } = await import("./offline.ts");
-      return cachedWith(runtime, ...given);
-    },
-    async forget(...given) {
-      const { forgetWith } = await import("./offline.ts");
-      return forgetWith(runtime, ...given);
-    },
-    async usage(...given) {
-      const { usageWith } = await import("./offline.ts");
-      return usageWith(runtime, ...given);
-    },
-    async persist() {
-      const { persistWith } = await import("./offline.ts");
-      return persistWith(runtime);
-    },
+    ...keeping(runtime),
   };
 }

@@ -37,8 +37,8 @@ export async function perform(
   command: string,
 ): Promise<Summary> {
   const { name, quick, seed, threads, out } = options;
-  const work = join(out, "work");
-  mkdirSync(work, { recursive: true });
+  const state = join(out, "state");
+  mkdirSync(state, { recursive: true });
   const write = async (file: string, text: string): Promise<void> => {
     await writeAtomically(join(out, file), [new TextEncoder().encode(text)]);
   };
@@ -46,7 +46,7 @@ export async function perform(
   const began = performance.now();
   const summary = await experiment({
     ...options,
-    work,
+    state,
     say: (text) => process.stderr.write(`${text}\n`),
     table: (file, rows) => write(file, csv(rows)),
     plot: async (file, plot) => write(file, await svg(plot)),

@@ -9,7 +9,7 @@ import solve from "../../wasm/solve.wasm";
 import webp from "../../wasm/webp.wasm";
 import { loadWith } from "../classifier.ts";
 import { convertWith } from "../convert.ts";
-import type { Library } from "../define.ts";
+import { keeping, type Library } from "../define.ts";
 import { expectedGot, ModelError } from "../errors.ts";
 import { inspectWith } from "../inspect.ts";
 import { openModelWith } from "../model.ts";
@@ -53,31 +53,8 @@ export const openModel: Library["openModel"] = (...given) => openModelWith(runti
 export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
 /** Writes any model as one safetensors file, piece by piece. */
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
-/** Fetches everything that `load` with these options, and classifying photos, need later without a network, and keeps it. */
-export const prefetch: Library["prefetch"] = async (...given) => {
-  const { prefetchWith } = await import("../offline.ts");
-  return prefetchWith(runtime, ...given);
-};
-/** What is kept of a model. */
-export const cached: Library["cached"] = async (...given) => {
-  const { cachedWith } = await import("../offline.ts");
-  return cachedWith(runtime, ...given);
-};
-/** Removes what is kept of a model. */
-export const forget: Library["forget"] = async (...given) => {
-  const { forgetWith } = await import("../offline.ts");
-  return forgetWith(runtime, ...given);
-};
-/** What is kept, and in a browser how much room there is. */
-export const usage: Library["usage"] = async (...given) => {
-  const { usageWith } = await import("../offline.ts");
-  return usageWith(runtime, ...given);
-};
-/** Asks a browser to remove nothing of it when room is short. */
-export const persist: Library["persist"] = async () => {
-  const { persistWith } = await import("../offline.ts");
-  return persistWith(runtime);
-};
+/** What is kept for when there is no network: see `Library`. */
+export const { prefetch, cached, forget, usage, persist } = /* @__PURE__ */ keeping(runtime);
 
 async function compile(name: ModuleName): Promise<WebAssembly.Module> {
   // In this entry the build puts bytes in place of modules.

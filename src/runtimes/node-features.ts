@@ -253,7 +253,7 @@ async function rowFiles(folder: string): Promise<readonly RowFile[]> {
  * older half of the limit's rows.
  *
  * @param current the file in use, which is the last to go
- * @returns whether that has been written anew
+ * @returns whether that has been written again
  */
 async function makeRoom(folder: string, limitBytes: number, current?: string): Promise<boolean> {
   const files = [...(await rowFiles(folder))].sort((a, b) => a.used - b.used);

@@ -13,7 +13,7 @@ import { loadWith } from "../classifier.ts";
 import { requestCollection } from "../collect.ts";
 import { convertWith } from "../convert.ts";
 import { drawn } from "../decode/drawable.ts";
-import type { Library } from "../define.ts";
+import { keeping, type Library } from "../define.ts";
 import { measureDots } from "../dots.ts";
 import { expectedGot, ModelError, OptionError } from "../errors.ts";
 import { SHARDED, TFJS } from "../formats/json.ts";
@@ -66,31 +66,8 @@ export const openModel: Library["openModel"] = (...given) => openModelWith(runti
 export const inspect: Library["inspect"] = (...given) => inspectWith(runtime, ...given);
 /** Writes any model as one safetensors file, piece by piece. */
 export const convert: Library["convert"] = (...given) => convertWith(runtime, ...given);
-/** Fetches everything that `load` with these options, and classifying photos, need later without a network, and keeps it. */
-export const prefetch: Library["prefetch"] = async (...given) => {
-  const { prefetchWith } = await import("../offline.ts");
-  return prefetchWith(runtime, ...given);
-};
-/** What is kept of a model. */
-export const cached: Library["cached"] = async (...given) => {
-  const { cachedWith } = await import("../offline.ts");
-  return cachedWith(runtime, ...given);
-};
-/** Removes what is kept of a model. */
-export const forget: Library["forget"] = async (...given) => {
-  const { forgetWith } = await import("../offline.ts");
-  return forgetWith(runtime, ...given);
-};
-/** What is kept, and in a browser how much room there is. */
-export const usage: Library["usage"] = async (...given) => {
-  const { usageWith } = await import("../offline.ts");
-  return usageWith(runtime, ...given);
-};
-/** Asks a browser to remove nothing of it when room is short. */
-export const persist: Library["persist"] = async () => {
-  const { persistWith } = await import("../offline.ts");
-  return persistWith(runtime);
-};
+/** What is kept for when there is no network: see `Library`. */
+export const { prefetch, cached, forget, usage, persist } = /* @__PURE__ */ keeping(runtime);
 
 /** Starts `node-worker`, `node-replica` or `node-preparer`, which are in runtimes/, also when this is part of the command. */
 function startWorker(

@@ -86,7 +86,7 @@ async function inWorker(): Promise<unknown> {
 interface Returned {
   readonly first: string;
   readonly again: string;
-  /** Whether the page was kept, or loaded anew. */
+  /** Whether the page was kept, or loaded again. */
   readonly isKept: boolean;
 }
 

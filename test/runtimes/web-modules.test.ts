@@ -1,4 +1,4 @@
-/** Modules that pages keep, over a Cache API in memory; each page is this code anew. */
+/** Modules that pages keep, over a Cache API in memory; each page is a fresh copy of this code. */
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 

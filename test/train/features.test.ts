@@ -1,4 +1,4 @@
-/** Features of sets: computed once, found again, and computed anew when anything that they depend on is another. */
+/** Features of sets: computed once, found again, and computed again when anything that they depend on is another. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { convertModel } from "../../src/convert.ts";
 import type { Pixels } from "../../src/image.ts";

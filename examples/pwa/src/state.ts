@@ -182,7 +182,7 @@ export async function removeFile(name: string): Promise<void> {
   ownFiles.value = await call("keptModels", undefined);
 }
 
-/** Deletes photos, classes, models and settings, then begins anew. */
+/** Deletes photos, classes, models and settings, then begins from the start. */
 export async function forgetAll(): Promise<void> {
   await call("forgetAll", undefined);
   for (const name of await caches.keys().catch(() => [])) {
