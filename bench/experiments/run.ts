@@ -21,7 +21,7 @@ export interface RunOptions {
 
 export interface Run extends RunOptions {
   /** Folder of weights and checkpoints. */
-  readonly work: string;
+  readonly state: string;
   say(text: string): void;
   table(file: string, rows: readonly Row[]): Promise<void>;
   plot(file: string, plot: Plot): Promise<void>;

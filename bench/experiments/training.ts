@@ -24,7 +24,7 @@ interface Finished {
  * Trains a network of the table, or takes what an earlier run of the same command has finished. A checkpoint is written after every
  * epoch and every ten minutes: the same command goes on from it.
  *
- * @param key names its files in the folder of work
+ * @param key names its files in the folder of state
  */
 export async function trained(
   run: Run,
@@ -33,7 +33,7 @@ export async function trained(
   dataset: Dataset,
   options: TrainNewOptions,
 ): Promise<Trained> {
-  const file = (end: string): string => join(run.work, `${key}.${end}`);
+  const file = (end: string): string => join(run.state, `${key}.${end}`);
   const settings = JSON.stringify({ arch, images: dataset.examples.length, ...options });
   const finished = await readIfAny(file("json"));
   if (finished !== undefined) {
